@@ -1,0 +1,12 @@
+"""The command vxm-export, from a checkout: `python export/export_model.py --model M --output_dir D`."""
+
+import sys
+from pathlib import Path
+
+# A script's own folder is on the path, the checkout's root above it is not.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from vxm_tf.cli.export import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()

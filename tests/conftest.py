@@ -1,0 +1,104 @@
+"""What all tests share: a seeded generator, shapes whose axes cannot be mistaken, fields, and slow oracles."""
+
+import numpy as np
+import pytest
+
+# Before keras: importing the package sets what TensorFlow reads when it is first imported.
+import vxm_tf  # noqa: F401, I001
+import keras
+import tensorflow as tf
+
+from vxm_tf.ops import fusion
+
+SHAPES = [(15, 18), (9, 10, 11)]
+
+
+@pytest.fixture(autouse=True)
+def clean_keras():
+    """Weights are seeded, and a precision policy that a test sets ends with the test."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(params=SHAPES, ids=["2-D", "3-D"])
+def shape(request):
+    return request.param
+
+
+@pytest.fixture(params=[(17,), *SHAPES], ids=["1-D", "2-D", "3-D"])
+def any_shape(request):
+    """1-D comes free."""
+    return request.param
+
+
+@pytest.fixture
+def compiler():
+    """`set_compiler` for one test: the compiler that was in use comes back afterwards."""
+    before = fusion._compiler
+    yield fusion.set_compiler
+    fusion.set_compiler(before)
+
+
+@pytest.fixture
+def positions():
+    """positions(shape)[i, j, k] = (i, j, k), in float64."""
+    return lambda shape: np.moveaxis(np.indices(shape, dtype="float64"), 0, -1)
+
+
+@pytest.fixture
+def random_field(rng):
+    """random_field(shape, amplitude, batch): every component of every voxel on its own."""
+
+    def draw(shape, amplitude=1.0, batch=2):
+        return rng.normal(0, amplitude, (batch, *shape, len(shape))).astype("float32")
+
+    return draw
+
+
+@pytest.fixture
+def smooth_field(positions):
+    """smooth_field(shape, amplitude): one arch an axis, 0 on every face, so that nothing leaves the grid."""
+
+    def make(shape, amplitude=1.0, batch=2):
+        arch = np.prod(np.sin(np.pi * positions(shape) / (np.array(shape) - 1.0)), axis=-1)
+        signs = np.array([[(-1.0) ** (item + axis) / (1.0 + 0.3 * axis) for axis in range(len(shape))]
+                          for item in range(batch)])  # fmt: skip
+        components = signs.reshape(batch, *[1] * len(shape), len(shape))
+        return (amplitude * arch[None, ..., None] * components).astype("float32")
+
+    return make
+
+
+@pytest.fixture
+def check_gradient(rng):
+    """check_gradient(function, *arrays): backpropagation against central differences along random directions."""
+
+    def check(function, *arrays, step=1e-2, rtol=5e-3):
+        tensors = [tf.constant(array) for array in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        weights = rng.normal(size=value.shape).astype("float32")
+        gradients = tape.gradient(value, tensors, output_gradients=tf.constant(weights))
+
+        def total(index, moved):
+            moved_arrays = [moved if i == index else array for i, array in enumerate(arrays)]
+            return np.sum(np.asarray(function(*moved_arrays), "float64") * weights)
+
+        for index, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
+            gradient = np.asarray(gradient, "float64")
+            for _ in range(3):
+                direction = rng.normal(size=array.shape)
+                direction /= np.abs(direction).max()
+                ahead, behind = ((array + sign * step * direction).astype("float32") for sign in (1, -1))
+                slope = (total(index, ahead) - total(index, behind)) / (2 * step)
+                scale = np.sqrt(np.sum((gradient * direction) ** 2))
+                np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=0, atol=rtol * scale)
+
+    return check

@@ -1,0 +1,1 @@
+"""Commands: flags in, a dataclass, one library call."""

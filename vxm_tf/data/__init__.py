@@ -1,0 +1,28 @@
+"""Files in, batches out."""
+
+from vxm_tf.data.catalogue import Scan, find_scans, read_list, split_scans
+from vxm_tf.data.normalization import NORMALIZATIONS, normalize
+from vxm_tf.data.pairs import atlas_pairs, ordered_pairs, training_pairs
+from vxm_tf.data.pipeline import image_pair, training_dataset
+from vxm_tf.data.scan_store import ScanStore
+from vxm_tf.data.volumes import Volume, VolumeError, read_image, read_labels, write_volume
+
+__all__ = [
+    "NORMALIZATIONS",
+    "Scan",
+    "ScanStore",
+    "Volume",
+    "VolumeError",
+    "atlas_pairs",
+    "find_scans",
+    "image_pair",
+    "normalize",
+    "ordered_pairs",
+    "read_image",
+    "read_labels",
+    "read_list",
+    "split_scans",
+    "training_dataset",
+    "training_pairs",
+    "write_volume",
+]

@@ -1,0 +1,152 @@
+"""Which scans a folder or a list holds, and which segmentation belongs to which."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf.data.volumes import VolumeError, extension, has_labels, stem
+
+LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
+IMAGE_FOLDERS = ("images", "imagestr")
+LABELS_FOLDERS = ("labels", "labelstr", "segmentations")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """One person's image and, if there is one, segmentation (the same file for an NPZ)."""
+
+    name: str
+    image: Path
+    labels: Path | None
+
+
+def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") -> list[Scan]:
+    """All scans below a folder, in order of their names.
+
+    A file is a segmentation if its name ends in a labels suffix or it lies in a folder named `labels`
+    (or `labelsTr`, `segmentations`); it belongs to the image of the same name, without suffixes, in the
+    same folder or in the `images` folder beside. An NPZ holds both.
+
+    Args:
+        directory: searched with all its subfolders.
+        image_suffix: take only images whose names, without extension, end in this, such as "_norm".
+        labels_suffix: what ends a segmentation's name; by default any of `LABELS_SUFFIXES`.
+
+    Raises:
+        VolumeError: no folder, no image in it, a segmentation without image, or one that fits several.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise VolumeError(f"{directory}: there is no such folder.")
+    files = sorted(f for f in directory.rglob("*") if f.is_file() and extension(f) and not f.name.startswith("."))
+    suffixes = (labels_suffix,) if labels_suffix else LABELS_SUFFIXES
+    images, segmentations = {}, {}
+    for file in files:
+        if _is_labels(file, directory, suffixes):
+            segmentations[_key(file, directory, suffixes)] = file
+        elif stem(file).endswith(image_suffix):
+            images[_key(file, directory, (image_suffix,))] = file
+    if not images:
+        raise VolumeError(
+            f"{directory}: no image found. Expected files ending in {', '.join(image_suffix + e for e in EXTENSION_HINT)}."
+        )
+    belongs = _match(images, segmentations, directory)
+    scans = []
+    for key, file in images.items():
+        labels = belongs.get(key)
+        if labels is None and extension(file) == ".npz" and has_labels(file):
+            labels = file
+        scans.append(Scan("/".join(part for part in key if part), file, labels))
+    return scans
+
+
+EXTENSION_HINT = (".nii.gz", ".nii", ".mgz", ".npz")
+
+
+def _is_labels(file, directory, suffixes):
+    folders = [part.lower() for part in file.relative_to(directory).parts[:-1]]
+    return any(folder in LABELS_FOLDERS for folder in folders) or any(stem(file).endswith(s) for s in suffixes)
+
+
+def _key(file, directory, suffixes):
+    """(folder, name), without what tells images from segmentations."""
+    folders = [p for p in file.relative_to(directory).parts[:-1] if p.lower() not in (*IMAGE_FOLDERS, *LABELS_FOLDERS)]
+    name = stem(file)
+    suffix = next((s for s in suffixes if s and name.endswith(s)), "")
+    return "/".join(folders), name[: len(name) - len(suffix)]
+
+
+def _match(images, segmentations, directory):
+    belongs = {}
+    for (folder, name), file in segmentations.items():
+        exact = [key for key in images if key == (folder, name)]
+        found = exact or [key for key in images if key[0] == folder and key[1].startswith(name + "_")]
+        if len(found) != 1:
+            what = "there is no image" if not found else f"several images ({', '.join(k[1] for k in found)})"
+            raise VolumeError(
+                f"{file}: for this segmentation {what} in {directory}. Remove it, add its image, or say how names "
+                "end with --image_suffix and --labels_suffix."
+            )
+        belongs[found[0]] = file
+    return belongs
+
+
+def read_list(path) -> list[Scan]:
+    """Scans from a text file: on each line an image and, after a space, tab or comma, its segmentation.
+
+    Relative paths start at the list's own folder; empty lines and lines after `#` are skipped.
+
+    Raises:
+        VolumeError: no such file, no line in it, or a line with more than two paths.
+    """
+    scans = []
+    for number, fields in read_table(path):
+        if len(fields) > 2:
+            raise VolumeError(f"{path}, line {number}: expected an image and at most a segmentation; got {fields}.")
+        image = fields[0]
+        labels = fields[1] if len(fields) == 2 else None
+        if labels is None and extension(image) == ".npz" and has_labels(image):
+            labels = image
+        scans.append(Scan(stem(image), image, labels))
+    if not scans:
+        raise VolumeError(f"{path}: the list names no image.")
+    return scans
+
+
+def read_table(path):
+    """(line number, paths) of every line of a list, paths resolved against the list's folder."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VolumeError(f"{path}: cannot be read as a list of files ({error}).") from error
+    for number, line in enumerate(lines, 1):
+        fields = line.split("#")[0].replace(",", " ").split()
+        if fields:
+            yield number, [path.parent / field for field in fields]
+
+
+def split_scans(data_dir, *, validation_fraction=0.2, seed=0, image_suffix="", labels_suffix=""):
+    """(training scans, validation scans) of a folder.
+
+    Its `train` and `val` subfolders where they exist; else a fraction of the scans, drawn with `seed`,
+    is kept for validation.
+
+    Raises:
+        VolumeError: as `find_scans`; a fraction that is not in [0, 1); fewer than two scans to train on.
+    """
+    if not 0 <= validation_fraction < 1:
+        raise VolumeError(f"The validation fraction lies in [0, 1); got {validation_fraction}.")
+    data_dir, settings = Path(data_dir), {"image_suffix": image_suffix, "labels_suffix": labels_suffix}
+    train_dir, val_dir = data_dir / "train", data_dir / "val"
+    scans = find_scans(train_dir if train_dir.is_dir() else data_dir, **settings)
+    if train_dir.is_dir() and val_dir.is_dir():
+        return scans, find_scans(val_dir, **settings)
+    count = round(validation_fraction * len(scans))
+    order = np.random.default_rng(seed).permutation(len(scans))
+    chosen = set(order[:count].tolist())
+    return (
+        [s for i, s in enumerate(scans) if i not in chosen],
+        [s for i, s in enumerate(scans) if i in chosen],
+    )

@@ -1,0 +1,28 @@
+"""JSON in files."""
+
+import json
+from pathlib import Path
+
+from vxm_tf.data.volumes import VolumeError, replace_atomically
+
+
+def write_json(path, value):
+    """Write a value as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path, text: str):
+    """Write a text, whole or not at all."""
+    replace_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+
+
+def read_json(path):
+    """The value in a JSON file.
+
+    Raises:
+        VolumeError: unreadable or damaged file.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VolumeError(f"{path}: cannot be read ({error}).") from error

@@ -1,0 +1,118 @@
+"""Scans in memory or in a cache on disk, read once, normalised and checked."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf.data.normalization import normalize
+from vxm_tf.data.volumes import VolumeError, read_image, read_labels, replace_atomically
+
+CACHES = ("memory", "disk")
+
+
+class ScanStore:
+    """Images of a list of scans, ready for the network.
+
+    Args:
+        scans: from `find_scans` or `read_list`.
+        normalization: name, see `vxm_tf.data.normalization`.
+        multichannel: the files' last axis is channels.
+        cache: "memory", or "disk" for sets that do not fit: decompressed once into `cache_dir`, then
+            mapped into memory.
+        cache_dir: folder for "disk".
+        progress: called with (done, total) while reading.
+
+    Raises:
+        VolumeError: lists every scan that cannot be used, with the reason; also if the scans differ in
+            their number of axes or channels.
+    """
+
+    def __init__(
+        self, scans, normalization="percentile", *, multichannel=False, cache="memory", cache_dir=None, progress=None
+    ):
+        if cache not in CACHES:
+            raise VolumeError(f"cache is {' or '.join(map(repr, CACHES))}; got {cache!r}.")
+        self.scans = list(scans)
+        self.normalization = normalization
+        self.multichannel = multichannel
+        self.cache_dir = Path(cache_dir) if cache == "disk" else None
+        self._images = [None] * len(self.scans)
+        self._labels = {}
+        self._read_all(progress or (lambda done, total: None))
+
+    def __len__(self):
+        return len(self.scans)
+
+    def image(self, index: int) -> np.ndarray:
+        """Normalised image, float32 `[*spatial, channels]`."""
+        return self._images[index]
+
+    def labels(self, index: int) -> np.ndarray | None:
+        """Label map, int32 `[*spatial]`, or None; kept after the first call.
+
+        Raises:
+            VolumeError: if it cannot be read or its shape is not the image's.
+        """
+        scan = self.scans[index]
+        if scan.labels is None:
+            return None
+        if index not in self._labels:
+            labels = read_labels(scan.labels).array
+            if labels.shape != self.image(index).shape[:-1]:
+                raise VolumeError(
+                    f"{scan.labels}: the segmentation has shape {labels.shape}, its image {scan.image} has "
+                    f"{self.image(index).shape[:-1]}. They must share one grid."
+                )
+            self._labels[index] = labels
+        return self._labels[index]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether every scan has a segmentation."""
+        return bool(self.scans) and all(scan.labels for scan in self.scans)
+
+    @property
+    def image_shape(self) -> tuple:
+        """The common spatial shape, None for every axis where shapes differ."""
+        shapes = {image.shape[:-1] for image in self._images}
+        return shapes.pop() if len(shapes) == 1 else (None,) * (self._images[0].ndim - 1)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of every image."""
+        return self._images[0].shape[-1]
+
+    def _read_all(self, progress):
+        errors = []
+        with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
+            for index, future in enumerate([pool.submit(self._read, i) for i in range(len(self.scans))]):
+                try:
+                    self._images[index] = future.result()
+                except VolumeError as error:
+                    errors.append(str(error))
+                progress(index + 1, len(self.scans))
+        if errors:
+            raise VolumeError("\n".join(errors[:20] + ([f"... and {len(errors) - 20} more."] if len(errors) > 20 else [])))
+        kinds = {(image.ndim - 1, image.shape[-1]): scan.image for scan, image in zip(self.scans, self._images)}
+        if len(kinds) > 1:
+            found = "; ".join(f"{path} is {n}-D with {c} channel(s)" for (n, c), path in kinds.items())
+            raise VolumeError(f"All images of a set have the same number of axes and channels, but {found}.")
+
+    def _read(self, index):
+        if self.cache_dir is None:
+            return self._load(index)
+        scan = self.scans[index]
+        status = scan.image.stat()
+        identity = f"{scan.image.resolve()} {status.st_mtime_ns} {status.st_size} {self.normalization} {self.multichannel}"
+        cached = self.cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+        if not cached.exists():
+            image = self._load(index)
+            replace_atomically(cached, lambda temporary: np.save(temporary, image))
+        return np.load(cached, mmap_mode="r", allow_pickle=False)
+
+    def _load(self, index):
+        image = read_image(self.scans[index].image, multichannel=self.multichannel)
+        return normalize(image.array, self.normalization)

@@ -1,0 +1,226 @@
+"""Volumes in files: NIfTI, MGZ and NumPy archives, read with checks and written whole or not at all."""
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+NIBABEL_EXTENSIONS = (".nii.gz", ".nii", ".mgz", ".mgh")
+EXTENSIONS = (*NIBABEL_EXTENSIONS, ".npz")
+IMAGE_KEY, LABELS_KEY = "vol", "seg"
+
+
+class VolumeError(ValueError):
+    """A file that cannot serve as the volume that was asked for; the message names it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """An array and where it came from.
+
+    Attributes:
+        array: images float32 `[*spatial, channels]`, labels int32 `[*spatial]`.
+        spacing_mm: voxel size for each spatial axis, or None where the file has none.
+        source: the nibabel image whose affine and header an output on the same grid takes, or None.
+        path: the file.
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple | None
+    source: object
+    path: Path
+
+
+def extension(path) -> str | None:
+    """The extension if it is one that we read, else None."""
+    name = str(path).lower()
+    return next((e for e in EXTENSIONS if name.endswith(e)), None)
+
+
+def stem(path) -> str:
+    """The file name without its extension, `.nii.gz` counting as one."""
+    name = Path(path).name
+    return name[: -len(extension(path) or "")] or name
+
+
+def read_image(path, *, multichannel: bool = False) -> Volume:
+    """An image in float32, `[*spatial, channels]`, as stored (with the file's own scaling applied).
+
+    Args:
+        path: NIfTI, MGZ, or NPZ with the array under `vol`.
+        multichannel: the last axis of the file is channels.
+
+    Raises:
+        VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; the same value in
+            every voxel; other than 2 or 3 spatial axes.
+    """
+    array, spacing_mm, source = _load(path, IMAGE_KEY)
+    if not multichannel:
+        array = _drop_trailing_ones(array)[..., None]
+    spatial = array.ndim - 1
+    if spatial not in (2, 3):
+        hint = " If the last axis is channels, say so with --multichannel." if not multichannel else ""
+        raise VolumeError(f"{path}: expected a 2-D or 3-D image, got an array of shape {array.shape[:-1]}.{hint}")
+    array = np.ascontiguousarray(array, dtype="float32")
+    bad = array.size - np.count_nonzero(np.isfinite(array))
+    if bad:
+        raise VolumeError(f"{path}: {bad} of {array.size} voxels are NaN or infinite. Replace them, for example by 0.")
+    if array.min() == array.max():
+        raise VolumeError(f"{path}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
+    return Volume(array, spacing_mm and spacing_mm[:spatial], source, Path(path))
+
+
+def read_labels(path) -> Volume:
+    """A label map in int32, `[*spatial]`.
+
+    Args:
+        path: NIfTI, MGZ, or NPZ with the array under `seg`.
+
+    Raises:
+        VolumeError: missing, unreadable or truncated file; values that are not whole numbers; other than
+            2 or 3 axes.
+    """
+    array, spacing_mm, source = _load(path, LABELS_KEY)
+    array = _drop_trailing_ones(array)
+    if array.ndim not in (2, 3):
+        raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
+    with np.errstate(invalid="ignore"):
+        labels = np.ascontiguousarray(array).astype("int32")
+    if not np.array_equal(labels, array):
+        raise VolumeError(f"{path}: labels are whole numbers, but this file holds others. Is it an image?")
+    return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path))
+
+
+def has_labels(path) -> bool:
+    """Whether an NPZ holds a label map beside its image."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return LABELS_KEY in archive.files
+    except Exception:  # noqa: BLE001 - what is wrong with the file is said when its image is read
+        return False
+
+
+def spacing_mm_of(path) -> tuple | None:
+    """Voxel size of a file's spatial axes without reading its voxels; None where it has none."""
+    if extension(path) == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            return tuple(float(s) for s in archive["spacing_mm"]) if "spacing_mm" in archive.files else None
+    return tuple(float(size) for size in nibabel.load(path).header.get_zooms()[:3])
+
+
+def _load(path, key):
+    path = Path(path)
+    if not path.is_file():
+        raise VolumeError(f"{path}: there is no such file.")
+    if extension(path) is None:
+        raise VolumeError(f"{path}: not a format that can be read; use one of {', '.join(EXTENSIONS)}.")
+    try:
+        if extension(path) == ".npz":
+            return _load_npz(path, key)
+        image = nibabel.load(path)
+        array = np.asanyarray(image.dataobj)
+        spacing_mm = tuple(float(size) for size in image.header.get_zooms()[: min(array.ndim, 3)])
+    except VolumeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - readers raise a dozen kinds for a damaged file
+        raise VolumeError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}). The file may be truncated or damaged; copy it again."
+        ) from error
+    if array.dtype.kind not in "buif":
+        raise VolumeError(f"{path}: voxels are of type {array.dtype}; numbers are needed (no colour or complex data).")
+    return array, spacing_mm, image
+
+
+def _load_npz(path, key):
+    with np.load(path, allow_pickle=False) as archive:
+        if key not in archive.files:
+            raise VolumeError(f"{path}: has no array {key!r}; it holds {', '.join(archive.files) or 'nothing'}.")
+        spacing_mm = archive["spacing_mm"] if "spacing_mm" in archive.files else None
+        array = archive[key]
+    if array.dtype.kind not in "buif":
+        raise VolumeError(f"{path}: {key!r} is of type {array.dtype}; numbers are needed.")
+    return array, None if spacing_mm is None else tuple(float(s) for s in np.atleast_1d(spacing_mm)), None
+
+
+def _drop_trailing_ones(array):
+    """NIfTI writes a slice as [X, Y, 1] and a single volume sometimes as [X, Y, Z, 1]."""
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return array
+
+
+def write_volume(path, array, like: Volume | None = None):
+    """Write an array, with the affine and header of `like` where it has them.
+
+    Args:
+        path: where to; its extension chooses the format. NPZ holds the array under `vol`, integers
+            under `seg`.
+        array: `[*spatial]` or `[*spatial, components]`.
+        like: a volume on the same grid.
+
+    Raises:
+        VolumeError: unknown extension, or a place that cannot be written.
+    """
+    path = Path(path)
+    kind = extension(path)
+    if kind is None:
+        raise VolumeError(f"{path}: not a format that can be written; use one of {', '.join(EXTENSIONS)}.")
+    if kind == ".npz":
+        key = LABELS_KEY if array.dtype.kind in "iu" else IMAGE_KEY
+        spacing = {} if like is None or like.spacing_mm is None else {"spacing_mm": np.array(like.spacing_mm)}
+
+        def save(temporary):
+            np.savez_compressed(temporary, **{key: array}, **spacing)
+    else:
+
+        def save(temporary):
+            nibabel.save(_nibabel_image(array, like, kind), temporary)
+
+    replace_atomically(path, save)
+
+
+def _nibabel_image(array, like, kind):
+    affine, header = np.eye(4), None
+    if like is not None and like.source is not None:
+        affine, header = like.source.affine, like.source.header
+    elif like is not None and like.spacing_mm:
+        affine = np.diag([*like.spacing_mm, *[1.0] * (4 - len(like.spacing_mm))])
+    if kind in (".mgz", ".mgh"):
+        if array.dtype.kind == "i":
+            array = array.astype("int32")
+        return nibabel.MGHImage(array, affine)
+    image = nibabel.Nifti1Image(array, affine, header if isinstance(header, nibabel.Nifti1Header) else None)
+    image.set_data_dtype(array.dtype)
+    return image
+
+
+def replace_atomically(path, save):
+    """Call `save(temporary)` and rename the temporary file to `path`, so that no half file is ever seen.
+
+    Raises:
+        VolumeError: if the folder or the disk does not take the file.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept because writers choose the format by it.
+        handle, temporary = tempfile.mkstemp(suffix=extension(path) or path.suffix, prefix=".writing-", dir=path.parent)
+        os.close(handle)
+        save(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be written ({error}). What was there before is untouched.") from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

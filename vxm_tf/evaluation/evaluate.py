@@ -1,0 +1,137 @@
+"""A network on a set of labelled pairs."""
+
+import dataclasses
+import resource
+import sys
+from pathlib import Path
+
+from absl import logging
+
+from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
+from vxm_tf.data.catalogue import Scan, read_table
+from vxm_tf.data.padding import pad_to
+from vxm_tf.data.volumes import VolumeError, extension, has_labels, spacing_mm_of, stem
+from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
+from vxm_tf.evaluation.tables import write_tables
+from vxm_tf.metrics import labels_in
+from vxm_tf.registration import load_model, register_pair, warp_labels
+
+
+def evaluate(config) -> list[PairScores]:
+    """Register the pairs, score them, and write the tables to `output_dir`.
+
+    Each pair gives two rows: "affine", the images as they came, and "network". Labels move by nearest
+    neighbour.
+
+    Args:
+        config: an `EvaluateConfig`.
+
+    Returns:
+        The rows.
+
+    Raises:
+        VolumeError: input that cannot be used, no pair, or an output folder that cannot be written.
+    """
+    network = load_model(config.model)
+    scans, pairs = find_pairs(config)
+    metadata = {"normalization": "percentile", "multichannel": False, **network.metadata}
+    logging.info("Reading %d scans.", len(scans))
+    store = ScanStore(scans, metadata["normalization"], multichannel=metadata["multichannel"])
+    network = network.for_shape(store.image_shape)
+    # The first call builds the graph; seconds are those of a steady prediction.
+    register_pair(network, *image_pair(store, *pairs[0]))
+    scores = []
+    for number, (moving, fixed) in enumerate(pairs, 1):
+        rows = _score_pair(network, store, moving, fixed, config)
+        scores += rows
+        logging.info(
+            "%d of %d: %s onto %s, Dice %.4f -> %.4f, folds %.4f %%, %.2f s",
+            number, len(pairs), rows[0].moving, rows[0].fixed, rows[0].mean("dice"), rows[1].mean("dice"),
+            100 * rows[1].fold_fraction, rows[1].seconds,
+        )  # fmt: skip
+    table = write_tables(config.output_dir, scores, {**dataclasses.asdict(config), **metadata})
+    logging.info("Tables in %s\n%s", config.output_dir, table)
+    return scores
+
+
+def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
+    """The scans and the (moving, fixed) indices that a configuration names.
+
+    Raises:
+        VolumeError: none, or a damaged list.
+    """
+    if config.pairs:
+        return _listed_pairs(config.pairs)
+    if config.val_list:
+        scans = read_list(config.val_list)
+    else:
+        scans = split_scans(
+            config.data_dir,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            image_suffix=config.image_suffix,
+            labels_suffix=config.labels_suffix,
+        )[1]
+    limit = config.max_pairs or None
+    if config.atlas:
+        atlas = Path(config.atlas)
+        labels = atlas if extension(atlas) == ".npz" and has_labels(atlas) else None
+        pairs = [(index, len(scans)) for index in range(len(scans))][:limit]
+        scans = [*scans, Scan(stem(atlas), atlas, labels)]
+    else:
+        pairs = ordered_pairs(len(scans), limit, config.seed)
+    if not pairs:
+        raise VolumeError(f"{config.val_list or config.data_dir}: {len(scans)} scan(s) for validation make no pair.")
+    return scans, pairs
+
+
+def _listed_pairs(path):
+    scans, pairs = {}, []
+    for number, fields in read_table(path):
+        if len(fields) not in (2, 4):
+            raise VolumeError(
+                f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got {len(fields)}."
+            )
+        images, labels = fields[:2], fields[2:] or [f if extension(f) == ".npz" and has_labels(f) else None for f in fields]
+        pair = [Scan(stem(image), image, label) for image, label in zip(images, labels)]
+        pairs.append(tuple(scans.setdefault(scan, len(scans)) for scan in pair))
+    if not pairs:
+        raise VolumeError(f"{path}: the list names no pair.")
+    return list(scans), pairs
+
+
+def _score_pair(network, store, moving, fixed, config):
+    images = image_pair(store, moving, fixed)
+    result = register_pair(network, *images)
+    names = {"moving": store.scans[moving].name, "fixed": store.scans[fixed].name}
+    maps = [store.labels(index) for index in (moving, fixed)]
+    before, after = {}, {}
+    if all(labels is not None for labels in maps):
+        maps = [pad_to(labels, images[0].shape[:-1], mode="constant") for labels in maps]
+        ids = config.labels or labels_in(*maps)
+        spacing_mm = _spacing_mm(store.scans[fixed].image, config, maps[0].ndim) if config.surface else None
+        before = label_scores(*maps, ids, spacing_mm)
+        after = label_scores(warp_labels(maps[0], result.displacement), maps[1], ids, spacing_mm)
+    deformation = deformation_scores(result.displacement)
+    return [
+        PairScores(**names, method="affine", labels=before),
+        PairScores(
+            **names, method="network", labels=after, seconds=result.seconds, peak_memory_mib=peak_memory_mib(), **deformation
+        ),
+    ]
+
+
+def _spacing_mm(path, config, ndim):
+    spacing = config.spacing_mm or spacing_mm_of(path)
+    if not spacing:
+        logging.log_first_n(
+            logging.WARNING, "%s holds no voxel size: distances are given for 1 mm. Set --spacing_mm.", 1, path
+        )
+        spacing = (1.0,)
+    return tuple(spacing) * ndim if len(spacing) == 1 else tuple(spacing)[:ndim]
+
+
+def peak_memory_mib() -> float:
+    """Highest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

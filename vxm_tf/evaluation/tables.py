@@ -1,0 +1,111 @@
+"""Scores as CSV, JSON and a table for people."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf.data.json_file import write_json, write_text
+
+LABEL_COLUMNS = ("dice", "hausdorff95_mm", "mean_surface_mm")
+PAIR_COLUMNS = ("fold_fraction", "non_diffeomorphic_volume", "log_jacobian_std", "seconds", "peak_memory_mib")
+# Heading, column, number format of the table.
+TABLE = (
+    ("Dice", "dice", "{:.4f}"),
+    ("HD95 mm", "hausdorff95_mm", "{:.2f}"),
+    ("surface mm", "mean_surface_mm", "{:.3f}"),
+    ("folds %", "fold_fraction", "{:.4%}"),
+    ("non-diff. %", "non_diffeomorphic_volume", "{:.4%}"),
+    ("SD log J", "log_jacobian_std", "{:.3f}"),
+    ("seconds", "seconds", "{:.2f}"),
+    ("peak MiB", "peak_memory_mib", "{:.0f}"),
+)
+
+
+def write_tables(directory, scores, settings) -> str:
+    """Write `pairs.csv`, `labels.csv`, `summary.json` and `table.md`; return the table.
+
+    Args:
+        directory: where to.
+        scores: list of `PairScores`.
+        settings: what was run, kept in `summary.json`.
+    """
+    directory = Path(directory)
+    summary = summarise(scores)
+    table = markdown(summary)
+    pair_rows = [
+        {"moving": s.moving, "fixed": s.fixed, "method": s.method, **{c: s.mean(c) for c in LABEL_COLUMNS}}
+        | {c: getattr(s, c) for c in PAIR_COLUMNS}
+        for s in scores
+    ]
+    label_rows = [
+        {"moving": s.moving, "fixed": s.fixed, "method": s.method, "label": label, **values}
+        for s in scores
+        for label, values in s.labels.items()
+    ]
+    write_text(directory / "pairs.csv", _csv(pair_rows))
+    write_text(directory / "labels.csv", _csv(label_rows))
+    write_json(directory / "summary.json", _without_nan({"settings": settings, "methods": summary}))
+    write_text(directory / "table.md", table)
+    return table
+
+
+def summarise(scores) -> dict:
+    """For each method: number of pairs, mean and standard deviation over pairs, and means of each label."""
+    methods = {}
+    for method in dict.fromkeys(s.method for s in scores):
+        chosen = [s for s in scores if s.method == method]
+        columns = {c: [s.mean(c) for s in chosen] for c in LABEL_COLUMNS}
+        columns |= {c: [getattr(s, c) for s in chosen] for c in PAIR_COLUMNS}
+        labels = sorted({label for s in chosen for label in s.labels})
+        methods[method] = {
+            "pairs": len(chosen),
+            "mean": {c: _mean(values) for c, values in columns.items()},
+            "std": {c: _mean(values, np.std) for c, values in columns.items()},
+            "labels": {
+                str(label): {c: _mean([s.labels.get(label, {}).get(c, math.nan) for s in chosen]) for c in LABEL_COLUMNS}
+                for label in labels
+            },
+        }
+    return methods
+
+
+def markdown(summary) -> str:
+    """One row a method, mean over pairs, and mean and standard deviation of Dice."""
+    lines = ["| method | pairs | " + " | ".join(heading for heading, _, _ in TABLE) + " |"]
+    lines.append("| --- | " + " | ".join("---:" for _ in range(len(TABLE) + 1)) + " |")
+    for method, row in summary.items():
+        cells = [_cell(row["mean"][column], form) for _, column, form in TABLE]
+        if not math.isnan(row["std"]["dice"]):
+            cells[0] += f" ({row['std']['dice']:.4f})"
+        lines.append(f"| {method} | {row['pairs']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value, form):
+    return "–" if math.isnan(value) else form.format(value).replace("%", "")
+
+
+def _mean(values, how=np.mean):
+    values = [v for v in values if not math.isnan(v)]
+    return float(how(values)) if values else math.nan
+
+
+def _csv(rows):
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _without_nan(value):
+    """JSON has no NaN; what is not defined is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

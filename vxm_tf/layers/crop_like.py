@@ -1,0 +1,27 @@
+"""The layer that takes padding away again."""
+
+import keras
+
+from vxm_tf.ops.grid import spatial_shape
+
+
+@keras.saving.register_keras_serializable(package="vxm_tf")
+class CropLike(keras.layers.Layer):
+    """The first voxels of every spatial axis, as many as a reference has.
+
+    Call arguments:
+        tensor: `[batch, *padded, channels]`.
+        reference: `[batch, *spatial, any]`.
+
+    Output shape:
+        `[batch, *spatial, channels]`.
+    """
+
+    def call(self, tensor, reference):
+        wanted, present = spatial_shape(reference), spatial_shape(tensor)
+        if all(isinstance(size, int) for size in (*wanted, *present)) and wanted == present:
+            return tensor
+        return tensor[(slice(None), *(slice(0, size) for size in wanted))]
+
+    def compute_output_shape(self, tensor_shape, reference_shape):
+        return (tensor_shape[0], *reference_shape[1:-1], tensor_shape[-1])

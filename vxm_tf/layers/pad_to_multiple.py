@@ -1,0 +1,43 @@
+"""The layer that lets a network take any image shape."""
+
+import keras
+from keras import ops as K
+
+from vxm_tf.ops.grid import spatial_shape
+
+
+@keras.saving.register_keras_serializable(package="vxm_tf")
+class PadToMultiple(keras.layers.Layer):
+    """Zeros after the end of every spatial axis, up to the next multiple.
+
+    Args:
+        multiple: the sizes of the output are multiples of this.
+
+    Call arguments:
+        image: `[batch, *spatial, channels]`.
+
+    Output shape:
+        `[batch, *padded, channels]`; `CropLike` undoes it.
+
+    Raises:
+        ValueError: a multiple below 1.
+    """
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        if multiple < 1:
+            raise ValueError(f"Sizes are padded to a multiple of at least 1; got {multiple}.")
+        self.multiple = multiple
+
+    def call(self, image):
+        after = [-size % self.multiple for size in spatial_shape(image)]
+        if all(isinstance(count, int) and count == 0 for count in after):
+            return image
+        return K.pad(image, [(0, 0), *((0, count) for count in after), (0, 0)])
+
+    def compute_output_shape(self, image_shape):
+        padded = (None if size is None else size + -size % self.multiple for size in image_shape[1:-1])
+        return (image_shape[0], *padded, image_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}

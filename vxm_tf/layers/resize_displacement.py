@@ -1,0 +1,48 @@
+"""The layer that puts a displacement on a finer or coarser grid."""
+
+from fractions import Fraction
+
+import keras
+
+from vxm_tf import ops
+
+
+@keras.saving.register_keras_serializable(package="vxm_tf")
+class ResizeDisplacement(keras.layers.Layer):
+    """Resizes a field and rescales its vectors, each component by its own axis' ratio.
+
+    Computes in float32 under every precision policy. Source: `vxm_tf.ops.resize`.
+
+    Args:
+        factor: new size over old size, for every axis; 2 doubles, 0.5 halves. Sizes round to the
+            nearest integer, and the vectors follow the sizes, not the factor.
+
+    Call arguments:
+        displacement: `[batch, *spatial, ndim]`, in voxels of `spatial`.
+
+    Output shape:
+        `[batch, *round(factor * spatial), ndim]`, in voxels of the new grid.
+
+    Raises:
+        ValueError: a factor that is not positive.
+    """
+
+    def __init__(self, factor, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if factor <= 0:
+            raise ValueError(f"A displacement is resized by a positive factor; got {factor}.")
+        self.factor = factor
+
+    def call(self, displacement):
+        return ops.resize(displacement, self._new_shape(ops.grid.spatial_shape(displacement)))
+
+    def compute_output_shape(self, displacement_shape):
+        return (displacement_shape[0], *self._new_shape(displacement_shape[1:-1]), displacement_shape[-1])
+
+    def _new_shape(self, shape):
+        ratio = Fraction(self.factor).limit_denominator(64)
+        up, down = ratio.numerator, ratio.denominator
+        return tuple(None if size is None else (2 * size * up + down) // (2 * down) for size in shape)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}

@@ -1,0 +1,65 @@
+"""The U-Net that all dense registration networks share."""
+
+import keras
+from keras import layers
+
+LEAKY_SLOPE = 0.2
+
+
+def unet(tensor, encoder_features, decoder_features, *, stop_level: int = 0, dtype=None, name: str = "unet"):
+    """A U-Net from a tensor to a tensor, of any number of spatial axes.
+
+    Encoder level l: a 3-wide convolution with `encoder_features[l]` filters, then pooling by 2. Decoder,
+    from the coarsest grid: a convolution, nearest upsampling by 2, and the encoder's features of that
+    level beside it. What `decoder_features` holds beyond one entry a level are further convolutions at
+    the end. Every convolution is followed by LeakyReLU(0.2). Source: Ronneberger et al., MICCAI 2015;
+    widths and order as in VoxelMorph (Balakrishnan et al., IEEE TMI 2019).
+
+    Args:
+        tensor: symbolic `[batch, *spatial, channels]`, spatial sizes multiples of 2^levels.
+        encoder_features: filters for each level, finest first.
+        decoder_features: filters of the decoder, coarsest first, at least one for each level.
+        stop_level: leave out that many of the last upsamplings; the result is 2^stop_level coarser.
+        dtype: precision policy of the convolutions.
+        name: prefix of the layer names.
+
+    Returns:
+        `[batch, *(spatial / 2^stop_level), decoder_features[-1]]`.
+
+    Raises:
+        ValueError: fewer decoder entries than levels, or a `stop_level` that is not between 0 and the
+            number of levels.
+    """
+    levels = len(encoder_features)
+    if len(decoder_features) < levels:
+        raise ValueError(
+            f"A U-Net with {levels} encoder levels needs at least {levels} decoder features; got {decoder_features}."
+        )
+    if not 0 <= stop_level <= levels:
+        raise ValueError(f"stop_level must be between 0 and the {levels} levels; got {stop_level}.")
+    ndim = len(tensor.shape) - 2
+    skips = []
+    for level, filters in enumerate(encoder_features):
+        tensor = _convolution(tensor, filters, dtype, f"{name}_enc_conv_{level}")
+        skips.append(tensor)
+        tensor = spatial_layer("MaxPooling", ndim)(2, dtype=dtype, name=f"{name}_enc_pool_{level}")(tensor)
+    for level in reversed(range(levels)):
+        tensor = _convolution(tensor, decoder_features[levels - 1 - level], dtype, f"{name}_dec_conv_{level}")
+        if level >= stop_level:
+            tensor = spatial_layer("UpSampling", ndim)(2, dtype=dtype, name=f"{name}_dec_up_{level}")(tensor)
+            tensor = layers.Concatenate(dtype=dtype, name=f"{name}_dec_skip_{level}")([tensor, skips[level]])
+    for index, filters in enumerate(decoder_features[levels:]):
+        tensor = _convolution(tensor, filters, dtype, f"{name}_final_conv_{index}")
+    return tensor
+
+
+def _convolution(tensor, filters, dtype, name):
+    convolution = spatial_layer("Conv", len(tensor.shape) - 2)
+    settings = {"padding": "same", "kernel_initializer": "he_normal", "dtype": dtype}
+    tensor = convolution(filters, 3, name=name, **settings)(tensor)
+    return layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"{name}_activation")(tensor)
+
+
+def spatial_layer(kind: str, ndim: int):
+    """The Keras layer class of a kind for `ndim` spatial axes, such as `Conv3D`."""
+    return getattr(keras.layers, f"{kind}{ndim}D")

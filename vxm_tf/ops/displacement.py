@@ -1,0 +1,123 @@
+"""Displacement fields: apply, chain and change their grid."""
+
+from keras import ops
+
+from vxm_tf.ops.fusion import fused
+from vxm_tf.ops.grid import as_float32, axis_indices, check_field, spatial_shape
+from vxm_tf.ops.sampling import check_sampling, sample_at
+
+
+def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "nearest", fill_value: float = 0.0):
+    """moved(x) = moving(x + displacement(x)) for every voxel index x of the displacement's grid.
+
+    Args:
+        image: the moving image `[batch, *any, channels]`; its grid may differ in size from the
+            displacement's.
+        displacement: `[batch, *spatial, ndim]`, in voxels, `ij` order.
+        interpolation: "linear", or "nearest" for labels.
+        fill_mode: "nearest" repeats the edge, "constant" gives `fill_value` outside.
+        fill_value: see `fill_mode`.
+
+    Returns:
+        The moved image `[batch, *spatial, channels]`: float32 for "linear", the image's dtype for
+        "nearest".
+
+    Raises:
+        ValueError: unknown option, or a displacement whose last axis is not `ndim`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vxm_tf import ops
+    >>> image = np.array([10.0, 20.0, 30.0], "float32").reshape(1, 3, 1)
+    >>> moved = ops.warp(image, np.ones((1, 3, 1), "float32"))
+    >>> [float(v) for v in moved[0, :, 0]]
+    [20.0, 30.0, 30.0]
+    """
+    ndim = check_field(displacement)
+    check_sampling(interpolation, fill_mode)
+    if len(image.shape) != ndim + 2:
+        raise ValueError(
+            f"A displacement with {ndim} components warps an image [batch, *spatial, channels] with {ndim} "
+            f"spatial axes; got an image of shape {tuple(image.shape)}."
+        )
+    return _warp(image, as_float32(displacement), interpolation, fill_mode, fill_value)
+
+
+@fused
+def _warp(image, displacement, interpolation, fill_mode, fill_value):
+    shape = spatial_shape(displacement)
+    coordinates = [
+        displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)
+    ]
+    return sample_at(image, coordinates, interpolation, fill_mode, fill_value)
+
+
+def compose(first, second):
+    """One displacement for warping by `first` and the result by `second`.
+
+    w(x) = second(x) + first(x + second(x)), so that
+    `warp(image, compose(first, second)) == warp(warp(image, first), second)` up to interpolation.
+
+    Args:
+        first: `[batch, *spatial, ndim]`, in voxels.
+        second: the same shape.
+
+    Returns:
+        The displacement w, float32, the same shape, in voxels.
+
+    Raises:
+        ValueError: a field whose last axis is not `ndim`.
+    """
+    check_field(first)
+    check_field(second)
+    return as_float32(second) + warp(first, second)
+
+
+def resize(displacement, shape):
+    """The same deformation on a grid of another size, its vectors in voxels of the new grid.
+
+    Voxel i of n covers the interval [i, i + 1] / n of the field of view on both grids: the value at
+    index i comes from `(i + 1/2) * old / new - 1/2`, linearly, and component k is multiplied by
+    `new[k] / old[k]`, each axis by its own ratio.
+
+    Args:
+        displacement: `[batch, *spatial, ndim]`, in voxels of `spatial`.
+        shape: the new spatial shape.
+
+    Returns:
+        `[batch, *shape, ndim]`, float32, in voxels of `shape`.
+
+    Raises:
+        ValueError: if `shape` has another number of axes than the displacement.
+    """
+    ndim = check_field(displacement)
+    if len(shape) != ndim:
+        raise ValueError(f"A displacement with {ndim} spatial axes was asked for shape {tuple(shape)}.")
+    old = spatial_shape(displacement)
+    if all(isinstance(size, int) for size in (*old, *shape)) and tuple(shape) == old:
+        return as_float32(displacement)
+    return _resize(as_float32(displacement), tuple(shape))
+
+
+@fused
+def _resize(displacement, shape):
+    ndim = len(shape)
+    ratios = []
+    for axis, (new, old) in enumerate(zip(shape, spatial_shape(displacement))):
+        ratios.append(ops.cast(new, "float32") / ops.cast(old, "float32"))
+        displacement = _resize_axis(displacement, axis + 1, old, new, 1.0 / ratios[-1])
+    return displacement * ops.reshape(ops.stack(ratios), [1] * (ndim + 1) + [ndim])
+
+
+def _resize_axis(values, axis, old, new, step):
+    """Linear resampling along one axis."""
+    location = (ops.cast(ops.arange(new, dtype="int32"), "float32") + 0.5) * step - 0.5
+    location = ops.clip(location, 0.0, ops.cast(old - 1, "float32"))
+    low = ops.cast(location, "int32")
+    weight_shape = [1] * len(values.shape)
+    weight_shape[axis] = -1
+    weight = ops.reshape(location - ops.cast(low, "float32"), weight_shape)
+    lower = ops.take(values, low, axis=axis)
+    upper = ops.take(values, ops.minimum(low + 1, old - 1), axis=axis)
+    return lower + weight * (upper - lower)

@@ -1,0 +1,71 @@
+"""The voxel grid itself: its indices, and its shape checked against a field's."""
+
+import keras
+from keras import ops
+
+
+def spatial_shape(tensor) -> tuple:
+    """Sizes between the batch and the channel axis of `[batch, *spatial, channels]`."""
+    return tuple(ops.shape(tensor)[1:-1])
+
+
+def axis_indices(size, axis: int, ndim: int):
+    """Index of every voxel along one spatial axis, shaped to broadcast over the grid.
+
+    Args:
+        size: number of voxels along the axis.
+        axis: which of the `ndim` spatial axes.
+        ndim: number of spatial axes.
+
+    Returns:
+        float32 tensor `[1, 1, ..., size, ..., 1]` of rank `ndim + 1` (batch first).
+    """
+    shape = [1] * (ndim + 1)
+    shape[axis + 1] = -1
+    return ops.reshape(ops.cast(ops.arange(size, dtype="int32"), "float32"), shape)
+
+
+def identity_grid(shape):
+    """Index of every voxel, `grid[i, j, k] = (i, j, k)`.
+
+    Args:
+        shape: spatial shape.
+
+    Returns:
+        float32 tensor `[*shape, ndim]`, in voxels, `ij` order.
+
+    Example:
+
+    >>> from vxm_tf import ops
+    >>> [float(i) for i in ops.identity_grid((4, 5))[2, 3]]
+    [2.0, 3.0]
+    """
+    ndim = len(shape)
+    axes = [axis_indices(size, axis, ndim)[0] for axis, size in enumerate(shape)]
+    return ops.stack([ops.broadcast_to(a, tuple(shape)) for a in axes], axis=-1)
+
+
+def check_field(field, name: str = "displacement") -> int:
+    """Number of spatial axes of a field `[batch, *spatial, ndim]`.
+
+    Raises:
+        ValueError: if the last axis does not hold one component per spatial axis.
+    """
+    ndim = len(field.shape) - 2
+    if ndim < 1 or field.shape[-1] != ndim:
+        raise ValueError(
+            f"A {name} has shape [batch, *spatial, ndim] with one component per spatial axis; got "
+            f"shape {tuple(field.shape)}. Add the batch axis, or move the components last."
+        )
+    return ndim
+
+
+def is_static(*tensors) -> bool:
+    """Whether every size but the batch's is known while the graph is built."""
+    return all(None not in tuple(t.shape)[1:] for t in tensors)
+
+
+def as_float32(tensor):
+    """`tensor` in float32: locations, fields and sums are never computed in less."""
+    tensor = ops.convert_to_tensor(tensor)
+    return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float32" else ops.cast(tensor, "float32")

@@ -1,0 +1,35 @@
+"""Local volume change of a deformation."""
+
+from keras import ops
+
+from vxm_tf.ops.differences import central_differences
+from vxm_tf.ops.grid import as_float32, check_field
+
+
+def jacobian_determinant(displacement):
+    """Determinant of I + du/dx: local volume after over volume before; 0 or less where space folds.
+
+    Derivatives are central differences, one-sided at the faces of the volume.
+
+    Args:
+        displacement: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels an axis.
+
+    Returns:
+        float32 `[batch, *spatial]`.
+    """
+    ndim = check_field(displacement)
+    displacement = as_float32(displacement)
+    columns = [central_differences(displacement, axis + 1) for axis in range(ndim)]
+    matrix = [[columns[j][..., i] + float(i == j) for j in range(ndim)] for i in range(ndim)]
+    return _determinant(matrix)
+
+
+def _determinant(matrix):
+    """Laplace expansion along the first row, for a nested list of tensors."""
+    if len(matrix) == 1:
+        return matrix[0][0]
+    total = ops.zeros_like(matrix[0][0])
+    for j, entry in enumerate(matrix[0]):
+        minor = [row[:j] + row[j + 1 :] for row in matrix[1:]]
+        total = total + (-1) ** j * entry * _determinant(minor)
+    return total

@@ -1,0 +1,131 @@
+"""Values of an image between its voxels."""
+
+from keras import ops
+
+from vxm_tf.ops.grid import as_float32, spatial_shape
+
+INTERPOLATIONS = ("linear", "nearest")
+FILL_MODES = ("nearest", "constant")
+
+
+def sample(image, locations, interpolation: str = "linear", fill_mode: str = "nearest", fill_value: float = 0.0):
+    """Value of `image` at any location, one formula for any number of axes.
+
+    Linear interpolation is the product over axes of `(1 - w) * image[i] + w * image[i + 1]` with
+    `i = floor(x)`, `w = x - i`; nearest takes `image[round(x)]`, halves to the even index.
+
+    Args:
+        image: `[batch, *spatial, channels]`.
+        locations: `[batch, *any, ndim]`, indices into `spatial`, in voxels, `ij` order.
+        interpolation: "linear" or "nearest".
+        fill_mode: beyond the outermost voxel centres, "nearest" repeats the edge and "constant"
+            gives `fill_value`.
+        fill_value: see `fill_mode`.
+
+    Returns:
+        `[batch, *any, channels]`: float32 for "linear", the image's own dtype for "nearest".
+
+    Raises:
+        ValueError: unknown `interpolation` or `fill_mode`, or a number of location components that
+            differs from the image's number of spatial axes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vxm_tf import ops
+    >>> ramp = np.arange(5, dtype="float32").reshape(1, 5, 1)
+    >>> float(ops.sample(ramp, np.array([[[2.25]]], "float32"))[0, 0, 0])
+    2.25
+    """
+    ndim = len(image.shape) - 2
+    if locations.shape[-1] != ndim:
+        raise ValueError(
+            f"An image of shape {tuple(image.shape)} has {ndim} spatial axes, so locations need {ndim} "
+            f"components in their last axis; got shape {tuple(locations.shape)}."
+        )
+    locations = as_float32(locations)
+    coordinates = [locations[..., axis] for axis in range(ndim)]
+    return sample_at(image, coordinates, interpolation, fill_mode, fill_value)
+
+
+def check_sampling(interpolation: str, fill_mode: str):
+    """Raise `ValueError` for an unknown way of sampling."""
+    for name, value, known in (
+        ("interpolation", interpolation, INTERPOLATIONS),
+        ("fill_mode", fill_mode, FILL_MODES),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
+
+
+def sample_at(image, coordinates, interpolation="linear", fill_mode="nearest", fill_value=0.0):
+    """`sample` with one tensor `[batch, *any]` of coordinates per axis."""
+    check_sampling(interpolation, fill_mode)
+    image = ops.convert_to_tensor(image)
+    if interpolation == "linear":
+        values = _linear(as_float32(image), coordinates)
+    else:
+        values = _nearest(image, coordinates)
+    if fill_mode == "constant":
+        inside = _inside(spatial_shape(image), coordinates)
+        values = ops.where(ops.expand_dims(inside, -1), values, ops.cast(fill_value, values.dtype))
+    return values
+
+
+def _linear(image, coordinates):
+    shape = spatial_shape(image)
+    lower, upper, weights = [], [], []
+    for stride, size, coordinate in zip(_strides(shape), shape, coordinates):
+        last = ops.cast(size - 1, "float32")
+        coordinate = ops.minimum(ops.maximum(coordinate, 0.0), last)
+        # The second bound catches NaN, which no float comparison removes and which as an index would crash.
+        low = ops.maximum(ops.cast(coordinate, "int32"), 0)
+        lower.append(low * stride)
+        upper.append(ops.minimum(low + 1, size - 1) * stride)
+        weights.append(ops.expand_dims(coordinate - ops.cast(low, "float32"), -1))
+    table, batch_offset = _table(image, coordinates)
+
+    def interpolate(axis, index):
+        if axis == len(shape):
+            return ops.take(table, index, axis=0)
+        low = interpolate(axis + 1, index + lower[axis])
+        high = interpolate(axis + 1, index + upper[axis])
+        return low + weights[axis] * (high - low)
+
+    return interpolate(0, batch_offset)
+
+
+def _nearest(image, coordinates):
+    shape = spatial_shape(image)
+    table, index = _table(image, coordinates)
+    for stride, size, coordinate in zip(_strides(shape), shape, coordinates):
+        nearest = ops.cast(ops.round(ops.clip(coordinate, -1.0, ops.cast(size, "float32"))), "int32")
+        index = index + ops.clip(nearest, 0, size - 1) * stride
+    return ops.take(table, index, axis=0)
+
+
+def _inside(shape, coordinates):
+    inside = None
+    for size, coordinate in zip(shape, coordinates):
+        axis_inside = ops.logical_and(coordinate >= 0.0, coordinate <= ops.cast(size - 1, "float32"))
+        inside = axis_inside if inside is None else ops.logical_and(inside, axis_inside)
+    return inside
+
+
+def _table(image, coordinates):
+    """The image as rows of channels, and the row where each batch item begins."""
+    batch, *shape, channels = ops.shape(image)
+    num_voxels = 1
+    for size in shape:
+        num_voxels = num_voxels * size
+    offset = ops.reshape(
+        ops.arange(batch, dtype="int32") * num_voxels, [-1] + [1] * (len(coordinates[0].shape) - 1)
+    )
+    return ops.reshape(image, (-1, channels)), offset
+
+
+def _strides(shape):
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, strides[0] * size)
+    return strides

@@ -1,0 +1,32 @@
+"""Opening a saved network."""
+
+from pathlib import Path
+
+import keras
+
+from vxm_tf.data.volumes import VolumeError
+from vxm_tf.models import VxmDense
+
+
+def load_model(path) -> VxmDense:
+    """The registration network in a `.keras` file.
+
+    Raises:
+        VolumeError: missing file, a file that is no Keras model, or a model that does not register.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise VolumeError(f"{path}: there is no such model file.")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # noqa: BLE001 - Keras raises many kinds, some pages long
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
+        raise VolumeError(
+            f"{path}: cannot be loaded as a model ({type(error).__name__}: {reason}). Expected a .keras file written "
+            "by train.py; it may be truncated, or a file of another kind."
+        ) from error
+    if not isinstance(model, VxmDense):
+        raise VolumeError(
+            f"{path}: holds a Keras model of type {type(model).__name__}, not a registration network of vxm_tf."
+        )
+    return model

@@ -1,0 +1,74 @@
+"""A picture of one registration: moving, fixed, moved, the warped grid, and the difference before and after."""
+
+import numpy as np
+from skimage.color import gray2rgb
+from skimage.io import imsave
+from skimage.transform import resize as resize_image
+
+from vxm_tf.data.volumes import replace_atomically
+
+GRID_STEP = 8
+GAP = 4
+
+
+def registration_panel(moving, fixed, moved, displacement, zoom: int = 2):
+    """The middle slice of each axis, one row an axis: moving, fixed, moved, warped grid, |before|, |after|.
+
+    Args:
+        moving, fixed, moved: `[*spatial, channels]` in [0, 1], on one grid; the first channel is shown.
+        displacement: `[*spatial, ndim]`, in voxels.
+        zoom: screen pixels a voxel.
+
+    Returns:
+        uint8 `[height, width, 3]`; a 2-D image gives one row.
+    """
+    images = [np.clip(image[..., 0], 0.0, 1.0) for image in (moving, fixed, moved)]
+    before, after = np.abs(images[0] - images[1]), np.abs(images[2] - images[1])
+    axes = [None] if images[0].ndim == 2 else range(3)
+    rows = []
+    for axis in axes:
+        views = [_view(image, axis) for image in images]
+        grid = _grid_view(displacement, axis)
+        views += [grid, _view(before, axis), _view(after, axis)]
+        rows.append(_beside([_screen(view, zoom) for view in views], axis=1))
+    width = max(row.shape[1] for row in rows)
+    rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    return _beside(rows, axis=0)
+
+
+def _view(volume, axis):
+    if axis is None:
+        return volume.T
+    # Transposed and flipped, so that the last of the two axes runs upwards as in a viewer.
+    return np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1]
+
+
+def _grid_view(displacement, axis):
+    """White lines every `GRID_STEP` voxels of the moving image, as the displacement draws them."""
+    ndim = displacement.shape[-1]
+    locations = displacement + np.stack(np.meshgrid(*map(np.arange, displacement.shape[:-1]), indexing="ij"), axis=-1)
+    in_plane = [k for k in range(ndim) if k != axis]
+    lines = np.zeros(_view(displacement[..., 0], axis).shape)
+    for k in in_plane:
+        phase = _view(locations[..., k], axis) / GRID_STEP
+        distance = np.abs(phase - np.round(phase)) * GRID_STEP
+        lines = np.maximum(lines, np.clip(1.0 - distance, 0.0, 1.0))
+    return lines
+
+
+def _screen(view, zoom):
+    size = tuple(length * zoom for length in view.shape)
+    return gray2rgb((255 * resize_image(view, size, order=1, anti_aliasing=False)).astype("uint8"))
+
+
+def _beside(pictures, axis):
+    gap_shape = list(pictures[0].shape)
+    gap_shape[axis] = GAP
+    gap = np.full(gap_shape, 255, "uint8")
+    parts = [part for picture in pictures for part in (picture, gap)][:-1]
+    return np.concatenate(parts, axis=axis)
+
+
+def write_picture(path, picture):
+    """Write a picture `[height, width, 3]`, uint8, as PNG."""
+    replace_atomically(path, lambda temporary: imsave(temporary, picture, check_contrast=False))

@@ -1,0 +1,125 @@
+"""What survives when a training is killed."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import keras
+from absl import logging
+
+from vxm_tf.data.json_file import read_json, write_json, write_text
+from vxm_tf.data.volumes import VolumeError, replace_atomically
+
+STATE_FILE = "state.json"
+
+
+class TrainingDiverged(ValueError):
+    """The loss is no number any more."""
+
+
+class TrainingState(keras.callbacks.Callback):
+    """After each epoch: the network, the weights with the optimiser's state, the log and where we are.
+
+    Every file is written under another name and renamed; `state.json`, written last, names the weights
+    that belong to it. A training that is killed at any moment goes on from the last whole epoch.
+
+    Files in `directory`: `last.keras`, `best.keras` (by `monitor`), `state.json`, `state-<epoch>.weights.h5`,
+    `log.csv`.
+
+    Args:
+        directory: of the training.
+        monitor: name of the score that chooses the best network.
+        mode: "max" or "min".
+        patience: stop after that many epochs without a better score; 0 never stops.
+    """
+
+    def __init__(self, directory, *, monitor, mode, patience=0):
+        super().__init__()
+        self.directory = Path(directory)
+        self.monitor = monitor
+        self.sign = 1.0 if mode == "max" else -1.0
+        self.patience = patience
+        self.history = []
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+        return len(self.history)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether patience has run out."""
+        scores = [self.sign * row[self.monitor] for row in self.history if self.monitor in row]
+        return bool(self.patience and scores and len(scores) - 1 - scores.index(max(scores)) >= self.patience)
+
+    def restore(self, trainer) -> bool:
+        """Put trainer and history back to the last whole epoch, if there is one.
+
+        Raises:
+            VolumeError: the state is damaged.
+        """
+        path = self.directory / STATE_FILE
+        if not path.exists():
+            return False
+        state = read_json(path)
+        weights = self.directory / state["weights"]
+        trainer.optimizer.build(trainer.trainable_variables)
+        try:
+            trainer.load_weights(weights)
+        except Exception as error:  # noqa: BLE001 - h5py and Keras raise many kinds for a damaged file
+            raise VolumeError(
+                f"{weights}: cannot be restored ({error}). Remove {path} to start anew; last.keras and best.keras stay usable "
+                "with --initial_model."
+            ) from error
+        self.history = state["history"]
+        return True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            raise TrainingDiverged(
+                f"The loss became NaN or infinite in epoch {epoch + 1}. The files in {self.directory} are those of epoch "
+                f"{self.epoch}. Lower --learning_rate, or raise --weight."
+            )
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        best = [self.sign * r[self.monitor] for r in self.history if self.monitor in r]
+        self.history.append(row)
+        network = self.model.network
+        try:
+            if self.monitor in row and self.sign * row[self.monitor] > max(best, default=-float("inf")):
+                replace_atomically(self.directory / "best.keras", network.save)
+            replace_atomically(self.directory / "last.keras", network.save)
+            self._write_state()
+        except VolumeError as error:
+            # A full disk must not end a training of days; the files of earlier epochs are whole.
+            logging.error("Epoch %d could not be saved, training goes on. %s", epoch + 1, error)
+        if self.stopped:
+            logging.info("No better %s for %d epochs: stopping.", self.monitor, self.patience)
+            self.model.stop_training = True
+
+    def _write_state(self):
+        name = f"state-{self.epoch:05d}.weights.h5"
+        replace_atomically(self.directory / name, lambda file: self._save_weights(file, name))
+        write_json(self.directory / STATE_FILE, {"weights": name, "history": self.history})
+        write_text(self.directory / "log.csv", _csv(self.history))
+        for old in self.directory.glob("state-*.weights.h5"):
+            if old.name != name:
+                old.unlink()
+
+    def _save_weights(self, temporary, name):
+        # Keras insists on the ending .weights.h5, which a temporary name has only if it is given here.
+        path = Path(temporary).with_suffix(".weights.h5")
+        try:
+            self.model.save_weights(path)
+            path.replace(temporary)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _csv(rows):
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

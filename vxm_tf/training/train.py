@@ -1,0 +1,138 @@
+"""From a folder of scans to a trained network."""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+import keras
+from absl import logging
+
+from vxm_tf.data import atlas_pairs, ordered_pairs, training_dataset, training_pairs
+from vxm_tf.data.json_file import read_json, write_json
+from vxm_tf.data.phantoms import write_population
+from vxm_tf.data.pipeline import pair_shape
+from vxm_tf.data.volumes import VolumeError
+from vxm_tf.training import setup
+from vxm_tf.training.checkpoint import TrainingState
+from vxm_tf.training.tensorboard import tensorboard_callbacks
+from vxm_tf.training.validation import PairValidation
+
+PHANTOM_SHAPE = (64, 64, 64)
+
+
+def train(config) -> Path:
+    """Train a network as configured, or go on with a training that was interrupted.
+
+    Args:
+        config: a `TrainConfig`.
+
+    Returns:
+        Path of the best network, `<output_dir>/best.keras`.
+
+    Raises:
+        VolumeError: input that cannot be used, or an output folder that cannot be written or belongs to a
+            training with other settings.
+        ValueError: a setting that does not exist.
+    """
+    config = _with_data(config)
+    output_dir = Path(config.output_dir)
+    _claim(output_dir, config)
+    _seed(config)
+    train_scans, val_scans = setup.find_training_scans(config)
+    store = setup.open_store(config, train_scans, "training")
+    val_store = setup.open_store(config, val_scans, "validation")
+    atlas, atlas_labels = setup.read_atlas(config)
+    pairs, val_pairs = _pairs(config, store, val_store, atlas)
+
+    network = setup.build_network(config, pair_shape(store, atlas), store.channels)
+    network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
+    trainer = setup.build_trainer(config, network)
+    scored = val_store is not None and bool(val_pairs)
+    with_dice = scored and val_store.has_labels and (atlas is None or atlas_labels is not None)
+    monitor, mode = ("val_dice", "max") if with_dice else ("val_loss" if scored else "loss", "min")
+    state = TrainingState(output_dir, monitor=monitor, mode=mode, patience=config.patience)
+    if state.restore(trainer):
+        logging.info("Going on after epoch %d of %d in %s.", state.epoch, config.epochs, output_dir)
+    write_json(output_dir / "config.json", dataclasses.asdict(config))
+    logging.info(
+        "%d training scans, %d validation pairs, images %s, %d parameters, precision %s.",
+        len(store), len(val_pairs), store.image_shape, network.count_params(), network.dtype_policy.name,
+    )  # fmt: skip
+    if state.epoch >= config.epochs or state.stopped:
+        logging.info("This training is complete: %s", output_dir / "best.keras")
+        return output_dir / "best.keras"
+
+    callbacks = []
+    if scored:
+        callbacks.append(PairValidation(val_store, val_pairs, atlas=atlas, atlas_labels=atlas_labels))
+    if config.tensorboard:
+        shown = (val_store, val_pairs) if scored else (store, [tuple(map(int, pairs[0]))])
+        callbacks += tensorboard_callbacks(output_dir / "tensorboard", *shown, atlas)
+    callbacks.append(state)
+    done = state.epoch * config.steps_per_epoch * config.batch_size
+    trainer.fit(
+        training_dataset(store, pairs[done:], config.batch_size, atlas),
+        epochs=config.epochs,
+        initial_epoch=state.epoch,
+        steps_per_epoch=config.steps_per_epoch,
+        callbacks=callbacks,
+        verbose=1 if sys.stdout.isatty() else 2,
+        shuffle=False,
+    )
+    return output_dir / "best.keras"
+
+
+def _with_data(config):
+    if config.data_dir or config.train_list:
+        return config
+    directory = Path(config.output_dir) / "phantoms"
+    logging.info("No --data_dir: training on procedural head phantoms, written to %s.", directory)
+    _make_writable(Path(config.output_dir))
+    write_population(directory, shape=PHANTOM_SHAPE, num_train=16, num_val=4, seed=config.seed)
+    return dataclasses.replace(config, data_dir=str(directory))
+
+
+def _make_writable(output_dir):
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        probe = output_dir / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise VolumeError(f"{output_dir}: the output folder cannot be written ({error}). Choose another --output_dir.") from error
+
+
+def _claim(output_dir, config):
+    """Make the folder and refuse one that belongs to a training with other settings."""
+    _make_writable(output_dir)
+    path = output_dir / "config.json"
+    if not path.exists():
+        return
+    before, now = read_json(path), dataclasses.asdict(config)
+    changed = [f"{name}: {before.get(name)!r} -> {now[name]!r}" for name in now if before.get(name) != now[name]]
+    if changed and (output_dir / "state.json").exists():
+        raise VolumeError(
+            f"{output_dir} holds a training with other settings ({'; '.join(changed)}). Give the same command to go on "
+            "with it, or another --output_dir."
+        )
+
+
+def _seed(config):
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def _pairs(config, store, val_store, atlas):
+    """(training sequence, validation pairs)."""
+    length = config.epochs * config.steps_per_epoch * config.batch_size
+    make = training_pairs if atlas is None else atlas_pairs
+    pairs = make(len(store), length, config.seed)
+    if val_store is None:
+        return pairs, []
+    if atlas is None:
+        return pairs, ordered_pairs(len(val_store), config.max_val_pairs, config.seed)
+    return pairs, [(index, -1) for index in range(min(len(val_store), config.max_val_pairs))]

@@ -1,0 +1,53 @@
+"""The model that trains a registration network."""
+
+import keras
+from keras import ops as K
+
+
+class RegistrationTrainer(keras.Model):
+    """Wraps a network with what it is trained on: loss = similarity + weight * regularity.
+
+    What is saved, loaded and served is `network`, which never holds a loss. Similarity compares moved
+    with fixed; with `bidirectional` it is the mean of that and of fixed_moved with moving. Regularity
+    takes the velocity, or the displacement of a network that integrates nothing.
+
+    Args:
+        network: a model with `with_outputs`, such as `VxmDense`.
+        similarity: loss of two images, such as `vxm_tf.losses.LNCC`.
+        regularity: penalty of one field, such as `vxm_tf.losses.GradientPenalty`.
+        weight: of the regularity.
+        bidirectional: score both directions.
+
+    Example:
+
+    >>> from vxm_tf import losses, models, training
+    >>> network = models.VxmDense((16, 16), features=((4,), (4,)))
+    >>> trainer = training.RegistrationTrainer(network, losses.LNCC(), losses.GradientPenalty())
+    >>> trainer.compile("adam")
+    """
+
+    def __init__(self, network, similarity, regularity, *, weight=1.0, bidirectional=False):
+        # No autocast: it would round the images to half precision before the network sees them.
+        super().__init__(dtype=network.dtype_policy, autocast=False)
+        self.network = network
+        self.similarity = similarity
+        self.regularity = regularity
+        self.weight = weight
+        self.bidirectional = bidirectional
+        self.field_name = "velocity" if network.settings["integration_steps"] else "displacement"
+        names = {"moved", "displacement", self.field_name} | ({"fixed_moved"} if bidirectional else set())
+        self.graph = network.with_outputs(*sorted(names))
+        self.similarity_tracker = keras.metrics.Mean(name="similarity")
+        self.regularity_tracker = keras.metrics.Mean(name="regularity")
+
+    def call(self, images, training=False):
+        return self.graph(images, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        similarity = self.similarity(x["fixed"], y_pred["moved"])
+        if self.bidirectional:
+            similarity = 0.5 * (similarity + self.similarity(x["moving"], y_pred["fixed_moved"]))
+        regularity = K.mean(self.regularity(y_pred[self.field_name]))
+        self.similarity_tracker.update_state(similarity)
+        self.regularity_tracker.update_state(regularity)
+        return similarity + self.weight * regularity
