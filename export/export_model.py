@@ -6,7 +6,7 @@ from pathlib import Path
 # A script's own folder is on the path, the checkout's root above it is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vxm_tf.cli.export import main  # noqa: E402
+from vxm_tf.cli.export import main
 
 if __name__ == "__main__":
     main()

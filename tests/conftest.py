@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 # Before keras: importing the package sets what TensorFlow reads when it is first imported.
-import vxm_tf  # noqa: F401, I001
+import vxm_tf  # noqa: F401
+
+# isort: split
 import keras
 import tensorflow as tf
 
@@ -66,11 +68,11 @@ def smooth_field(positions):
     """smooth_field(shape, amplitude): one arch an axis, 0 on every face, so that nothing leaves the grid."""
 
     def make(shape, amplitude=1.0, batch=2):
+        ndim = len(shape)
         arch = np.prod(np.sin(np.pi * positions(shape) / (np.array(shape) - 1.0)), axis=-1)
-        signs = np.array([[(-1.0) ** (item + axis) / (1.0 + 0.3 * axis) for axis in range(len(shape))]
-                          for item in range(batch)])  # fmt: skip
-        components = signs.reshape(batch, *[1] * len(shape), len(shape))
-        return (amplitude * arch[None, ..., None] * components).astype("float32")
+        item, axis = np.indices((batch, ndim))
+        components = (-1.0) ** (item + axis) / (1.0 + 0.3 * axis)
+        return (amplitude * arch[None, ..., None] * components.reshape(batch, *[1] * ndim, ndim)).astype("float32")
 
     return make
 

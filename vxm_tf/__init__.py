@@ -9,10 +9,10 @@ import os
 # convolutions on a CPU take up to seven times longer.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from vxm_tf import layers, losses, models, ops  # noqa: E402
-from vxm_tf.backend import enable_fusion  # noqa: E402
+from vxm_tf import layers, losses, models, ops
+from vxm_tf._version import __version__
+from vxm_tf.backend import enable_fusion
 
-__version__ = "0.1.0"
-__all__ = ["layers", "losses", "models", "ops"]
+__all__ = ["__version__", "layers", "losses", "models", "ops"]
 
 enable_fusion()

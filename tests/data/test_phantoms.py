@@ -10,7 +10,7 @@ from vxm_tf.data.anatomy import INTENSITIES, paint
 from vxm_tf.data.phantoms import LABEL_NAMES, Phantom, phantom, population, template, write_population
 
 SHAPES = [(96, 90), (44, 52, 60)]
-SIDES = ("cortex", "white matter", "lateral ventricle", "thalamus", "caudate", "putamen", "hippocampus", "cerebellum")
+IN_SECTION = ("cortex", "white matter", "lateral ventricle", "thalamus", "caudate", "putamen")
 
 
 @pytest.fixture(scope="module", params=SHAPES, ids=str)
@@ -75,20 +75,20 @@ def test_individual_does_not_depend_on_count_but_on_seed():
 def test_individual_is_the_template_warped_by_its_displacement(individual):
     image, labels = template(individual.labels.shape)
     warped = warp(labels, individual.displacement, order=0)
-    big = [label for label in LABEL_NAMES if "white" in LABEL_NAMES[label] or "thalamus" in LABEL_NAMES[label]]
-    if individual.labels.ndim == 3:
-        big += [label for label, name in LABEL_NAMES.items() if "cerebellum" in name or name == "brainstem"]
+    # Nearest-neighbour sampling costs any structure a layer of voxels: hold to 0.9 those four voxels deep.
+    big = [k for k in LABEL_NAMES if k and ndimage.distance_transform_edt(individual.labels == k).max() >= 4.0]
+    assert len(big) >= 4
     for label in big:
-        assert dice(warped, individual.labels, label) > 0.9, LABEL_NAMES[label]
-        assert dice(labels, individual.labels, label) < 0.9, "this oracle needs a deformation that shows"
+        overlap = dice(warped, individual.labels, label)
+        assert overlap > 0.9 and overlap > dice(labels, individual.labels, label) + 0.03, LABEL_NAMES[label]
     assert mean_dice(warped, individual.labels) > mean_dice(labels, individual.labels) + 0.1
     residual = abs(warp(image, individual.displacement, order=1) - individual.image)
-    assert residual.mean() < 0.5 * abs(image - individual.image).mean()
+    assert residual.mean() < 0.6 * abs(image - individual.image).mean()
 
 
 def test_labels_are_the_anatomy_at_the_warped_coordinates_exactly():
     individual = phantom((33, 49), seed=5)
-    row, column = np.moveaxis(np.indices((33, 49)), 0, 0) + np.moveaxis(individual.displacement, -1, 0)
+    row, column = np.indices((33, 49)) + np.moveaxis(individual.displacement, -1, 0)
     points = np.stack([column / 24.0 - 1.0, 1.0 - row / 16.0, np.full((33, 49), 0.09)])
     agreement = (paint(points, edge=0.05)[0] == individual.labels).mean()
     assert agreement > 0.999, "more than rounding differs"
@@ -102,7 +102,7 @@ def test_inverse_undoes_displacement(individual):
     assert error.max() < 0.1 and error.mean() < 0.01
 
 
-@pytest.mark.parametrize("magnitude", [0.015, 0.1])
+@pytest.mark.parametrize("magnitude", [0.015, 0.2])
 @pytest.mark.parametrize("shape", [(48, 40), (24, 28, 32)], ids=str)
 def test_no_folds_and_a_border_that_stays(shape, magnitude):
     for seed in range(3):
@@ -143,7 +143,7 @@ def test_every_structure_has_its_side():
 
 def test_the_section_meets_both_sides_of_the_nuclei():
     names = {LABEL_NAMES[int(label)] for label in np.unique(phantom((96, 96), seed=1).labels)}
-    assert {f"{side} {name}" for side in ("left", "right") for name in SIDES[:6]} | {"background", "csf"} <= names
+    assert {f"{side} {name}" for side in ("left", "right") for name in IN_SECTION} | {"background", "csf"} <= names
 
 
 def test_structures_are_nested():

@@ -2,8 +2,12 @@
 
 import dataclasses
 import sys
+from logging import WARNING, Formatter
+from pathlib import Path
 
 from absl import flags, logging
+
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def run(define_flags, call, description: str, argv=None):
@@ -19,9 +23,7 @@ def run(define_flags, call, description: str, argv=None):
     flags.DEFINE_boolean("help", False, "Show the flags.", flag_values=values, short_name="h")
     flags.DEFINE_boolean("debug", False, "Show the traceback of an error.", flag_values=values)
     define_flags(values)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
-    logging.set_stderrthreshold("info")
+    _log_plainly()
     try:
         rest = values([sys.argv[0], *(sys.argv[1:] if argv is None else argv)])[1:]
         if values.help:
@@ -38,6 +40,15 @@ def run(define_flags, call, description: str, argv=None):
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _log_plainly():
+    """Our own messages with the time of day; from other packages only warnings."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(lambda record: record.levelno >= WARNING or PACKAGE in Path(record.pathname).parents)
 
 
 class Flags:

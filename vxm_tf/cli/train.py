@@ -1,7 +1,5 @@
 """The command vxm-train."""
 
-from absl import flags
-
 from vxm_tf.cli import command
 from vxm_tf.data import NORMALIZATIONS
 from vxm_tf.models import PRESETS

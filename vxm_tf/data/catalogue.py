@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.data.volumes import VolumeError, extension, has_labels, stem
+from vxm_tf.data.volumes import EXTENSIONS, VolumeError, extension, own_labels, stem
 
 LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
 IMAGE_FOLDERS = ("images", "imagestr")
@@ -49,19 +49,14 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
             images[_key(file, directory, (image_suffix,))] = file
     if not images:
         raise VolumeError(
-            f"{directory}: no image found. Expected files ending in {', '.join(image_suffix + e for e in EXTENSION_HINT)}."
+            f"{directory}: no image found. Expected files named ...{image_suffix} with one of the extensions "
+            f"{', '.join(EXTENSIONS)}."
         )
     belongs = _match(images, segmentations, directory)
     scans = []
     for key, file in images.items():
-        labels = belongs.get(key)
-        if labels is None and extension(file) == ".npz" and has_labels(file):
-            labels = file
-        scans.append(Scan("/".join(part for part in key if part), file, labels))
+        scans.append(Scan("/".join(part for part in key if part), file, belongs.get(key) or own_labels(file)))
     return scans
-
-
-EXTENSION_HINT = (".nii.gz", ".nii", ".mgz", ".npz")
 
 
 def _is_labels(file, directory, suffixes):
@@ -104,11 +99,8 @@ def read_list(path) -> list[Scan]:
     for number, fields in read_table(path):
         if len(fields) > 2:
             raise VolumeError(f"{path}, line {number}: expected an image and at most a segmentation; got {fields}.")
-        image = fields[0]
-        labels = fields[1] if len(fields) == 2 else None
-        if labels is None and extension(image) == ".npz" and has_labels(image):
-            labels = image
-        scans.append(Scan(stem(image), image, labels))
+        image, *labels = fields
+        scans.append(Scan(stem(image), image, labels[0] if labels else own_labels(image)))
     if not scans:
         raise VolumeError(f"{path}: the list names no image.")
     return scans

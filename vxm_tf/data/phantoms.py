@@ -31,7 +31,7 @@ class Phantom:
     contrast, bias field and noise.
 
     Attributes:
-        image: float32 `[*spatial]`, 0 to 1, exactly 0 outside the head.
+        image: float32 `[*spatial]`, 0 to 1, exactly 0 beyond the anti-aliased rim of the head.
         labels: uint8 `[*spatial]`, keys of `LABEL_NAMES`.
         displacement: float32 `[*spatial, ndim]`, in voxels, `ij` order: warps the template to this
             individual.

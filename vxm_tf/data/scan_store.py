@@ -95,7 +95,8 @@ class ScanStore:
                     errors.append(str(error))
                 progress(index + 1, len(self.scans))
         if errors:
-            raise VolumeError("\n".join(errors[:20] + ([f"... and {len(errors) - 20} more."] if len(errors) > 20 else [])))
+            more = [f"... and {len(errors) - 20} more."] if len(errors) > 20 else []
+            raise VolumeError("\n".join(errors[:20] + more))
         kinds = {(image.ndim - 1, image.shape[-1]): scan.image for scan, image in zip(self.scans, self._images)}
         if len(kinds) > 1:
             found = "; ".join(f"{path} is {n}-D with {c} channel(s)" for (n, c), path in kinds.items())
@@ -106,8 +107,8 @@ class ScanStore:
             return self._load(index)
         scan = self.scans[index]
         status = scan.image.stat()
-        identity = f"{scan.image.resolve()} {status.st_mtime_ns} {status.st_size} {self.normalization} {self.multichannel}"
-        cached = self.cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
+        identity = (scan.image.resolve(), status.st_mtime_ns, status.st_size, self.normalization, self.multichannel)
+        cached = self.cache_dir / f"{hashlib.sha256(str(identity).encode()).hexdigest()[:32]}.npy"
         if not cached.exists():
             image = self._load(index)
             replace_atomically(cached, lambda temporary: np.save(temporary, image))

@@ -94,12 +94,16 @@ def read_labels(path) -> Volume:
     return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path))
 
 
-def has_labels(path) -> bool:
-    """Whether an NPZ holds a label map beside its image."""
+def own_labels(path) -> Path | None:
+    """The file itself if it is an NPZ that holds a label map beside its image, else None."""
+    return Path(path) if extension(path) == ".npz" and _has_labels(path) else None
+
+
+def _has_labels(path):
     try:
         with np.load(path, allow_pickle=False) as archive:
             return LABELS_KEY in archive.files
-    except Exception:  # noqa: BLE001 - what is wrong with the file is said when its image is read
+    except Exception:
         return False
 
 
@@ -125,9 +129,10 @@ def _load(path, key):
         spacing_mm = tuple(float(size) for size in image.header.get_zooms()[: min(array.ndim, 3)])
     except VolumeError:
         raise
-    except Exception as error:  # noqa: BLE001 - readers raise a dozen kinds for a damaged file
+    except Exception as error:
         raise VolumeError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}). The file may be truncated or damaged; copy it again."
+            f"{path}: cannot be read ({type(error).__name__}: {error}). The file may be truncated or damaged; copy it "
+            "again."
         ) from error
     if array.dtype.kind not in "buif":
         raise VolumeError(f"{path}: voxels are of type {array.dtype}; numbers are needed (no colour or complex data).")

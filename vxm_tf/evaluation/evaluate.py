@@ -10,7 +10,7 @@ from absl import logging
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
 from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
-from vxm_tf.data.volumes import VolumeError, extension, has_labels, spacing_mm_of, stem
+from vxm_tf.data.volumes import VolumeError, own_labels, spacing_mm_of, stem
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.metrics import labels_in
@@ -75,9 +75,8 @@ def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
     limit = config.max_pairs or None
     if config.atlas:
         atlas = Path(config.atlas)
-        labels = atlas if extension(atlas) == ".npz" and has_labels(atlas) else None
         pairs = [(index, len(scans)) for index in range(len(scans))][:limit]
-        scans = [*scans, Scan(stem(atlas), atlas, labels)]
+        scans = [*scans, Scan(stem(atlas), atlas, own_labels(atlas))]
     else:
         pairs = ordered_pairs(len(scans), limit, config.seed)
     if not pairs:
@@ -90,9 +89,11 @@ def _listed_pairs(path):
     for number, fields in read_table(path):
         if len(fields) not in (2, 4):
             raise VolumeError(
-                f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got {len(fields)}."
+                f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got "
+                f"{len(fields)} entries."
             )
-        images, labels = fields[:2], fields[2:] or [f if extension(f) == ".npz" and has_labels(f) else None for f in fields]
+        images = fields[:2]
+        labels = fields[2:] or [own_labels(image) for image in images]
         pair = [Scan(stem(image), image, label) for image, label in zip(images, labels)]
         pairs.append(tuple(scans.setdefault(scan, len(scans)) for scan in pair))
     if not pairs:
@@ -116,7 +117,12 @@ def _score_pair(network, store, moving, fixed, config):
     return [
         PairScores(**names, method="affine", labels=before),
         PairScores(
-            **names, method="network", labels=after, seconds=result.seconds, peak_memory_mib=peak_memory_mib(), **deformation
+            **names,
+            method="network",
+            labels=after,
+            seconds=result.seconds,
+            peak_memory_mib=peak_memory_mib(),
+            **deformation,
         ),
     ]
 

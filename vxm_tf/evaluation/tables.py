@@ -65,7 +65,7 @@ def summarise(scores) -> dict:
             "mean": {c: _mean(values) for c, values in columns.items()},
             "std": {c: _mean(values, np.std) for c, values in columns.items()},
             "labels": {
-                str(label): {c: _mean([s.labels.get(label, {}).get(c, math.nan) for s in chosen]) for c in LABEL_COLUMNS}
+                str(label): {c: _mean([_of_label(s, label, c) for s in chosen]) for c in LABEL_COLUMNS}
                 for label in labels
             },
         }
@@ -82,6 +82,10 @@ def markdown(summary) -> str:
             cells[0] += f" ({row['std']['dice']:.4f})"
         lines.append(f"| {method} | {row['pairs']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _of_label(scores, label, column):
+    return scores.labels.get(label, {}).get(column, math.nan)
 
 
 def _cell(value, form):

@@ -40,11 +40,12 @@ class VxmDense(keras.Model):
         integration_steps: squarings of scaling and squaring; 0 makes the network's answer a plain
             displacement, which may fold and has no inverse (CVPR 2018).
         outputs: names from the list above. `VxmDense.BIDIRECTIONAL` is the list for both directions.
-        **kwargs: `name` and `dtype` (the precision policy of the convolutions) of `keras.Model`.
+        name: of the model.
+        dtype: the precision policy of the convolutions; None for Keras' global one.
 
     Raises:
-        ValueError: a shape with other than 1 to 3 axes, a resolution that is no power of two, an unknown
-            output, or an inverse asked of a network without integration.
+        ValueError: a shape with other than 1 to 3 axes, other than two numbers of channels, a resolution that
+            is no power of two, an unknown output, or an inverse asked of a network without integration.
 
     Example:
 
@@ -69,7 +70,8 @@ class VxmDense(keras.Model):
         integration_resolution=2,
         integration_steps=7,
         outputs=("moved", "displacement"),
-        **kwargs,
+        name=None,
+        dtype=None,
     ):
         features = tuple(tuple(f) for f in (features or preset("default")["features"]))
         channels = (channels, channels) if isinstance(channels, int) else tuple(channels)
@@ -83,13 +85,14 @@ class VxmDense(keras.Model):
             "outputs": tuple(outputs),
         }
         _check(settings)
-        dtype = keras.dtype_policies.get(kwargs.pop("dtype", None) or keras.config.dtype_policy())
+        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         images = {
             name: keras.Input((*settings["image_shape"], count), name=name, dtype="float32")
             for name, count in zip(("moving", "fixed"), channels)
         }
         tensors = _fields(images, _velocity(images, settings, dtype), settings)
-        super().__init__(inputs=images, outputs={name: tensors[name] for name in outputs}, **kwargs)
+        # Named one by one: Keras takes any keyword for a functional model, a misspelt setting too, without a word.
+        super().__init__(inputs=images, outputs={key: tensors[key] for key in settings["outputs"]}, name=name)
         self.dtype_policy = dtype
         self.settings = settings
         self.tensors = tensors
@@ -176,6 +179,8 @@ def _check(settings):
     shape, (encoder, _) = settings["image_shape"], settings["features"]
     if not 1 <= len(shape) <= 3:
         raise ValueError(f"image_shape holds 1 to 3 spatial sizes, without batch and channels; got {shape}.")
+    if len(settings["channels"]) != 2:
+        raise ValueError(f"channels is one number, or a pair (moving, fixed); got {settings['channels']}.")
     for name in ("velocity_resolution", "integration_resolution"):
         value = settings[name]
         if value not in [2**level for level in range(len(encoder) + 1)]:

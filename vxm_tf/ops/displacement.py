@@ -47,9 +47,7 @@ def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "n
 @fused
 def _warp(image, displacement, interpolation, fill_mode, fill_value):
     shape = spatial_shape(displacement)
-    coordinates = [
-        displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)
-    ]
+    coordinates = [displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)]
     return sample_at(image, coordinates, interpolation, fill_mode, fill_value)
 
 

@@ -118,9 +118,7 @@ def _table(image, coordinates):
     num_voxels = 1
     for size in shape:
         num_voxels = num_voxels * size
-    offset = ops.reshape(
-        ops.arange(batch, dtype="int32") * num_voxels, [-1] + [1] * (len(coordinates[0].shape) - 1)
-    )
+    offset = ops.reshape(ops.arange(batch, dtype="int32") * num_voxels, [-1] + [1] * (len(coordinates[0].shape) - 1))
     return ops.reshape(image, (-1, channels)), offset
 
 

@@ -52,14 +52,13 @@ def register_files(config):
         raise VolumeError("--labels and --moved_labels belong together: what to move, and where to write it.")
     network = load_model(config.model)
     settings = {"normalization": "percentile", "multichannel": False, **network.metadata}
-    moving, fixed = (
-        read_image(path, multichannel=settings["multichannel"]) for path in (config.moving, config.fixed)
-    )
+    moving, fixed = (read_image(path, multichannel=settings["multichannel"]) for path in (config.moving, config.fixed))
     check_same_grid(moving, fixed)
     labels = read_labels(config.labels) if config.labels else None
     if labels is not None and labels.array.shape != moving.array.shape[:-1]:
         raise VolumeError(
-            f"{labels.path}: the segmentation has shape {labels.array.shape}, the moving image {moving.array.shape[:-1]}."
+            f"{labels.path}: the segmentation has shape {labels.array.shape}, the moving image "
+            f"{moving.array.shape[:-1]}."
         )
     images = [normalize(volume.array, settings["normalization"]) for volume in (moving, fixed)]
     result = register_pair(network.for_shape(images[0].shape[:-1]), *images)
@@ -84,8 +83,8 @@ def check_same_grid(moving, fixed):
     """Raise `VolumeError` unless two volumes have one shape and, where they know them, one affine."""
     if moving.array.shape != fixed.array.shape:
         raise VolumeError(
-            f"{moving.path} has shape {moving.array.shape[:-1]} and {fixed.path} {fixed.array.shape[:-1]}: the two must "
-            "share one grid. Resample one onto the other first."
+            f"{moving.path} has shape {moving.array.shape[:-1]} and {fixed.path} {fixed.array.shape[:-1]}: the two "
+            "must share one grid. Resample one onto the other first."
         )
     if moving.source is None or fixed.source is None:
         return

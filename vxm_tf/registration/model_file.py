@@ -19,7 +19,7 @@ def load_model(path) -> VxmDense:
         raise VolumeError(f"{path}: there is no such model file.")
     try:
         model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # noqa: BLE001 - Keras raises many kinds, some pages long
+    except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
         raise VolumeError(
             f"{path}: cannot be loaded as a model ({type(error).__name__}: {reason}). Expected a .keras file written "

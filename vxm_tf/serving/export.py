@@ -62,7 +62,8 @@ def next_version(output_dir) -> int:
 
 def _for_any_shape(network):
     config = network.get_config()
-    config |= {"image_shape": [None] * len(config["image_shape"]), "outputs": ["moved", "displacement"], "dtype": "float32"}
+    any_shape = [None] * len(config["image_shape"])
+    config |= {"image_shape": any_shape, "outputs": ["moved", "displacement"], "dtype": "float32"}
     rebuilt = VxmDense.from_config(config)
     rebuilt.set_weights(network.get_weights())
     return rebuilt

@@ -67,10 +67,10 @@ class TrainingState(keras.callbacks.Callback):
         trainer.optimizer.build(trainer.trainable_variables)
         try:
             trainer.load_weights(weights)
-        except Exception as error:  # noqa: BLE001 - h5py and Keras raise many kinds for a damaged file
+        except Exception as error:
             raise VolumeError(
-                f"{weights}: cannot be restored ({error}). Remove {path} to start anew; last.keras and best.keras stay usable "
-                "with --initial_model."
+                f"{weights}: cannot be restored ({error}). Remove {path} to start anew; last.keras and best.keras stay "
+                "usable with --initial_model."
             ) from error
         self.history = state["history"]
         return True
@@ -78,8 +78,8 @@ class TrainingState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             raise TrainingDiverged(
-                f"The loss became NaN or infinite in epoch {epoch + 1}. The files in {self.directory} are those of epoch "
-                f"{self.epoch}. Lower --learning_rate, or raise --weight."
+                f"The loss became NaN or infinite in epoch {epoch + 1}. The files in {self.directory} are those of "
+                f"epoch {self.epoch}. Lower --learning_rate, or raise --weight."
             )
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         best = [self.sign * r[self.monitor] for r in self.history if self.monitor in r]

@@ -6,7 +6,7 @@ from absl import logging
 from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
-from vxm_tf.data.volumes import VolumeError, extension, has_labels
+from vxm_tf.data.volumes import VolumeError, own_labels
 from vxm_tf.models import VxmDense
 from vxm_tf.registration import load_model
 from vxm_tf.training.trainer import RegistrationTrainer
@@ -33,7 +33,8 @@ def find_training_scans(config) -> tuple[list[Scan], list[Scan]]:
     if len(train) < needed:
         raise VolumeError(
             f"{config.train_list or config.data_dir}: {len(train)} scan(s) left to train on after "
-            f"{len(val)} went to validation, but {needed} are needed. Add scans, lower --validation_fraction, or give an --atlas."
+            f"{len(val)} went to validation, but {needed} are needed. Add scans, lower --validation_fraction, or give an "
+            "--atlas."
         )
     return train, val
 
@@ -62,8 +63,7 @@ def read_atlas(config):
     if not config.atlas:
         return None, None
     image = normalize(read_image(config.atlas, multichannel=config.multichannel).array, config.normalization)
-    labelled = extension(config.atlas) == ".npz" and has_labels(config.atlas)
-    return image, read_labels(config.atlas).array if labelled else None
+    return image, read_labels(config.atlas).array if own_labels(config.atlas) else None
 
 
 def precision_policy(choice: str) -> str:

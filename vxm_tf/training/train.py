@@ -100,7 +100,7 @@ def _make_writable(output_dir):
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise VolumeError(f"{output_dir}: the output folder cannot be written ({error}). Choose another --output_dir.") from error
+        raise VolumeError(f"{output_dir}: cannot be written ({error}). Choose another --output_dir.") from error
 
 
 def _claim(output_dir, config):

@@ -1,0 +1,19 @@
+"""Our network of one preset, one prediction for each line on standard input; prints seconds."""
+
+import sys
+import time
+
+import numpy as np
+
+import vxm_tf
+
+SHAPE = (160, 192, 224)
+
+network = vxm_tf.models.VxmDense.from_preset(sys.argv[1], SHAPE)
+rng = np.random.default_rng(0)
+images = {name: rng.random((1, *SHAPE, 1), "float32") for name in ("moving", "fixed")}
+print(f"vxm_tf {vxm_tf.__version__}, {network.count_params()} parameters", flush=True)
+for _ in sys.stdin:
+    start = time.perf_counter()
+    network.predict_on_batch(images)
+    print(time.perf_counter() - start, flush=True)
