@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 # Before keras: importing the package sets what TensorFlow reads when it is first imported.
-import vxm_tf  # noqa: F401
+import vxm_tf.models
 
 # isort: split
 import keras
@@ -104,3 +104,38 @@ def check_gradient(rng):
                 np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=0, atol=rtol * scale)
 
     return check
+
+
+@pytest.fixture
+def smooth_images():
+    """smooth_images(shape, channels, batch): waves in [0, 1], every item and channel another one."""
+
+    def make(shape, channels=(1, 1), batch=2):
+        index = np.moveaxis(np.indices(shape), 0, -1)
+        images = {}
+        for start, (name, count) in enumerate(zip(("moving", "fixed"), channels, strict=True)):
+            item, channel = np.indices((batch, count))
+            phase = (1.3 * start + item + 0.7 * channel).reshape(batch, *[1] * len(shape), count)
+            waves = np.sin(index @ np.linspace(0.2, 0.5, len(shape)))[None, ..., None] * np.cos(phase)
+            images[name] = (0.5 + 0.5 * np.sin(3 * waves + phase)).astype("float32")
+        return images
+
+    return make
+
+
+@pytest.fixture
+def network(smooth_images):
+    """network(shape, amplitude, **settings): a small one whose velocity reaches some `amplitude` voxels."""
+
+    def make(shape, amplitude=0.5, features=((4, 6), (6, 4, 4)), **settings):
+        model = vxm_tf.models.VxmDense(shape, features=features, **settings)
+        head = model.get_layer("flow")
+        kernel, bias = head.get_weights()
+        kernel = keras.random.normal(kernel.shape, seed=1)
+        head.set_weights([kernel, bias])
+        images = smooth_images([size or 16 for size in shape], model.settings["channels"])
+        velocity = model.with_outputs("velocity")(images)["velocity"]
+        head.set_weights([kernel * amplitude / np.abs(velocity).max(), bias])
+        return model
+
+    return make

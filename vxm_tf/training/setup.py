@@ -33,8 +33,8 @@ def find_training_scans(config) -> tuple[list[Scan], list[Scan]]:
     if len(train) < needed:
         raise VolumeError(
             f"{config.train_list or config.data_dir}: {len(train)} scan(s) left to train on after "
-            f"{len(val)} went to validation, but {needed} are needed. Add scans, lower --validation_fraction, or give an "
-            "--atlas."
+            f"{len(val)} went to validation, but {needed} are needed. Add scans, lower --validation_fraction, or "
+            "give an --atlas."
         )
     return train, val
 

@@ -1,0 +1,253 @@
+"""One battery for every layer, loss, penalty and model: saved, loaded, traced, in half precision, of any size."""
+
+import dataclasses
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vxm_tf
+from vxm_tf import layers, losses, models
+
+FEATURES = ((4, 6), (6, 4, 4))
+POLICIES = ["float32", "mixed_float16", "mixed_bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """How to build an object and what to call it with.
+
+    `channels` holds the last axis of every input; a size other than the others' is `extra` voxels more.
+    """
+
+    build: Callable
+    shape: tuple[int, ...]
+    channels: tuple[int, ...]
+    extra: tuple[int, ...] = (0, 0)
+
+    def inputs(self, rng, batch=2, longer=0):
+        sizes = zip(self.channels, self.extra, strict=False)
+        return [rng.random((batch, *(n + longer + more for n in self.shape), c), "float32") for c, more in sizes]
+
+    def specs(self):
+        return [tf.TensorSpec([*[None] * (len(self.shape) + 1), count]) for count in self.channels]
+
+
+def vxm_dense(*args, **settings):
+    """A network whose displacement is not nearly zero."""
+    network = models.VxmDense(*args, features=FEATURES, **settings)
+    head = network.get_layer("flow")
+    kernel, bias = head.get_weights()
+    head.set_weights([np.random.default_rng(1).normal(0, 0.03, kernel.shape), bias])
+    return network
+
+
+def bare_unet(shape):
+    images = keras.Input((*shape, 2))
+    return keras.Model(images, models.unet(images, *FEATURES))
+
+
+EVERYTHING = (*models.VxmDense.BIDIRECTIONAL, "velocity")
+EXAMPLES = {
+    "SpatialTransformer": Example(layers.SpatialTransformer, (9, 10, 11), (2, 3)),
+    "SpatialTransformer, all settings": Example(
+        lambda: layers.SpatialTransformer("nearest", fill_mode="constant", fill_value=2.0, name="labels"),
+        (15, 18),
+        (1, 2),
+        extra=(3, 0),
+    ),
+    "VecInt": Example(lambda: layers.VecInt(3), (15, 18), (2,)),
+    "VecInt without steps": Example(lambda: layers.VecInt(0), (9, 10, 11), (3,)),
+    "ResizeDisplacement up": Example(lambda: layers.ResizeDisplacement(2), (9, 10, 11), (3,)),
+    "ResizeDisplacement down": Example(lambda: layers.ResizeDisplacement(1 / 3), (15, 18), (2,)),
+    "PadToMultiple": Example(lambda: layers.PadToMultiple(8), (9, 10, 11), (2,)),
+    "CropLike": Example(layers.CropLike, (15, 18), (3, 1), extra=(5, 0)),
+    "LNCC": Example(losses.LNCC, (9, 10, 11), (1, 1)),
+    "LNCC, all settings": Example(
+        lambda: losses.LNCC(5, epsilon=1e-6, name="similarity", reduction="sum"), (15, 18), (2, 2)
+    ),
+    "MSE": Example(lambda: losses.MSE(0.1), (15, 18), (2, 2)),
+    "SoftDice": Example(losses.SoftDice, (9, 10, 11), (4, 4)),
+    "GradientPenalty l1": Example(lambda: losses.GradientPenalty("l1"), (15, 18), (2,)),
+    "GradientPenalty l2": Example(losses.GradientPenalty, (9, 10, 11), (3,)),
+    "BendingEnergy": Example(losses.BendingEnergy, (9, 10, 11), (3,)),
+    "VxmDense 2-D": Example(lambda: vxm_dense((15, 18), outputs=EVERYTHING), (15, 18), (1, 1)),
+    "VxmDense 3-D": Example(lambda: vxm_dense((9, 10, 11), channels=(2, 1), name="brains"), (9, 10, 11), (2, 1)),
+    "VxmDense of any size": Example(lambda: vxm_dense((None, None), outputs=EVERYTHING), (15, 18), (1, 1)),
+    "VxmDense without integration": Example(
+        lambda: vxm_dense((15, 18), integration_steps=0, integration_resolution=1), (15, 18), (1, 1)
+    ),
+    "VxmDense at half resolution": Example(
+        lambda: vxm_dense((15, 18), velocity_resolution=2, integration_steps=2), (15, 18), (1, 1)
+    ),
+    "unet": Example(lambda: bare_unet((None, None)), (16, 20), (2,)),
+}
+LAYERS_AND_MODELS = {name: e for name, e in EXAMPLES.items() if "losses" not in type(e.build()).__module__}
+
+
+def each(examples):
+    return pytest.mark.parametrize("example", list(examples.values()), ids=list(examples))
+
+
+def call(thing, *inputs):
+    """A list of outputs."""
+    if isinstance(thing, models.VxmDense):
+        answer = thing(dict(zip(("moving", "fixed"), inputs, strict=True)))
+        return [answer[name] for name in thing.settings["outputs"]]
+    return [thing(*inputs)]
+
+
+def of_any_size(thing):
+    """The same thing for inputs whose sizes are known only when it runs."""
+    if isinstance(thing, models.VxmDense):
+        return thing.for_shape([None] * len(thing.settings["image_shape"]))
+    return thing
+
+
+def host(thing, example):
+    """A model that holds the thing where Keras saves it: as itself, as a layer, a loss or a regulariser."""
+    if isinstance(thing, keras.Model):
+        return thing
+    inputs = [keras.Input(spec.shape[1:], dtype="float32") for spec in example.specs()]
+    if isinstance(thing, keras.layers.Layer):
+        return keras.Model(inputs, thing(*inputs))
+    if isinstance(thing, keras.losses.Loss):
+        model = keras.Model(inputs[:1], keras.layers.Identity()(inputs[0]))
+        model.compile("sgd", loss=thing)
+        return model
+    weighted = keras.layers.EinsumDense("...c,cd->...d", (None,) * len(example.shape) + example.channels)
+    weighted.activity_regularizer = thing
+    return keras.Model(inputs[:1], weighted(inputs[0]))
+
+
+def guest(model, thing):
+    """What `host` put into a model, after loading it."""
+    if isinstance(thing, keras.Model):
+        return model
+    if isinstance(thing, keras.layers.Layer):
+        return model.get_layer(thing.name)
+    return model.loss if isinstance(thing, keras.losses.Loss) else model.layers[-1].activity_regularizer
+
+
+def policies(thing):
+    """Every layer's, but for input layers, which compute nothing and take the global policy."""
+    things = [thing, *getattr(thing, "layers", [])]
+    return [t.dtype_policy.name for t in things if isinstance(t, keras.layers.Layer) and type(t) is not keras.Input]
+
+
+def assert_equal(ours, expected, **tolerance):
+    for one, other in zip(ours, expected, strict=True):
+        one, other = (np.asarray(keras.ops.cast(value, "float32")) for value in (one, other))
+        np.testing.assert_allclose(one, other, **{"rtol": 0, "atol": 0, **tolerance})
+
+
+def test_every_public_class_has_an_example():
+    public = {name for package in (layers, losses, models) for name in package.__all__}
+    public = {name for name in public if any(inspect.isclass(getattr(p, name, 0)) for p in (layers, losses, models))}
+    assert public <= {type(example.build()).__name__ for example in EXAMPLES.values()}
+
+
+@each(EXAMPLES)
+def test_config_round_trip(example, rng):
+    thing, inputs = example.build(), example.inputs(rng)
+    text = json.dumps(keras.saving.serialize_keras_object(thing))
+    again = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(again) is type(thing)
+    assert again.get_config() == thing.get_config()
+    if isinstance(thing, keras.Model):
+        again.set_weights(thing.get_weights())
+    assert_equal(call(again, *inputs), call(thing, *inputs))
+
+
+@each(EXAMPLES)
+@pytest.mark.parametrize(("saved", "loaded"), [("mixed_float16", "float32"), ("float32", "mixed_bfloat16")])
+def test_a_file_saved_under_one_precision_policy_loads_under_another(example, rng, tmp_path, saved, loaded):
+    keras.config.set_dtype_policy(saved)
+    thing, inputs = example.build(), example.inputs(rng)
+    before, expected = policies(thing), call(thing, *inputs)
+    host(thing, example).save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy(loaded)
+    again = guest(keras.models.load_model(tmp_path / "model.keras"), thing)
+    assert type(again) is type(thing)
+    assert policies(again) == before
+    assert_equal(call(again, *inputs), expected)
+
+
+def test_files_load_in_safe_mode_where_nothing_but_the_package_is_imported(tmp_path):
+    paths = []
+    for number, example in enumerate(EXAMPLES.values()):
+        paths.append(str(tmp_path / f"{number}.keras"))
+        host(example.build(), example).save(paths[-1])
+    program = "import sys, vxm_tf, keras\nfor path in sys.argv[1:]: keras.models.load_model(path)"
+    root = Path(vxm_tf.__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", program, *paths], cwd=root, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+@each(EXAMPLES)
+def test_saved_model_round_trip_with_unknown_batch_and_spatial_sizes(example, rng, tmp_path):
+    thing = of_any_size(example.build())
+    archive = keras.export.ExportArchive()
+    if isinstance(thing, keras.layers.Layer):
+        archive.track(thing)
+    archive.add_endpoint("serve", lambda *inputs: call(thing, *inputs), input_signature=example.specs())
+    archive.write_out(tmp_path, verbose=False)
+    served = tf.saved_model.load(tmp_path).serve
+    for batch, longer in ((2, 0), (1, 4)):
+        inputs = example.inputs(rng, batch, longer)
+        assert_equal(served(*inputs), call(thing, *inputs), atol=1e-5)
+
+
+@each(EXAMPLES)
+def test_graph_equals_eager(example, rng):
+    thing, inputs = example.build(), example.inputs(rng)
+    graph = tf.function(lambda *inputs: call(thing, *inputs))
+    assert_equal(graph(*inputs), call(thing, *inputs), atol=1e-5)
+
+
+@each(EXAMPLES)
+def test_unknown_batch_and_spatial_sizes_give_what_known_ones_give(example, rng):
+    thing = example.build()
+    flexible = of_any_size(thing)
+    graph = tf.function(lambda *inputs: call(flexible, *inputs), input_signature=example.specs())
+    for batch, longer in ((2, 0), (1, 0), (3, 4)):
+        inputs = example.inputs(rng, batch, longer)
+        known = thing
+        if isinstance(thing, models.VxmDense):
+            known = thing.for_shape(inputs[0].shape[1:-1])
+        assert_equal(graph(*inputs), call(known, *inputs), atol=1e-5)
+
+
+@each(EXAMPLES)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_is_finite_and_close(example, rng, policy):
+    whole, inputs = example.build(), example.inputs(rng)
+    keras.config.set_dtype_policy(policy)
+    half = example.build()
+    if isinstance(half, keras.Model):
+        half.set_weights(whole.get_weights())
+    for ours, expected in zip(call(half, *inputs), call(whole, *inputs), strict=True):
+        assert np.isfinite(keras.ops.cast(ours, "float32")).all()
+        scale = max(1.0, np.abs(expected).max())
+        assert_equal([ours], [expected], atol=scale * {"mixed_float16": 0.01, "mixed_bfloat16": 0.05}[policy])
+
+
+@each(EXAMPLES)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_gradients_are_finite_and_not_all_zero(example, rng, policy):
+    keras.config.set_dtype_policy(policy)
+    thing, inputs = example.build(), [tf.constant(array) for array in example.inputs(rng)]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        total = sum(keras.ops.sum(keras.ops.cast(output, "float32") ** 2) for output in call(thing, *inputs))
+    weights = [weight.value for weight in getattr(thing, "trainable_variables", [])]
+    gradients = tape.gradient(total, [*inputs, *weights], unconnected_gradients="zero")
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    assert any(np.any(gradient) for gradient in gradients)
