@@ -127,8 +127,9 @@ def smooth_images():
 def network(smooth_images):
     """network(shape, amplitude, **settings): a small one whose velocity reaches some `amplitude` voxels."""
 
-    def make(shape, amplitude=0.5, features=((4, 6), (6, 4, 4)), **settings):
-        model = vxm_tf.models.VxmDense(shape, features=features, **settings)
+    def make(shape, amplitude=0.5, **settings):
+        settings = {"features": ((4, 6), (6, 4, 4)), "integration_steps": 3, **settings}
+        model = vxm_tf.models.VxmDense(shape, **settings)
         head = model.get_layer("flow")
         kernel, bias = head.get_weights()
         kernel = keras.random.normal(kernel.shape, seed=1)

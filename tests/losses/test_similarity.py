@@ -37,18 +37,18 @@ def pair(rng):
     return draw
 
 
-@pytest.mark.parametrize("window", [3, 9, 21])
+@pytest.mark.parametrize("window", [5, 21])
 def test_lncc_is_the_mean_of_the_brute_force_correlations(shape, pair, window):
     """A window of 21 exceeds every axis."""
-    first, second = pair(shape, batch=1, channels=2)
+    first, second = pair(shape)
     result = losses.LNCC(window, reduction=None)(first, second)
     np.testing.assert_allclose(result, brute_lncc(first, second, window), atol=1e-5)
 
 
 @pytest.mark.parametrize("place", ["corner", "face", "centre"])
-@pytest.mark.parametrize("window", [3, 9])
+@pytest.mark.parametrize("window", [5, 9])
 def test_the_correlation_of_one_voxel_is_that_of_its_box(shape, pair, place, window):
-    first, second = pair(shape, batch=1)
+    first, second = pair(shape)
     centre = [size // 2 for size in shape]
     index = {"corner": [size - 1 for size in shape], "face": [0, *centre[1:]], "centre": centre}[place]
     scores = np.asarray(similarity._local_correlation(first, second, window, 1e-9))
@@ -60,7 +60,7 @@ def test_the_correlation_of_one_voxel_is_that_of_its_box(shape, pair, place, win
 def test_lncc_of_an_image_and_its_linear_map_is_minus_one(any_shape, pair, slope):
     """A negative slope as much as a positive one."""
     image, _ = pair(any_shape)
-    assert float(losses.LNCC()(image, slope * image + 0.7)) == pytest.approx(-1.0, abs=1e-3)
+    assert float(losses.LNCC(5)(image, slope * image + 0.7)) == pytest.approx(-1.0, abs=1e-3)
 
 
 def test_lncc_is_symmetric(shape, pair):
@@ -76,30 +76,30 @@ def test_lncc_scores_every_channel_on_its_own(shape, pair):
 
 
 def test_lncc_scores_every_batch_item_on_its_own(shape, pair):
-    first, second = pair(shape, batch=3)
+    first, second = pair(shape)
     loss = losses.LNCC(5, reduction=None)
-    alone = [float(loss(first[i : i + 1], second[i : i + 1])[0]) for i in range(3)]
+    alone = [float(loss(first[[i, i]], second[[i, i]])[0]) for i in range(2)]
     np.testing.assert_allclose(loss(first, second), alone, atol=1e-6)
     assert float(losses.LNCC(5)(first, second)) == pytest.approx(np.mean(alone), abs=1e-6)
 
 
 def test_one_lncc_object_scores_2d_and_then_3d_and_then_2d_again(pair):
     loss = losses.LNCC(5)
-    flat, deep = pair((15, 18), batch=1), pair((9, 10, 11), batch=1)
+    flat, deep = pair((15, 18)), pair((9, 10, 11))
     results = [float(loss(*images)) for images in (flat, deep, flat)]
-    np.testing.assert_allclose(results, np.ravel([brute_lncc(*images, 5) for images in (flat, deep, flat)]), atol=1e-5)
+    np.testing.assert_allclose(results, [brute_lncc(*images, 5).mean() for images in (flat, deep, flat)], atol=1e-5)
 
 
 def test_a_brightness_of_ten_thousand_changes_lncc_by_less_than_a_thousandth(shape, pair):
     first, second = pair(shape)
-    loss = losses.LNCC()
+    loss = losses.LNCC(5)
     assert float(loss(first + 1e4, second + 1e4)) == pytest.approx(float(loss(first, second)), abs=1e-3)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.7, 1.0])
 def test_flat_windows_score_zero(shape, pair, level):
     image, _ = pair(shape)
-    assert float(losses.LNCC()(np.full_like(image, level), image)) == pytest.approx(0.0, abs=1e-4)
+    assert float(losses.LNCC(5)(np.full_like(image, level), image)) == pytest.approx(0.0, abs=1e-4)
 
 
 def test_the_flat_half_of_an_image_scores_zero_and_the_rest_one():
@@ -115,7 +115,7 @@ def test_flat_windows_have_finite_gradients(shape, pair, level):
     image, flat = tf.constant(pair(shape)[0]), tf.fill((2, *shape, 1), level)
     with tf.GradientTape() as tape:
         tape.watch([image, flat])
-        value = losses.LNCC()(flat, image) + losses.LNCC()(flat, flat)
+        value = losses.LNCC(5)(flat, image) + losses.LNCC(5)(flat, flat)
     for gradient in tape.gradient(value, [image, flat]):
         assert np.isfinite(gradient).all()
 

@@ -60,7 +60,7 @@ def test_moved_is_sampled_from_the_image_that_was_not_rounded(policy, network, r
 @POLICIES
 def test_the_displacement_is_close_to_that_in_float32(policy, network, smooth_images):
     half, images = network((15, 18), dtype=policy), smooth_images((15, 18))
-    whole = VxmDense((15, 18), features=FEATURES)
+    whole = network((15, 18))
     whole.set_weights(half.get_weights())
     error = np.abs(half(images)["displacement"] - whole(images)["displacement"]).max()
     assert 0 < error < {"mixed_float16": 0.005, "mixed_bfloat16": 0.05}[policy]

@@ -35,7 +35,8 @@ def test_the_head_starts_near_zero():
 
 @pytest.mark.parametrize("shape", [(17,), (15, 18), (9, 10, 11), (16, 32), (1, 33), (3, 4, 50)])
 def test_every_output_has_the_shape_of_the_image_whatever_that_is(shape, smooth_images):
-    answer = VxmDense(shape, features=FEATURES, outputs=VxmDense.BIDIRECTIONAL)(smooth_images(shape))
+    network = VxmDense(shape, features=FEATURES, integration_steps=1, outputs=VxmDense.BIDIRECTIONAL)
+    answer = network(smooth_images(shape))
     field, image = (2, *shape, len(shape)), (2, *shape, 1)
     expected = {"moved": image, "displacement": field, "fixed_moved": image, "inverse_displacement": field}
     assert {name: tuple(value.shape) for name, value in answer.items()} == expected
@@ -96,7 +97,7 @@ def test_displacements_are_the_integrals_of_the_velocity_and_its_negative(
 
 @pytest.mark.parametrize("resolution", [2, 4])
 def test_the_inverse_displacement_undoes_the_displacement(shape, network, smooth_images, resolution):
-    settings = {"integration_resolution": resolution, "outputs": VxmDense.BIDIRECTIONAL}
+    settings = {"integration_steps": 7, "integration_resolution": resolution, "outputs": VxmDense.BIDIRECTIONAL}
     answer = network(shape, **settings)(smooth_images(shape))
     there, back = np.asarray(answer["displacement"]), np.asarray(answer["inverse_displacement"])
     assert np.abs(there).max() > 0.2
@@ -110,7 +111,8 @@ def test_the_inverse_displacement_undoes_the_displacement(shape, network, smooth
 @pytest.mark.parametrize("velocity_resolution", RESOLUTIONS)
 def test_the_velocity_is_on_the_grid_of_integration(shape, smooth_images, velocity_resolution, integration_resolution):
     settings = {"velocity_resolution": velocity_resolution, "integration_resolution": integration_resolution}
-    network = VxmDense(shape, features=FEATURES, outputs=("velocity", "displacement"), **settings)
+    outputs = ("velocity", "displacement")
+    network = VxmDense(shape, features=FEATURES, integration_steps=1, outputs=outputs, **settings)
     answer = network(smooth_images(shape))
     padded = [size + -size % 4 for size in shape]
     assert answer["velocity"].shape == (2, *(size // integration_resolution for size in padded), len(shape))
@@ -142,7 +144,8 @@ def test_without_integration_the_displacement_is_the_velocity_on_the_grid_of_the
 @pytest.mark.parametrize("channels", [(2, 3), (1, 1), (3, 1), 2])
 def test_images_may_have_several_channels(shape, smooth_images, channels):
     moving, fixed = (channels, channels) if isinstance(channels, int) else channels
-    network = VxmDense(shape, channels=channels, features=FEATURES, outputs=VxmDense.BIDIRECTIONAL)
+    outputs = VxmDense.BIDIRECTIONAL
+    network = VxmDense(shape, channels=channels, features=FEATURES, integration_steps=1, outputs=outputs)
     answer = network(smooth_images(shape, (moving, fixed)))
     assert answer["moved"].shape == (2, *shape, moving)
     assert answer["fixed_moved"].shape == (2, *shape, fixed)
@@ -161,8 +164,8 @@ def test_the_moving_image_comes_first(network, smooth_images):
 
 
 def test_batch_items_are_registered_on_their_own(shape, network, smooth_images):
-    model, images = network(shape), smooth_images(shape, batch=3)
-    alone = [model({name: image[i : i + 1] for name, image in images.items()})["displacement"][0] for i in range(3)]
+    model, images = network(shape), smooth_images(shape)
+    alone = [model({name: image[[i, i]] for name, image in images.items()})["displacement"][0] for i in range(2)]
     np.testing.assert_allclose(model(images)["displacement"], np.stack(alone), atol=1e-5)
 
 
@@ -195,7 +198,7 @@ def test_with_outputs_answers_what_it_is_asked_for(network, smooth_images):
 
 
 def test_for_shape_is_the_same_network_for_another_shape(shape, network, smooth_images):
-    model = network(shape, outputs=EVERYTHING, integration_steps=3)
+    model = network(shape, outputs=EVERYTHING)
     other = model.for_shape([size + 5 for size in shape])
     assert other.settings == {**model.settings, "image_shape": tuple(size + 5 for size in shape)}
     for ours, expected in zip(other.get_weights(), model.get_weights(), strict=True):

@@ -87,14 +87,14 @@ def test_the_image_may_have_another_size_than_the_displacement(shape, rng, rando
 
 @BOTH
 def test_warp_keeps_batch_items_apart(shape, rng, random_field, interpolation):
-    image, displacement = rng.random((3, *shape, 2), "float32"), random_field(shape, 2.0, batch=3)
-    alone = [ops.warp(image[i : i + 1], displacement[i : i + 1], interpolation)[0] for i in range(3)]
+    image, displacement = rng.random((2, *shape, 2), "float32"), random_field(shape, 2.0)
+    alone = [ops.warp(image[[i, i]], displacement[[i, i]], interpolation)[0] for i in range(2)]
     np.testing.assert_allclose(ops.warp(image, displacement, interpolation), np.stack(alone), atol=1e-6)
 
 
 def test_warp_treats_every_channel_alike(shape, rng, random_field):
-    image, displacement = rng.random((1, *shape, 3), "float32"), random_field(shape, 2.0, batch=1)
-    alone = [ops.warp(image[..., c : c + 1], displacement)[..., 0] for c in range(3)]
+    image, displacement = rng.random((2, *shape, 2), "float32"), random_field(shape, 2.0)
+    alone = [ops.warp(image[..., [c, c]], displacement)[..., 0] for c in range(2)]
     np.testing.assert_allclose(ops.warp(image, displacement), np.stack(alone, axis=-1), atol=1e-6)
 
 
@@ -211,8 +211,8 @@ def test_resizing_to_the_same_shape_changes_nothing(shape, random_field):
 
 
 def test_resize_keeps_batch_items_apart(shape, random_field):
-    field, new = random_field(shape, batch=3), tuple(size + 5 for size in shape)
-    alone = [ops.resize(field[i : i + 1], new)[0] for i in range(3)]
+    field, new = random_field(shape), tuple(size + 5 for size in shape)
+    alone = [ops.resize(field[[i, i]], new)[0] for i in range(2)]
     np.testing.assert_allclose(ops.resize(field, new), np.stack(alone), atol=1e-6)
 
 

@@ -14,7 +14,7 @@ FUSED = {
     "warp labels": lambda image, other, field: ops.warp(image, field, "nearest"),
     "resize": lambda image, other, field: ops.resize(field, [size + 3 for size in field.shape[1:-1]]),
     "integrate": lambda image, other, field: ops.integrate(field, 3),
-    "LNCC": lambda image, other, field: losses.LNCC(5, reduction=None)(image, other),
+    "LNCC": lambda image, other, field: losses.LNCC(3, reduction=None)(image, other),
     "l1": lambda image, other, field: losses.GradientPenalty("l1")(field),
     "l2": lambda image, other, field: losses.GradientPenalty("l2")(field),
     "bending energy": lambda image, other, field: losses.BendingEnergy()(field),
@@ -66,8 +66,8 @@ def value_and_gradients(function, arrays):
 
 
 @ALL
-def test_fused_values_and_gradients_equal_unfused_ones(name, shape, inputs):
-    arrays = inputs(shape)
+def test_fused_values_and_gradients_equal_unfused_ones(name, inputs):
+    arrays = inputs((9, 10, 11))
     fused, fused_gradients = value_and_gradients(FUSED[name], arrays)
     with fusion.unfused():
         plain, plain_gradients = value_and_gradients(FUSED[name], arrays)

@@ -30,7 +30,7 @@ def define_flags(values):
     flag.float("image_sigma", "Noise of the MSE, in normalised intensity.")
     flag.choice("regularity", ("l2", "l1", "bending"), "What makes a field smooth.")
     flag.float("weight", "Of the regularity against the similarity.")
-    flag.boolean("bidirectional", "Score both directions.")
+    flag.boolean("bidirectional", "Score both directions, where the network integrates.")
     flag.integer("epochs", "At most so many.")
     flag.integer("steps_per_epoch", "Training steps an epoch.")
     flag.integer("batch_size", "Pairs a step.")

@@ -34,7 +34,8 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
         labels_suffix: what ends a segmentation's name; by default any of `LABELS_SUFFIXES`.
 
     Raises:
-        VolumeError: no folder, no image in it, a segmentation without image, or one that fits several.
+        VolumeError: no folder, no image in it, a segmentation without image, one that fits several, or two
+            files for one scan.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -44,9 +45,9 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
     images, segmentations = {}, {}
     for file in files:
         if _is_labels(file, directory, suffixes):
-            segmentations[_key(file, directory, suffixes)] = file
+            _add(segmentations, _key(file, directory, suffixes), file)
         elif stem(file).endswith(image_suffix):
-            images[_key(file, directory, (image_suffix,))] = file
+            _add(images, _key(file, directory, (image_suffix,)), file)
     if not images:
         raise VolumeError(
             f"{directory}: no image found. Expected files named ...{image_suffix} with one of the extensions "
@@ -55,8 +56,18 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
     belongs = _match(images, segmentations, directory)
     scans = []
     for key, file in images.items():
-        scans.append(Scan("/".join(part for part in key if part), file, belongs.get(key) or own_labels(file)))
+        name = "/".join(part for part in key if part) or stem(file)
+        scans.append(Scan(name, file, belongs.get(key) or own_labels(file)))
     return scans
+
+
+def _add(files, key, file):
+    if key in files:
+        raise VolumeError(
+            f"{file}: stands for the same scan as {files[key]}. Remove one of them, or say how names end with "
+            "--image_suffix and --labels_suffix."
+        )
+    files[key] = file
 
 
 def _is_labels(file, directory, suffixes):
@@ -83,7 +94,7 @@ def _match(images, segmentations, directory):
                 f"{file}: for this segmentation {what} in {directory}. Remove it, add its image, or say how names "
                 "end with --image_suffix and --labels_suffix."
             )
-        belongs[found[0]] = file
+        _add(belongs, found[0], file)
     return belongs
 
 

@@ -103,9 +103,10 @@ class ScanStore:
             raise VolumeError(f"All images of a set have the same number of axes and channels, but {found}.")
 
     def _read(self, index):
-        if self.cache_dir is None:
-            return self._load(index)
         scan = self.scans[index]
+        # Reading a missing file is what raises the error that names it.
+        if self.cache_dir is None or not scan.image.is_file():
+            return self._load(index)
         status = scan.image.stat()
         identity = (scan.image.resolve(), status.st_mtime_ns, status.st_size, self.normalization, self.multichannel)
         cached = self.cache_dir / f"{hashlib.sha256(str(identity).encode()).hexdigest()[:32]}.npy"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 import nibabel
@@ -64,6 +64,8 @@ def read_image(path, *, multichannel: bool = False) -> Volume:
     if spatial not in (2, 3):
         hint = " If the last axis is channels, say so with --multichannel." if not multichannel else ""
         raise VolumeError(f"{path}: expected a 2-D or 3-D image, got an array of shape {array.shape[:-1]}.{hint}")
+    if not array.size:
+        raise VolumeError(f"{path}: holds no voxels; its shape is {array.shape[:-1]}.")
     array = np.ascontiguousarray(array, dtype="float32")
     bad = array.size - np.count_nonzero(np.isfinite(array))
     if bad:
@@ -111,7 +113,7 @@ def spacing_mm_of(path) -> tuple | None:
     """Voxel size of a file's spatial axes without reading its voxels; None where it has none."""
     if extension(path) == ".npz":
         with np.load(path, allow_pickle=False) as archive:
-            return tuple(float(s) for s in archive["spacing_mm"]) if "spacing_mm" in archive.files else None
+            return _spacing_mm(archive)
     return tuple(float(size) for size in nibabel.load(path).header.get_zooms()[:3])
 
 
@@ -143,11 +145,14 @@ def _load_npz(path, key):
     with np.load(path, allow_pickle=False) as archive:
         if key not in archive.files:
             raise VolumeError(f"{path}: has no array {key!r}; it holds {', '.join(archive.files) or 'nothing'}.")
-        spacing_mm = archive["spacing_mm"] if "spacing_mm" in archive.files else None
-        array = archive[key]
+        array, spacing_mm = archive[key], _spacing_mm(archive)
     if array.dtype.kind not in "buif":
         raise VolumeError(f"{path}: {key!r} is of type {array.dtype}; numbers are needed.")
-    return array, None if spacing_mm is None else tuple(float(s) for s in np.atleast_1d(spacing_mm)), None
+    return array, spacing_mm, None
+
+
+def _spacing_mm(archive):
+    return tuple(np.atleast_1d(archive["spacing_mm"]).astype(float).tolist()) if "spacing_mm" in archive.files else None
 
 
 def _drop_trailing_ones(array):
@@ -170,9 +175,7 @@ def write_volume(path, array, like: Volume | None = None):
         VolumeError: unknown extension, or a place that cannot be written.
     """
     path = Path(path)
-    kind = extension(path)
-    if kind is None:
-        raise VolumeError(f"{path}: not a format that can be written; use one of {', '.join(EXTENSIONS)}.")
+    kind = _writable_extension(path)
     if kind == ".npz":
         key = LABELS_KEY if array.dtype.kind in "iu" else IMAGE_KEY
         spacing = {} if like is None or like.spacing_mm is None else {"spacing_mm": np.array(like.spacing_mm)}
@@ -185,6 +188,29 @@ def write_volume(path, array, like: Volume | None = None):
             nibabel.save(_nibabel_image(array, like, kind), temporary)
 
     replace_atomically(path, save)
+
+
+def _writable_extension(path):
+    if extension(path) is None:
+        raise VolumeError(f"{path}: not a format that can be written; use one of {', '.join(EXTENSIONS)}.")
+    return extension(path)
+
+
+def check_output(path):
+    """Raise `VolumeError` now if `write_volume` could not write there: before long work, not after it."""
+    _writable_extension(path)
+    check_output_dir(Path(path).parent)
+
+
+def check_output_dir(directory):
+    """Make a folder; raise `VolumeError` unless files can be written in it."""
+    probe = Path(directory) / f".writing-{uuid.uuid4().hex}"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise VolumeError(f"{directory}: cannot be written ({error}). Choose another place.") from error
 
 
 def _nibabel_image(array, like, kind):
@@ -213,19 +239,12 @@ def replace_atomically(path, save):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept because writers choose the format by it.
-        handle, temporary = tempfile.mkstemp(suffix=extension(path) or path.suffix, prefix=".writing-", dir=path.parent)
-        os.close(handle)
+        temporary = str(path.parent / f".writing-{uuid.uuid4().hex}{extension(path) or path.suffix}")
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         save(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         raise VolumeError(f"{path}: cannot be written ({error}). What was there before is untouched.") from error
     finally:
         if temporary and os.path.exists(temporary):
             os.remove(temporary)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

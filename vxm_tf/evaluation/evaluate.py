@@ -10,7 +10,7 @@ from absl import logging
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
 from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
-from vxm_tf.data.volumes import VolumeError, own_labels, spacing_mm_of, stem
+from vxm_tf.data.volumes import VolumeError, check_output_dir, own_labels, spacing_mm_of, stem
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.metrics import labels_in
@@ -32,6 +32,7 @@ def evaluate(config) -> list[PairScores]:
     Raises:
         VolumeError: input that cannot be used, no pair, or an output folder that cannot be written.
     """
+    check_output_dir(config.output_dir)
     network = load_model(config.model)
     scans, pairs = find_pairs(config)
     metadata = {"normalization": "percentile", "multichannel": False, **network.metadata}

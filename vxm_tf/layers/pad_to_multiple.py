@@ -33,7 +33,10 @@ class PadToMultiple(keras.layers.Layer):
         after = [-size % self.multiple for size in spatial_shape(image)]
         if all(isinstance(count, int) and count == 0 for count in after):
             return image
-        return K.pad(image, [(0, 0), *((0, count) for count in after), (0, 0)])
+        padding = [(0, 0), *((0, count) for count in after), (0, 0)]
+        # The zero is a tensor because TensorFlow, on a CPU with oneDNN, merges its plain Pad with a Conv3D behind it
+        # and in doing so forgets that convolution's own "same" padding.
+        return K.pad(image, padding, constant_values=K.zeros((), image.dtype))
 
     def compute_output_shape(self, image_shape):
         padded = (None if size is None else size + -size % self.multiple for size in image_shape[1:-1])

@@ -6,7 +6,16 @@ from keras import layers
 LEAKY_SLOPE = 0.2
 
 
-def unet(tensor, encoder_features, decoder_features, *, stop_level: int = 0, dtype=None, name: str = "unet"):
+def unet(
+    tensor,
+    encoder_features,
+    decoder_features,
+    *,
+    stop_level: int = 0,
+    instance_normalization: bool = False,
+    dtype=None,
+    name: str = "unet",
+):
     """A U-Net from a tensor to a tensor, of any number of spatial axes.
 
     Encoder level l: a 3-wide convolution with `encoder_features[l]` filters, then pooling by 2. Decoder,
@@ -20,6 +29,8 @@ def unet(tensor, encoder_features, decoder_features, *, stop_level: int = 0, dty
         encoder_features: filters for each level, finest first.
         decoder_features: filters of the decoder, coarsest first, at least one for each level.
         stop_level: leave out that many of the last upsamplings; the result is 2^stop_level coarser.
+        instance_normalization: normalise every channel of every image after each convolution (Ulyanov et
+            al., 2016), which takes the place of the convolution's bias.
         dtype: precision policy of the convolutions.
         name: prefix of the layer names.
 
@@ -38,25 +49,32 @@ def unet(tensor, encoder_features, decoder_features, *, stop_level: int = 0, dty
     if not 0 <= stop_level <= levels:
         raise ValueError(f"stop_level must be between 0 and the {levels} levels; got {stop_level}.")
     ndim = len(tensor.shape) - 2
+
+    def convolve(tensor, filters, part):
+        return _convolve(tensor, filters, instance_normalization, dtype, f"{name}_{part}")
+
     skips = []
     for level, filters in enumerate(encoder_features):
-        tensor = _convolution(tensor, filters, dtype, f"{name}_enc_conv_{level}")
+        tensor = convolve(tensor, filters, f"enc_conv_{level}")
         skips.append(tensor)
         tensor = spatial_layer("MaxPooling", ndim)(2, dtype=dtype, name=f"{name}_enc_pool_{level}")(tensor)
     for level in reversed(range(levels)):
-        tensor = _convolution(tensor, decoder_features[levels - 1 - level], dtype, f"{name}_dec_conv_{level}")
+        tensor = convolve(tensor, decoder_features[levels - 1 - level], f"dec_conv_{level}")
         if level >= stop_level:
             tensor = spatial_layer("UpSampling", ndim)(2, dtype=dtype, name=f"{name}_dec_up_{level}")(tensor)
             tensor = layers.Concatenate(dtype=dtype, name=f"{name}_dec_skip_{level}")([tensor, skips[level]])
     for index, filters in enumerate(decoder_features[levels:]):
-        tensor = _convolution(tensor, filters, dtype, f"{name}_final_conv_{index}")
+        tensor = convolve(tensor, filters, f"final_conv_{index}")
     return tensor
 
 
-def _convolution(tensor, filters, dtype, name):
+def _convolve(tensor, filters, instance_normalization, dtype, name):
     convolution = spatial_layer("Conv", len(tensor.shape) - 2)
-    settings = {"padding": "same", "kernel_initializer": "he_normal", "dtype": dtype}
-    tensor = convolution(filters, 3, name=name, **settings)(tensor)
+    settings = {"padding": "same", "kernel_initializer": "he_normal", "use_bias": not instance_normalization}
+    tensor = convolution(filters, 3, name=name, dtype=dtype, **settings)(tensor)
+    if instance_normalization:
+        normalize = layers.GroupNormalization(groups=-1, epsilon=1e-5, dtype=dtype, name=f"{name}_normalization")
+        tensor = normalize(tensor)
     return layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"{name}_activation")(tensor)
 
 

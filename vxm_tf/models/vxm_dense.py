@@ -34,6 +34,7 @@ class VxmDense(keras.Model):
         image_shape: spatial shape; None for a size that may change from call to call.
         channels: of both images, or a pair (moving, fixed).
         features: a pair (encoder, decoder) of filter counts, see `unet`.
+        instance_normalization: normalise features after each convolution, see `unet`.
         velocity_resolution: the network predicts on a grid this many times coarser than the image's;
             a power of two up to 2^levels.
         integration_resolution: likewise, for integration.
@@ -66,6 +67,7 @@ class VxmDense(keras.Model):
         *,
         channels=1,
         features=None,
+        instance_normalization=False,
         velocity_resolution=1,
         integration_resolution=2,
         integration_steps=7,
@@ -79,6 +81,7 @@ class VxmDense(keras.Model):
             "image_shape": tuple(image_shape),
             "channels": channels,
             "features": features,
+            "instance_normalization": instance_normalization,
             "velocity_resolution": velocity_resolution,
             "integration_resolution": integration_resolution,
             "integration_steps": integration_steps,
@@ -146,7 +149,8 @@ def _velocity(images, settings, dtype):
     both = layers.Concatenate(name="images", dtype="float32")([images["moving"], images["fixed"]])
     padded = PadToMultiple(2 ** len(encoder), name="padded", dtype="float32")(both)
     stop_level = resolution.bit_length() - 1
-    features = unet(padded, encoder, decoder, stop_level=stop_level, dtype=dtype)
+    normalization = settings["instance_normalization"]
+    features = unet(padded, encoder, decoder, stop_level=stop_level, instance_normalization=normalization, dtype=dtype)
     ndim = len(settings["image_shape"])
     # float32 whatever the policy: float16 steps by 0.004 voxel at 4 voxels, bfloat16 by 0.03.
     head = spatial_layer("Conv", ndim)(

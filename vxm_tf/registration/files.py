@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.data import normalize, read_image, read_labels, write_volume
-from vxm_tf.data.volumes import VolumeError
+from vxm_tf.data.volumes import VolumeError, check_output
 from vxm_tf.metrics import fold_fraction
 from vxm_tf.registration.model_file import load_model
 from vxm_tf.registration.pair import register_pair, warp_array, warp_labels
@@ -50,6 +50,8 @@ def register_files(config):
     start = time.perf_counter()
     if bool(config.labels) != bool(config.moved_labels):
         raise VolumeError("--labels and --moved_labels belong together: what to move, and where to write it.")
+    for output in filter(None, (config.moved, config.displacement, config.moved_labels)):
+        check_output(output)
     network = load_model(config.model)
     settings = {"normalization": "percentile", "multichannel": False, **network.metadata}
     moving, fixed = (read_image(path, multichannel=settings["multichannel"]) for path in (config.moving, config.fixed))
@@ -60,6 +62,8 @@ def register_files(config):
             f"{labels.path}: the segmentation has shape {labels.array.shape}, the moving image "
             f"{moving.array.shape[:-1]}."
         )
+    if labels is not None:
+        _check_same_affine(labels, moving)
     images = [normalize(volume.array, settings["normalization"]) for volume in (moving, fixed)]
     result = register_pair(network.for_shape(images[0].shape[:-1]), *images)
     if config.moved:
@@ -81,16 +85,20 @@ def register_files(config):
 
 def check_same_grid(moving, fixed):
     """Raise `VolumeError` unless two volumes have one shape and, where they know them, one affine."""
-    if moving.array.shape != fixed.array.shape:
+    if moving.array.shape[:-1] != fixed.array.shape[:-1]:
         raise VolumeError(
             f"{moving.path} has shape {moving.array.shape[:-1]} and {fixed.path} {fixed.array.shape[:-1]}: the two "
             "must share one grid. Resample one onto the other first."
         )
-    if moving.source is None or fixed.source is None:
+    _check_same_affine(moving, fixed)
+
+
+def _check_same_affine(first, second):
+    if first.source is None or second.source is None:
         return
-    difference = float(np.abs(moving.source.affine - fixed.source.affine).max())
+    difference = float(np.abs(first.source.affine - second.source.affine).max())
     if difference > 1e-2:
         raise VolumeError(
-            f"{moving.path} and {fixed.path} have the same shape but different affines (by up to {difference:.3g} mm): "
+            f"{first.path} and {second.path} have the same shape but different affines (by up to {difference:.3g} mm): "
             "their voxels do not lie at the same places. Resample one onto the other first."
         )

@@ -38,7 +38,7 @@ def registration_panel(moving, fixed, moved, displacement, zoom: int = 2):
 
 def _view(volume, axis):
     if axis is None:
-        return volume.T
+        return volume
     # Transposed and flipped, so that the last of the two axes runs upwards as in a viewer.
     return np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1]
 

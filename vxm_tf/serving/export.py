@@ -45,7 +45,7 @@ def export_saved_model(network: VxmDense, output_dir, version: int | None = None
         _write(_for_any_shape(network), temporary)
         os.chmod(temporary, 0o755)
         os.rename(temporary, target)
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:
         raise ValueError(f"{target}: cannot be written ({error}).") from error
     finally:
         if temporary:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import keras
+import numpy as np
 from absl import logging
 
 from vxm_tf.data.json_file import read_json, write_json, write_text
@@ -18,14 +19,34 @@ class TrainingDiverged(ValueError):
     """The loss is no number any more."""
 
 
+class DivergenceCheck(keras.callbacks.Callback):
+    """Ends a training whose loss or weights are no numbers any more, before anything is scored or saved.
+
+    Args:
+        directory: of the training.
+    """
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory = Path(directory)
+
+    def on_epoch_end(self, epoch, logs=None):
+        weights = self.model.network.get_weights()
+        if math.isfinite((logs or {}).get("loss", 0.0)) and all(np.isfinite(weight).all() for weight in weights):
+            return
+        raise TrainingDiverged(
+            f"The loss became NaN or infinite in epoch {epoch + 1}. The files in {self.directory} are those of "
+            f"epoch {epoch}. Lower --learning_rate, or raise --weight."
+        )
+
+
 class TrainingState(keras.callbacks.Callback):
     """After each epoch: the network, the weights with the optimiser's state, the log and where we are.
 
     Every file is written under another name and renamed; `state.json`, written last, names the weights
     that belong to it. A training that is killed at any moment goes on from the last whole epoch.
 
-    Files in `directory`: `last.keras`, `best.keras` (by `monitor`), `state.json`, `state-<epoch>.weights.h5`,
-    `log.csv`.
+    Files in `directory`: `last.keras`, `best.keras` (by `monitor`), `state.json`, `state-<epoch>.npz`, `log.csv`.
 
     Args:
         directory: of the training.
@@ -64,23 +85,23 @@ class TrainingState(keras.callbacks.Callback):
             return False
         state = read_json(path)
         weights = self.directory / state["weights"]
-        trainer.optimizer.build(trainer.trainable_variables)
+        variables = _variables(trainer)
         try:
-            trainer.load_weights(weights)
+            with np.load(weights, allow_pickle=False) as archive:
+                values = [archive[name] for name in archive.files]
+            if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+                raise ValueError("it belongs to another network")
         except Exception as error:
             raise VolumeError(
                 f"{weights}: cannot be restored ({error}). Remove {path} to start anew; last.keras and best.keras stay "
                 "usable with --initial_model."
             ) from error
+        for variable, value in zip(variables, values):
+            variable.assign(value)
         self.history = state["history"]
         return True
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            raise TrainingDiverged(
-                f"The loss became NaN or infinite in epoch {epoch + 1}. The files in {self.directory} are those of "
-                f"epoch {self.epoch}. Lower --learning_rate, or raise --weight."
-            )
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         best = [self.sign * r[self.monitor] for r in self.history if self.monitor in r]
         self.history.append(row)
@@ -98,22 +119,22 @@ class TrainingState(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _write_state(self):
-        name = f"state-{self.epoch:05d}.weights.h5"
-        replace_atomically(self.directory / name, lambda file: self._save_weights(file, name))
+        name = f"state-{self.epoch:05d}.npz"
+        # Not HDF5, as Keras would: on a full disk it takes the whole process down with it.
+        values = [np.asarray(variable) for variable in _variables(self.model)]
+        replace_atomically(self.directory / name, lambda file: np.savez(file, *values))
         write_json(self.directory / STATE_FILE, {"weights": name, "history": self.history})
         write_text(self.directory / "log.csv", _csv(self.history))
-        for old in self.directory.glob("state-*.weights.h5"):
+        for old in self.directory.glob("state-*.npz"):
             if old.name != name:
                 old.unlink()
 
-    def _save_weights(self, temporary, name):
-        # Keras insists on the ending .weights.h5, which a temporary name has only if it is given here.
-        path = Path(temporary).with_suffix(".weights.h5")
-        try:
-            self.model.save_weights(path)
-            path.replace(temporary)
-        finally:
-            path.unlink(missing_ok=True)
+
+def _variables(trainer):
+    """What an epoch changes: weights and the optimiser's state."""
+    if not trainer.optimizer.built:
+        trainer.optimizer.build(trainer.trainable_variables)
+    return [*trainer.network.variables, *trainer.optimizer.variables]
 
 
 def _csv(rows):

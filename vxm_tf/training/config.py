@@ -27,7 +27,7 @@ class TrainConfig:
         image_sigma: noise of the MSE, in normalised intensity.
         regularity: "l2" or "l1" (gradient), or "bending".
         weight: of the regularity against the similarity.
-        bidirectional: score both directions.
+        bidirectional: score both directions, where the network integrates and so has an inverse.
         epochs: at most.
         steps_per_epoch: training steps an epoch.
         batch_size: pairs a step.
@@ -60,7 +60,7 @@ class TrainConfig:
     image_sigma: float = 0.05
     regularity: str = "l2"
     weight: float = 1.0
-    bidirectional: bool = False
+    bidirectional: bool = True
     epochs: int = 20
     steps_per_epoch: int = 100
     batch_size: int = 1

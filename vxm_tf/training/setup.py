@@ -24,9 +24,9 @@ def find_training_scans(config) -> tuple[list[Scan], list[Scan]]:
     if config.train_list:
         train, val = read_list(config.train_list), []
     else:
-        train, val = split_scans(
-            config.data_dir, validation_fraction=config.validation_fraction, seed=config.seed, **suffixes
-        )
+        # A list of its own for validation leaves every scan of the folder to training.
+        fraction = 0.0 if config.val_list else config.validation_fraction
+        train, val = split_scans(config.data_dir, validation_fraction=fraction, seed=config.seed, **suffixes)
     if config.val_list:
         val = read_list(config.val_list)
     needed = 1 if config.atlas else 2
@@ -118,7 +118,7 @@ def build_trainer(config, network) -> RegistrationTrainer:
         similarities[config.similarity](),
         regularities[config.regularity](),
         weight=config.weight,
-        bidirectional=config.bidirectional,
+        bidirectional=config.bidirectional and network.settings["integration_steps"] > 0,
     )
     steps = config.epochs * config.steps_per_epoch
     warmup = min(config.warmup_steps, steps // 2)

@@ -32,18 +32,26 @@ class TensorBoardPanels(keras.callbacks.Callback):
         super().__init__()
         import tensorflow as tf
 
-        self.summary = tf.summary
+        self.summary, self.errors = tf.summary, tf.errors
         self.writer = tf.summary.create_file_writer(str(directory))
         self.store = store
         self.pairs = pairs
         self.atlas = atlas
 
     def on_epoch_end(self, epoch, logs=None):
-        with self.writer.as_default(step=epoch + 1):
-            for name, value in (logs or {}).items():
+        panels = [self._panel(moving, fixed) for moving, fixed in self.pairs]
+        try:
+            self._write(epoch + 1, logs or {}, panels)
+        except self.errors.OpError as error:
+            # A full disk must not end a training of days.
+            logging.error("Epoch %d is missing in TensorBoard, training goes on. %s", epoch + 1, error.message)
+
+    def _write(self, step, scalars, panels):
+        with self.writer.as_default(step=step):
+            for name, value in scalars.items():
                 self.summary.scalar(name, value)
-            for index, (moving, fixed) in enumerate(self.pairs):
-                self.summary.image(f"registration/{index}", self._panel(moving, fixed)[None])
+            for index, panel in enumerate(panels):
+                self.summary.image(f"registration/{index}", panel[None])
         self.writer.flush()
 
     def _panel(self, moving, fixed):

@@ -1,7 +1,6 @@
 """From a folder of scans to a trained network."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from vxm_tf.data import atlas_pairs, ordered_pairs, training_dataset, training_p
 from vxm_tf.data.json_file import read_json, write_json
 from vxm_tf.data.phantoms import write_population
 from vxm_tf.data.pipeline import pair_shape
-from vxm_tf.data.volumes import VolumeError
+from vxm_tf.data.volumes import VolumeError, check_output_dir
 from vxm_tf.training import setup
-from vxm_tf.training.checkpoint import TrainingState
+from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState
 from vxm_tf.training.tensorboard import tensorboard_callbacks
 from vxm_tf.training.validation import PairValidation
 
@@ -63,7 +62,7 @@ def train(config) -> Path:
         logging.info("This training is complete: %s", output_dir / "best.keras")
         return output_dir / "best.keras"
 
-    callbacks = []
+    callbacks = [DivergenceCheck(output_dir)]
     if scored:
         callbacks.append(PairValidation(val_store, val_pairs, atlas=atlas, atlas_labels=atlas_labels))
     if config.tensorboard:
@@ -88,24 +87,14 @@ def _with_data(config):
         return config
     directory = Path(config.output_dir) / "phantoms"
     logging.info("No --data_dir: training on procedural head phantoms, written to %s.", directory)
-    _make_writable(Path(config.output_dir))
+    check_output_dir(config.output_dir)
     write_population(directory, shape=PHANTOM_SHAPE, num_train=16, num_val=4, seed=config.seed)
     return dataclasses.replace(config, data_dir=str(directory))
 
 
-def _make_writable(output_dir):
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        probe = output_dir / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise VolumeError(f"{output_dir}: cannot be written ({error}). Choose another --output_dir.") from error
-
-
 def _claim(output_dir, config):
     """Make the folder and refuse one that belongs to a training with other settings."""
-    _make_writable(output_dir)
+    check_output_dir(output_dir)
     path = output_dir / "config.json"
     if not path.exists():
         return

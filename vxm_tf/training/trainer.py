@@ -39,8 +39,6 @@ class RegistrationTrainer(keras.Model):
         self.graph = network.with_outputs(*sorted(names))
         self.similarity_tracker = keras.metrics.Mean(name="similarity")
         self.regularity_tracker = keras.metrics.Mean(name="regularity")
-        # The graph's weights exist already; without this Keras refuses to load into a trainer that has not run.
-        self.built = True
 
     def call(self, images, training=False):
         return self.graph(images, training=training)

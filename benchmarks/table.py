@@ -1,0 +1,73 @@
+"""Puts the files in `benchmarks/results` together as `benchmarks/results/summary.md`.
+
+    python benchmarks/table.py
+"""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+PRESETS = ("default", "fast")
+
+
+def read(name):
+    """A result file."""
+    return json.loads((RESULTS / name).read_text())
+
+
+def accuracy():
+    """Affine and network rows of the evaluation on brains."""
+    methods = read("brains-2mm-fast/summary.json")["methods"]
+    lines = [
+        "| 20 pairs of `brains-2mm/val` | Dice, 27 labels | HD95 mm | folds % | non-diff. % | SD log J |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, heading in (("affine", "affine alone"), ("network", "`--preset fast`")):
+        mean = methods[name]["mean"]
+        folds, volume = 100 * mean["fold_fraction"], 100 * mean["non_diffeomorphic_volume"]
+        lines.append(
+            f"| {heading} | {mean['dice']:.4f} | {mean['hausdorff95_mm']:.2f} | {folds:.4f} | {volume:.4f} | "
+            f"{mean['log_jacobian_std']:.3f} |"
+        )
+    return lines
+
+
+def speed():
+    """Seconds, memory and shares of both presets on one 160x192x224 pair."""
+    prediction, process = read("prediction.json"), read("register-process.json")["presets"]
+    shares = {(what, p): read(f"profile-{what}-{p}.json") for what in ("prediction", "training") for p in PRESETS}
+    lines = [
+        f"| one 160x192x224 pair, {prediction['cores']} cores | default | fast | VoxelMorph 0.3.4, torch |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    seconds, ratios = prediction["median_seconds"], prediction["median_ratio_to_torch"]
+    lines += [
+        _row("steady prediction, s", [f"{seconds[p]:.2f}" for p in (*PRESETS, "torch")]),
+        _row("ratio to torch", [f"{ratios[p]:.2f}" for p in PRESETS] + ["1"]),
+        _row("whole `register.py` process, s", [f"{process[p]['median_seconds']:.1f}" for p in PRESETS] + [""]),
+        _row("its peak memory, MiB", [f"{process[p]['peak_memory_mib']:.0f}" for p in PRESETS] + [""]),
+    ]
+    for what in ("prediction", "training"):
+        sizes = "x".join(map(str, shares[what, "fast"]["shape"]))
+        cells = [f"{100 * shares[what, p]['convolution_share']:.0f} %" for p in PRESETS] + [""]
+        lines.append(_row(f"convolutions' share of a {what} step ({sizes})", cells))
+    return lines
+
+
+def _row(heading, cells):
+    return f"| {heading} | " + " | ".join(cells) + " |"
+
+
+def main():
+    lncc = read("lncc.json")
+    size = "x".join(map(str, lncc["shape"]))
+    text = "\n".join([*accuracy(), "", *speed(), ""]) + (
+        f"\nLNCC with gradient, window {lncc['window']}, {size}: {lncc['median_seconds']['ours']:.3f} s, "
+        f"{lncc['median_speedup']:.0f} times faster than the same with `avg_pool3d`.\n"
+    )
+    (RESULTS / "summary.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Volumes come out of files as they went in, whatever the format stores them as."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from vxm_tf.data.volumes import (
+    Volume,
+    extension,
+    own_labels,
+    read_image,
+    read_labels,
+    spacing_mm_of,
+    stem,
+    write_volume,
+)
+
+SHAPE = (9, 10, 11)
+SPACING_MM = (2.0, 1.25, 1.5)
+NIBABEL_NAMES = ("v.nii", "v.nii.gz", "v.mgz", "v.mgh")
+
+
+@pytest.fixture
+def array(rng):
+    return rng.random(SHAPE, dtype="float32")
+
+
+@pytest.fixture
+def like(write_nibabel):
+    """A volume on a turned, anisotropic grid."""
+    return read_image(write_nibabel("like.nii.gz", np.arange(990, dtype="int16").reshape(SHAPE)))
+
+
+@pytest.mark.parametrize("name", (*NIBABEL_NAMES, "v.npz"))
+def test_an_image_survives_writing_and_reading(tmp_path, array, name):
+    write_volume(tmp_path / name, array)
+    np.testing.assert_array_equal(read_image(tmp_path / name).array, array[..., None])
+
+
+@pytest.mark.parametrize("name", (*NIBABEL_NAMES, "v.npz"))
+def test_labels_survive_writing_and_reading_as_integers(tmp_path, rng, name):
+    labels = rng.integers(0, 12175, SHAPE).astype("int32")
+    write_volume(tmp_path / name, labels)
+    answer = read_labels(tmp_path / name).array
+    assert answer.dtype == np.int32
+    np.testing.assert_array_equal(answer, labels)
+
+
+@pytest.mark.parametrize("name", NIBABEL_NAMES)
+def test_the_affine_of_the_volume_it_is_like_is_written(tmp_path, array, like, affine, name):
+    write_volume(tmp_path / name, array, like)
+    np.testing.assert_allclose(read_image(tmp_path / name).source.affine, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NIBABEL_NAMES)
+def test_an_image_from_a_file_knows_its_voxel_size(tmp_path, array, like, name):
+    write_volume(tmp_path / name, array, like)
+    np.testing.assert_allclose(read_image(tmp_path / name).spacing_mm, SPACING_MM, rtol=1e-6)
+
+
+def test_an_npz_keeps_the_voxel_size_of_the_volume_it_is_like(tmp_path, array, like):
+    write_volume(tmp_path / "v.npz", array, like)
+    np.testing.assert_allclose(read_image(tmp_path / "v.npz").spacing_mm, SPACING_MM, rtol=1e-6)
+
+
+def test_a_nifti_like_an_npz_has_its_voxel_size(tmp_path, array, write_npz):
+    like = read_image(write_npz("like.npz", spacing_mm=np.array(SPACING_MM)))
+    write_volume(tmp_path / "v.nii.gz", array, like)
+    np.testing.assert_allclose(np.diag(nibabel.load(tmp_path / "v.nii.gz").affine), (*SPACING_MM, 1.0))
+
+
+def test_a_nifti_keeps_units_and_codes_of_the_header_it_is_like(tmp_path, array, affine):
+    image = nibabel.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(affine, code=4)
+    write_volume(tmp_path / "v.nii.gz", array, Volume(array, SPACING_MM, image, tmp_path))
+    header = nibabel.load(tmp_path / "v.nii.gz").header
+    assert (header.get_xyzt_units(), int(header["sform_code"])) == (("mm", "sec"), 4)
+
+
+def test_floats_written_like_a_scaled_integer_file_are_stored_as_floats(tmp_path, array, affine):
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, "int16"), affine)
+    image.header.set_slope_inter(0.5, 10.0)
+    write_volume(tmp_path / "v.nii.gz", array, Volume(array, SPACING_MM, image, tmp_path))
+    assert nibabel.load(tmp_path / "v.nii.gz").get_data_dtype() == np.float32
+    np.testing.assert_array_equal(read_image(tmp_path / "v.nii.gz").array[..., 0], array)
+
+
+def test_a_displacement_is_written_with_its_components_last(tmp_path, rng, like, affine):
+    displacement = rng.normal(size=(*SHAPE, 3)).astype("float32")
+    write_volume(tmp_path / "u.nii.gz", displacement, like)
+    image = nibabel.load(tmp_path / "u.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), displacement)
+    np.testing.assert_allclose(image.affine, affine)
+
+
+@pytest.mark.parametrize("dtype", ("uint8", "int16", "uint16", "int32", "float32", "float64"))
+def test_every_number_type_of_a_nifti_is_read_as_float32(write_nibabel, rng, dtype):
+    stored = rng.integers(0, 200, SHAPE).astype(dtype)
+    image = read_image(write_nibabel("v.nii.gz", stored)).array
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image[..., 0], stored)
+
+
+def test_the_scaling_of_a_nifti_is_applied(write_nibabel, rng):
+    counts = rng.integers(-1000, 1000, SHAPE).astype("int16")
+    path = write_nibabel("v.nii", counts)
+    content = bytearray(path.read_bytes())
+    # Slope and intercept in the header, as scanners write them; the counts stay.
+    content[112:120] = np.array([0.5, 10.0], "<f4").tobytes()
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_image(path).array[..., 0], 0.5 * counts + 10.0)
+
+
+def test_a_big_endian_nifti_is_read(tmp_path, rng, affine):
+    stored = rng.integers(-30000, 30000, SHAPE).astype(">i2")
+    nibabel.save(nibabel.Nifti1Image(stored, affine, nibabel.Nifti1Header(endianness=">")), tmp_path / "v.nii")
+    assert (tmp_path / "v.nii").read_bytes()[:4] == (348).to_bytes(4, "big")
+    image = read_image(tmp_path / "v.nii").array
+    assert image.dtype.isnative
+    np.testing.assert_array_equal(image[..., 0], stored)
+
+
+@pytest.mark.parametrize("stored, expected", [((9, 10, 11, 1), SHAPE), ((9, 10, 1), (9, 10)), ((9, 10, 1, 1), (9, 10))])
+def test_trailing_axes_of_one_voxel_are_dropped(write_nibabel, rng, stored, expected):
+    values = rng.integers(0, 9, stored).astype("int16")
+    image, labels = (read(write_nibabel("v.nii.gz", values)) for read in (read_image, read_labels))
+    np.testing.assert_array_equal(image.array, values.reshape(expected)[..., None])
+    np.testing.assert_array_equal(labels.array, values.reshape(expected))
+
+
+def test_a_slice_has_as_many_voxel_sizes_as_axes(write_nibabel):
+    path = write_nibabel("v.nii.gz", np.arange(90, dtype="int16").reshape(9, 10, 1))
+    assert len(read_image(path).spacing_mm) == len(read_labels(path).spacing_mm) == 2
+
+
+@pytest.mark.parametrize("shape", [(9, 10, 2), (9, 10, 11, 3), (9, 10, 11, 1)])
+def test_the_last_axis_of_a_multichannel_image_is_channels(write_nibabel, rng, shape):
+    stored = rng.random(shape, dtype="float32")
+    np.testing.assert_array_equal(read_image(write_nibabel("v.nii.gz", stored), multichannel=True).array, stored)
+
+
+def test_labels_that_a_file_stores_as_floats_are_integers(write_nibabel, rng):
+    stored = rng.integers(0, 2036, SHAPE)
+    labels = read_labels(write_nibabel("seg.nii.gz", stored.astype("float32"))).array
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, stored)
+
+
+def test_an_npz_holds_image_and_labels_side_by_side(write_npz, rng):
+    volume, labels = rng.random(SHAPE, dtype="float32"), rng.integers(0, 5, SHAPE)
+    path = write_npz("v.npz", vol=volume, seg=labels)
+    np.testing.assert_array_equal(read_image(path).array[..., 0], volume)
+    np.testing.assert_array_equal(read_labels(path).array, labels)
+
+
+@pytest.mark.parametrize(
+    "name, ending, rest",
+    [
+        ("a/b.nii.gz", ".nii.gz", "b"),
+        ("B.NII", ".nii", "B"),
+        ("a.b.mgz", ".mgz", "a.b"),
+        ("notes.txt", None, "notes.txt"),
+    ],
+)
+def test_extension_and_stem_take_nii_gz_for_one(name, ending, rest):
+    assert (extension(name), stem(name)) == (ending, rest)
+
+
+@pytest.mark.parametrize("name", NIBABEL_NAMES)
+def test_the_voxel_size_of_a_file_is_known_without_its_voxels(write_nibabel, name):
+    np.testing.assert_allclose(spacing_mm_of(write_nibabel(name, np.zeros(SHAPE, "float32"))), SPACING_MM, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stored, expected", [((2.0, 1.0, 3.0), (2.0, 1.0, 3.0)), (1.5, (1.5,)), (None, None)])
+def test_the_voxel_size_of_an_npz_is_what_it_says(write_npz, stored, expected):
+    path = write_npz("v.npz", **({} if stored is None else {"spacing_mm": np.array(stored)}))
+    assert spacing_mm_of(path) == expected
+
+
+def test_an_npz_with_a_segmentation_is_its_own_labels(write_npz):
+    both, image = write_npz("both.npz", seg=np.zeros(SHAPE, "uint8")), write_npz("image.npz")
+    assert (own_labels(both), own_labels(image)) == (both, None)

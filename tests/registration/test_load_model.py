@@ -1,0 +1,67 @@
+"""A saved network comes back, and a file that holds none is named."""
+
+import keras
+import numpy as np
+import pytest
+
+from vxm_tf.data import VolumeError
+from vxm_tf.models import VxmDense
+from vxm_tf.registration import load_model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    network = VxmDense((15, 18), features=((4, 4), (4, 4)))
+    network.metadata = {"normalization": "minmax", "multichannel": True}
+    network.save(tmp_path / "model.keras")
+    return network, tmp_path / "model.keras"
+
+
+def refused(path, *reasons):
+    with pytest.raises(VolumeError) as caught:
+        load_model(path)
+    for text in (str(path), *reasons):
+        assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_comes_back_with_its_weights_and_metadata(saved):
+    network, path = saved
+    loaded = load_model(str(path))
+    assert isinstance(loaded, VxmDense)
+    assert loaded.metadata == {"normalization": "minmax", "multichannel": True}
+    for before, after in zip(network.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    refused(tmp_path / "gone.keras", "no such model file")
+
+
+def test_a_folder_is_named(tmp_path):
+    refused(tmp_path, "no such model file")
+
+
+@pytest.mark.parametrize("name", ("model.keras", "model.h5", "model.txt"))
+def test_a_text_file_with_the_name_of_a_model_is_named(tmp_path, name):
+    (tmp_path / name).write_text("no weights here")
+    refused(tmp_path / name, "cannot be loaded")
+
+
+@pytest.mark.parametrize("part", (0.0, 0.5, 0.99))
+def test_a_truncated_model_is_named(saved, part):
+    _, path = saved
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    refused(path, "truncated")
+
+
+def test_a_model_that_does_not_register_is_named(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.save(tmp_path / "other.keras")
+    refused(tmp_path / "other.keras", "Sequential", "not a registration network")
+
+
+def test_bare_weights_are_no_model(saved, tmp_path):
+    saved[0].save_weights(tmp_path / "a.weights.h5")
+    refused(tmp_path / "a.weights.h5", "cannot be loaded")

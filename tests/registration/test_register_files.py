@@ -1,0 +1,200 @@
+"""A pair in files: what is written, on which grid, and what is refused with everything left as it was."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from vxm_tf.data import VolumeError, normalize
+from vxm_tf.registration import RegisterConfig, register_files
+
+SHAPE, SHIFT = (9, 10, 11), (2, -3, 1)
+AFFINE = np.array([[0.0, 0.0, 1.5, -20.0], [-2.0, 0.0, 0.0, 30.0], [0.0, -1.25, 0.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
+OUTPUTS = ("moved", "displacement", "moved_labels")
+# moved(x) = moving(x + SHIFT) for every x whose x + SHIFT lies on the grid.
+TO, FROM = np.s_[:-2, 3:, :-1], np.s_[2:, :-3, 1:]
+
+
+def save(path, array, affine=AFFINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return str(path)
+
+
+def load(path):
+    return np.asanyarray(nibabel.load(path).dataobj)
+
+
+@pytest.fixture
+def job(tmp_path, rng, constant_network):
+    """A `RegisterConfig` as a dict: everything that can be given, files of random voxels, a network that shifts."""
+    network = constant_network(SHAPE, SHIFT)
+    network.metadata = {"normalization": "minmax", "multichannel": False}
+    network.save(tmp_path / "model.keras")
+    return {
+        "model": str(tmp_path / "model.keras"),
+        "moving": save(tmp_path / "moving.nii.gz", rng.integers(-50, 1200, SHAPE).astype("int16")),
+        "fixed": save(tmp_path / "fixed.nii.gz", rng.integers(0, 255, SHAPE).astype("uint8")),
+        "labels": save(tmp_path / "labels.nii.gz", rng.integers(0, 12175, SHAPE).astype("int32")),
+        **{name: str(tmp_path / "out" / f"{name}.nii.gz") for name in OUTPUTS},
+    }
+
+
+def run(job, **changed):
+    return register_files(RegisterConfig(**{**job, **changed}))
+
+
+def test_moved_has_the_intensities_of_the_moving_file(job):
+    run(job)
+    np.testing.assert_allclose(load(job["moved"])[TO], load(job["moving"])[FROM], atol=1e-3)
+
+
+def test_the_displacement_is_in_voxels_with_its_components_last(job):
+    run(job)
+    np.testing.assert_allclose(load(job["displacement"]), np.broadcast_to(SHIFT, (*SHAPE, 3)), atol=1e-6)
+
+
+def test_labels_move_by_nearest_neighbour_and_stay_integers(job):
+    run(job)
+    moved = load(job["moved_labels"])
+    assert moved.dtype == np.int32
+    np.testing.assert_array_equal(moved[TO], load(job["labels"])[FROM])
+
+
+def test_labels_between_voxels_are_not_blended(job, constant_network, tmp_path):
+    constant_network(SHAPE, (0.4, 0.4, 0.4)).save(tmp_path / "between.keras")
+    run(job, model=str(tmp_path / "between.keras"))
+    np.testing.assert_array_equal(load(job["moved_labels"]), load(job["labels"]))
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_every_output_has_the_affine_of_the_fixed_image(job, name):
+    run(job)
+    np.testing.assert_allclose(nibabel.load(job[name]).affine, AFFINE)
+
+
+def test_the_network_sees_images_normalised_as_in_its_training(job):
+    expected = normalize(load(job["moving"])[..., None].astype("float32"), "minmax")
+    np.testing.assert_allclose(run(job).moved[TO], expected[FROM], atol=1e-5)
+
+
+def test_only_what_is_asked_for_is_written(job, tmp_path):
+    run(job, moved="", labels="", moved_labels="")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["displacement.nii.gz"]
+
+
+def test_a_network_registers_images_of_another_shape_than_it_was_trained_on(job, tmp_path, rng):
+    images = {name: save(tmp_path / f"{name}2.nii", rng.random((12, 9, 14))) for name in ("moving", "fixed")}
+    run(job, **images, labels="", moved_labels="")
+    np.testing.assert_allclose(load(job["moved"])[TO], load(images["moving"])[FROM], atol=1e-5)
+
+
+def test_images_with_channels_come_out_with_channels(job, tmp_path, rng, constant_network):
+    network = constant_network(SHAPE, SHIFT, channels=2)
+    network.metadata = {"normalization": "none", "multichannel": True}
+    network.save(tmp_path / "model2.keras")
+    images = {name: save(tmp_path / f"{name}2.nii", rng.random((*SHAPE, 2))) for name in ("moving", "fixed")}
+    run(job, model=str(tmp_path / "model2.keras"), **images)
+    np.testing.assert_allclose(load(job["moved"])[TO], load(images["moving"])[FROM], atol=1e-5)
+
+
+def test_each_image_may_have_its_own_number_of_channels_in_files(job, tmp_path, rng, constant_network):
+    network = constant_network(SHAPE, SHIFT, channels=(2, 1))
+    network.metadata = {"normalization": "none", "multichannel": True}
+    network.save(tmp_path / "model2.keras")
+    images = {n: save(tmp_path / f"{n}2.nii", rng.random((*SHAPE, c))) for n, c in (("moving", 2), ("fixed", 1))}
+    run(job, model=str(tmp_path / "model2.keras"), **images)
+    np.testing.assert_allclose(load(job["moved"])[TO], load(images["moving"])[FROM], atol=1e-5)
+
+
+def test_mgz_and_npz_serve_as_well(job, tmp_path, rng):
+    np.savez(tmp_path / "moving.npz", vol=load(job["moving"]))
+    nibabel.save(nibabel.MGHImage(load(job["fixed"]), AFFINE), tmp_path / "fixed.mgz")
+    run(job, moving=str(tmp_path / "moving.npz"), fixed=str(tmp_path / "fixed.mgz"), moved=str(tmp_path / "moved.mgz"))
+    moved = nibabel.load(tmp_path / "moved.mgz")
+    np.testing.assert_allclose(np.asanyarray(moved.dataobj)[TO], load(job["moving"])[FROM], atol=1e-3)
+    np.testing.assert_allclose(moved.affine, AFFINE, atol=1e-5)
+
+
+def _other_shape(job, tmp_path, rng):
+    return {"moving": save(tmp_path / "bad.nii.gz", rng.random((9, 10, 12)))}, "one grid"
+
+
+def _other_affine(job, tmp_path, rng):
+    affine = AFFINE.copy()
+    affine[0, 3] += 1.0
+    return {"moving": save(tmp_path / "bad.nii.gz", rng.random(SHAPE), affine)}, "different affines"
+
+
+def _labels_of_another_shape(job, tmp_path, rng):
+    return {"labels": save(tmp_path / "bad.nii.gz", np.zeros((9, 10, 12), "uint8"))}, r"\(9, 10, 12\)"
+
+
+def _labels_of_another_affine(job, tmp_path, rng):
+    return {"labels": save(tmp_path / "bad.nii.gz", np.zeros(SHAPE, "uint8"), np.eye(4))}, "different affines"
+
+
+def _truncated(job, tmp_path, rng):
+    path = tmp_path / "bad.nii.gz"
+    path.write_bytes((tmp_path / "moving.nii.gz").read_bytes()[:300])
+    return {"moving": str(path)}, "truncated"
+
+
+def _not_finite(job, tmp_path, rng):
+    return {"fixed": save(tmp_path / "bad.nii.gz", np.full(SHAPE, np.nan))}, "NaN"
+
+
+def _image_as_labels(job, tmp_path, rng):
+    return {"labels": save(tmp_path / "bad.nii.gz", rng.random(SHAPE))}, "whole numbers"
+
+
+def _no_model(job, tmp_path, rng):
+    (tmp_path / "bad.keras").write_text("no model")
+    return {"model": str(tmp_path / "bad.keras")}, "cannot be loaded"
+
+
+def _unwritable(job, tmp_path, rng):
+    (tmp_path / "bad").write_text("a regular file")
+    return {"moved_labels": str(tmp_path / "bad" / "labels.nii.gz")}, "cannot be written"
+
+
+def _unknown_output_format(job, tmp_path, rng):
+    return {"displacement": str(tmp_path / "bad.png")}, "format"
+
+
+BAD = [
+    _other_shape,
+    _other_affine,
+    _labels_of_another_shape,
+    _labels_of_another_affine,
+    _truncated,
+    _not_finite,
+    _image_as_labels,
+    _no_model,
+    _unwritable,
+    _unknown_output_format,
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda f: f.__name__.strip("_"))
+def test_bad_input_is_named_and_leaves_what_was_there(job, tmp_path, rng, bad):
+    changed, reason = bad(job, tmp_path, rng)
+    (tmp_path / "out").mkdir()
+    for name in OUTPUTS:
+        (tmp_path / "out" / f"{name}.nii.gz").write_text(f"old {name}")
+    with pytest.raises(VolumeError, match=reason) as caught:
+        run(job, **changed)
+    assert str(tmp_path / "bad") in str(caught.value)
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {
+        f"{name}.nii.gz": f"old {name}" for name in OUTPUTS
+    }
+
+
+@pytest.mark.parametrize("missing", ("labels", "moved_labels"))
+def test_labels_and_moved_labels_belong_together(job, missing):
+    with pytest.raises(VolumeError, match="--labels and --moved_labels belong together"):
+        run(job, **{missing: ""})
+
+
+def test_affines_that_differ_by_rounding_are_one_grid(job, tmp_path, rng):
+    moving = save(tmp_path / "moving2.nii.gz", rng.random(SHAPE), AFFINE + 1e-4 * np.eye(4))
+    assert run(job, moving=moving).displacement.shape == (*SHAPE, 3)
