@@ -63,7 +63,7 @@ EXAMPLES = {
         lambda: layers.SpatialTransformer("nearest", fill_mode="constant", fill_value=2.0, name="labels"),
         (15, 18),
         (1, 2),
-        extra=(3, 0),
+        extra=(-3, 0),
     ),
     "VecInt": Example(lambda: layers.VecInt(3), (15, 18), (2,)),
     "VecInt without steps": Example(lambda: layers.VecInt(0), (9, 10, 11), (3,)),

@@ -1,7 +1,9 @@
 """Zeros after the end of every axis."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vxm_tf.layers import PadToMultiple
 
@@ -35,3 +37,11 @@ def test_unknown_sizes_stay_unknown():
 def test_multiples_below_one_are_refused(multiple):
     with pytest.raises(ValueError, match=f"multiple of at least 1; got {multiple}"):
         PadToMultiple(multiple)
+
+
+def test_a_convolution_of_padded_volumes_is_the_same_in_a_graph(rng):
+    """TensorFlow on a CPU with oneDNN merges a plain Pad with a Conv3D and then takes "same" for "valid"."""
+    image = rng.random((1, 9, 10, 11, 2), "float32")
+    layer, convolution = PadToMultiple(4), keras.layers.Conv3D(3, 3, padding="same")
+    eager = convolution(layer(image))
+    np.testing.assert_allclose(tf.function(lambda image: convolution(layer(image)))(image), eager, atol=1e-5)

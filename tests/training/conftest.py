@@ -78,3 +78,10 @@ def numpy_gradient_penalty():
         return np.mean([np.mean(np.diff(field, axis=axis) ** 2) for axis in axes])
 
     return penalty
+
+
+@pytest.fixture
+def messages(caplog):
+    """messages() -> what was logged so far."""
+    caplog.set_level("INFO", logger="absl")
+    return lambda: "\n".join(record.getMessage() for record in caplog.records)

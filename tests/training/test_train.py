@@ -28,10 +28,6 @@ def log(config):
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
 
 
-def messages(caplog):
-    return "\n".join(record.getMessage() for record in caplog.records)
-
-
 def files(directory):
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
@@ -141,10 +137,10 @@ def test_tensorboard_holds_a_picture_of_two_pairs_for_every_epoch(events, pair):
     assert picture.std() > 10
 
 
-def test_a_finished_training_started_again_does_nothing_and_says_so(finished, tiny, fed, caplog):
+def test_a_finished_training_started_again_does_nothing_and_says_so(finished, tiny, fed, messages):
     before = files(train_module.Path(finished.output_dir))
     assert train(finished) == train_module.Path(finished.output_dir) / "best.keras"
-    assert "This training is complete" in messages(caplog)
+    assert "This training is complete" in messages()
     assert fed == []
     assert files(train_module.Path(finished.output_dir)) == before
 
@@ -181,21 +177,21 @@ def interrupt_in(monkeypatch, epoch):
     monkeypatch.setattr(PairValidation, "on_train_batch_end", die)
 
 
-def test_an_interrupted_training_goes_on_from_the_last_whole_epoch(make_config, monkeypatch, fed, caplog):
+def test_an_interrupted_training_goes_on_from_the_last_whole_epoch(make_config, monkeypatch, fed, messages):
     config = make_config(epochs=3)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_in(patch, epoch=2)
         train(config)
     first = log(config)
     train(config)
-    assert "Going on after epoch 1 of 3" in messages(caplog)
+    assert "Going on after epoch 1 of 3" in messages()
     assert log(config)[:1] == first
     assert [row["epoch"] for row in log(config)] == [1, 2, 3]
     assert len(fed[0]) == 9
     np.testing.assert_array_equal(fed[1], fed[0][3:])
 
 
-def test_patience_ends_training_also_after_a_restart(make_config, monkeypatch, caplog):
+def test_patience_ends_training_also_after_a_restart(make_config, monkeypatch, messages):
     # Without learning no epoch is better than the first.
     config = make_config(epochs=6, patience=2, learning_rate=0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -206,10 +202,10 @@ def test_patience_ends_training_also_after_a_restart(make_config, monkeypatch, c
     assert [row["epoch"] for row in log(config)] == [1, 2, 3]
     train(config)
     assert [row["epoch"] for row in log(config)] == [1, 2, 3]
-    assert "This training is complete" in messages(caplog)
+    assert "This training is complete" in messages()
 
 
-def test_a_full_disk_leaves_the_old_checkpoint_and_training_goes_on(make_config, monkeypatch, fed, caplog):
+def test_a_full_disk_leaves_the_old_checkpoint_and_training_goes_on(make_config, monkeypatch, fed, messages):
     config, save = make_config(epochs=3), VxmDense.save
 
     def save_while_there_is_room(self, path, *args, **kwargs):
@@ -220,22 +216,22 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_training_goes_on(make_config,
     with monkeypatch.context() as patch:
         patch.setattr(VxmDense, "save", save_while_there_is_room)
         train(config)
-    assert messages(caplog).count("No space left on device") == 2
+    assert messages().count("No space left on device") == 2
     assert [row["epoch"] for row in log(config)] == [1]
     assert isinstance(load_model(f"{config.output_dir}/best.keras"), VxmDense)
-    assert "Going on" not in messages(caplog)
+    assert "Going on" not in messages()
     train(config)
-    assert "Going on after epoch 1 of 3" in messages(caplog)
+    assert "Going on after epoch 1 of 3" in messages()
     assert [row["epoch"] for row in log(config)] == [1, 2, 3]
 
 
-def test_a_full_disk_under_tensorboard_does_not_end_training(make_config, monkeypatch, caplog):
+def test_a_full_disk_under_tensorboard_does_not_end_training(make_config, monkeypatch, messages):
     def full(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.summary, "scalar", full)
     train(make_config(tensorboard=True, max_val_pairs=1))
-    assert messages(caplog).count("is missing in TensorBoard, training goes on. No space left on device") == 2
+    assert messages().count("is missing in TensorBoard, training goes on. No space left on device") == 2
     assert len(log(make_config())) == 2
 
 
@@ -289,6 +285,14 @@ def test_an_initial_model_is_where_training_starts(make_config, finished):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("shape, channels, what", [((8, 8, 8), 1, "3-D"), ((32, 32), 3, "3, 3")])
+def test_an_initial_model_for_other_images_is_refused(make_config, tmp_path, fed, shape, channels, what):
+    VxmDense(shape, channels=channels, features=((4,), (4,))).save(tmp_path / "other.keras")
+    with pytest.raises(VolumeError, match=f"other.keras: takes .*{what}.*but the scans are 2-D with 1"):
+        train(make_config(initial_model=str(tmp_path / "other.keras")))
+    assert fed == []
+
+
 def test_without_an_initial_model_training_starts_elsewhere(make_config):
     config = make_config(learning_rate=0.0, epochs=1, seed=8, max_val_pairs=1)
     train(config)
@@ -336,13 +340,13 @@ def test_half_precision_trains_and_the_saved_network_keeps_its_policy(make_confi
     assert register_pair(network, store.image(0), store.image(1)).displacement.dtype == np.float32
 
 
-def test_half_precision_goes_on_after_an_interruption(make_config, monkeypatch, caplog):
+def test_half_precision_goes_on_after_an_interruption(make_config, monkeypatch, messages):
     config = make_config(mixed_precision="float16", max_val_pairs=1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_in(patch, epoch=2)
         train(config)
     train(config)
-    assert "Going on after epoch 1 of 2" in messages(caplog)
+    assert "Going on after epoch 1 of 2" in messages()
     assert len(log(config)) == 2
 
 
@@ -355,11 +359,11 @@ def test_the_disk_cache_trains_alike(make_config, tmp_path):
     np.testing.assert_allclose(list(log(disk)[0].values()), list(log(memory)[0].values()), rtol=1e-4)
 
 
-def test_without_data_phantoms_are_made_and_named(make_config, monkeypatch, caplog):
+def test_without_data_phantoms_are_made_and_named(make_config, monkeypatch, messages):
     monkeypatch.setattr(train_module, "PHANTOM_SHAPE", (16, 16))
     config = make_config(data_dir="", epochs=1, max_val_pairs=1)
     train(config)
-    assert f"training on procedural head phantoms, written to {config.output_dir}/phantoms" in messages(caplog)
+    assert f"training on procedural head phantoms, written to {config.output_dir}/phantoms" in messages()
     assert len(list(train_module.Path(config.output_dir).glob("phantoms/*/*.npz"))) == 20
     assert "val_dice" in log(config)[0]
 

@@ -14,7 +14,7 @@ from vxm_tf.data.volumes import VolumeError, check_output_dir, own_labels, spaci
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.metrics import labels_in
-from vxm_tf.registration import load_model, register_pair, warp_labels
+from vxm_tf.registration import input_settings, load_model, register_pair, warp_labels
 
 
 def evaluate(config) -> list[PairScores]:
@@ -35,9 +35,12 @@ def evaluate(config) -> list[PairScores]:
     check_output_dir(config.output_dir)
     network = load_model(config.model)
     scans, pairs = find_pairs(config)
-    metadata = {"normalization": "percentile", "multichannel": False, **network.metadata}
+    settings = input_settings(network)
     logging.info("Reading %d scans.", len(scans))
-    store = ScanStore(scans, metadata["normalization"], multichannel=metadata["multichannel"])
+    store = ScanStore(scans, settings["normalization"], multichannel=settings["multichannel"])
+    # Read now: a bad segmentation is told before the first pair, not after hours of them.
+    for index in range(len(store)):
+        store.labels(index)
     network = network.for_shape(store.image_shape)
     # The first call builds the graph; seconds are those of a steady prediction.
     register_pair(network, *image_pair(store, *pairs[0]))
@@ -50,7 +53,7 @@ def evaluate(config) -> list[PairScores]:
             number, len(pairs), rows[0].moving, rows[0].fixed, rows[0].mean("dice"), rows[1].mean("dice"),
             100 * rows[1].fold_fraction, rows[1].seconds,
         )  # fmt: skip
-    table = write_tables(config.output_dir, scores, {**dataclasses.asdict(config), **metadata})
+    table = write_tables(config.output_dir, scores, {**dataclasses.asdict(config), **settings})
     logging.info("Tables in %s\n%s", config.output_dir, table)
     return scores
 

@@ -1,12 +1,11 @@
 """Scores as CSV, JSON and a table for people."""
 
-import csv
-import io
 import math
 from pathlib import Path
 
 import numpy as np
 
+from vxm_tf.data.csv_file import write_csv
 from vxm_tf.data.json_file import write_json, write_text
 
 LABEL_COLUMNS = ("dice", "hausdorff95_mm", "mean_surface_mm")
@@ -45,8 +44,8 @@ def write_tables(directory, scores, settings) -> str:
         for s in scores
         for label, values in s.labels.items()
     ]
-    write_text(directory / "pairs.csv", _csv(pair_rows))
-    write_text(directory / "labels.csv", _csv(label_rows))
+    write_csv(directory / "pairs.csv", pair_rows)
+    write_csv(directory / "labels.csv", label_rows)
     write_json(directory / "summary.json", _without_nan({"settings": settings, "methods": summary}))
     write_text(directory / "table.md", table)
     return table
@@ -95,15 +94,6 @@ def _cell(value, form):
 def _mean(values, how=np.mean):
     values = [v for v in values if not math.isnan(v)]
     return float(how(values)) if values else math.nan
-
-
-def _csv(rows):
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _without_nan(value):

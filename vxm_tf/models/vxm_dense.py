@@ -120,7 +120,14 @@ class VxmDense(keras.Model):
         return keras.Model(self.input, {name: self.tensors[name] for name in names}, name=self.name)
 
     def for_shape(self, image_shape):
-        """The same network, with a copy of its weights, for images of another shape (None: any size)."""
+        """The same network, with a copy of its weights, for images of another shape (None: any size).
+
+        Raises:
+            ValueError: a shape with another number of axes.
+        """
+        axes = len(self.settings["image_shape"])
+        if len(image_shape) != axes:
+            raise ValueError(f"This network takes {axes}-D images; got an image of shape {tuple(image_shape)}.")
         if tuple(image_shape) == self.settings["image_shape"]:
             return self
         network = type(self).from_config({**self.get_config(), "image_shape": tuple(image_shape)})

@@ -10,7 +10,7 @@ from absl import logging
 from vxm_tf.data import normalize, read_image, read_labels, write_volume
 from vxm_tf.data.volumes import VolumeError, check_output
 from vxm_tf.metrics import fold_fraction
-from vxm_tf.registration.model_file import load_model
+from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.pair import register_pair, warp_array, warp_labels
 
 
@@ -53,7 +53,7 @@ def register_files(config):
     for output in filter(None, (config.moved, config.displacement, config.moved_labels)):
         check_output(output)
     network = load_model(config.model)
-    settings = {"normalization": "percentile", "multichannel": False, **network.metadata}
+    settings = input_settings(network)
     moving, fixed = (read_image(path, multichannel=settings["multichannel"]) for path in (config.moving, config.fixed))
     check_same_grid(moving, fixed)
     labels = read_labels(config.labels) if config.labels else None

@@ -8,6 +8,11 @@ from vxm_tf.data.volumes import VolumeError
 from vxm_tf.models import VxmDense
 
 
+def input_settings(network) -> dict:
+    """How images are prepared for a network: its recorded `normalization` and `multichannel`."""
+    return {"normalization": "percentile", "multichannel": False, **network.metadata}
+
+
 def load_model(path) -> VxmDense:
     """The registration network in a `.keras` file.
 

@@ -1,7 +1,5 @@
 """What survives when a training is killed."""
 
-import csv
-import io
 import math
 from pathlib import Path
 
@@ -9,7 +7,8 @@ import keras
 import numpy as np
 from absl import logging
 
-from vxm_tf.data.json_file import read_json, write_json, write_text
+from vxm_tf.data.csv_file import write_csv
+from vxm_tf.data.json_file import read_json, write_json
 from vxm_tf.data.volumes import VolumeError, replace_atomically
 
 STATE_FILE = "state.json"
@@ -124,7 +123,7 @@ class TrainingState(keras.callbacks.Callback):
         values = [np.asarray(variable) for variable in _variables(self.model)]
         replace_atomically(self.directory / name, lambda file: np.savez(file, *values))
         write_json(self.directory / STATE_FILE, {"weights": name, "history": self.history})
-        write_text(self.directory / "log.csv", _csv(self.history))
+        write_csv(self.directory / "log.csv", self.history)
         for old in self.directory.glob("state-*.npz"):
             if old.name != name:
                 old.unlink()
@@ -135,12 +134,3 @@ def _variables(trainer):
     if not trainer.optimizer.built:
         trainer.optimizer.build(trainer.trainable_variables)
     return [*trainer.network.variables, *trainer.optimizer.variables]
-
-
-def _csv(rows):
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

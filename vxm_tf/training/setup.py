@@ -90,9 +90,20 @@ def precision_policy(choice: str) -> str:
 
 
 def build_network(config, image_shape, channels) -> VxmDense:
-    """A new network of the preset, or the one to start from, for images of this shape."""
+    """A new network of the preset, or the one to start from, for images of this shape.
+
+    Raises:
+        VolumeError: a network to start from that takes other images.
+    """
     if config.initial_model:
-        return load_model(config.initial_model).for_shape(image_shape)
+        network = load_model(config.initial_model)
+        axes, taken = len(network.settings["image_shape"]), network.settings["channels"]
+        if (axes, taken) != (len(image_shape), (channels, channels)):
+            raise VolumeError(
+                f"{config.initial_model}: takes {axes}-D images with {taken} channels (moving, fixed), but the scans "
+                f"are {len(image_shape)}-D with {channels}."
+            )
+        return network.for_shape(image_shape)
     overrides = {} if config.integration_steps < 0 else {"integration_steps": config.integration_steps}
     policy = precision_policy(config.mixed_precision)
     return VxmDense.from_preset(config.preset, image_shape, channels=channels, dtype=policy, **overrides)

@@ -34,6 +34,7 @@ def train(config) -> Path:
             training with other settings.
         ValueError: a setting that does not exist.
     """
+    _check_counts(config)
     config = _with_data(config)
     output_dir = Path(config.output_dir)
     _claim(output_dir, config)
@@ -42,6 +43,7 @@ def train(config) -> Path:
     store = setup.open_store(config, train_scans, "training")
     val_store = setup.open_store(config, val_scans, "validation")
     atlas, atlas_labels = setup.read_atlas(config)
+    _check_alike(store, val_store, atlas, config)
     pairs, val_pairs = _pairs(config, store, val_store, atlas)
 
     network = setup.build_network(config, pair_shape(store, atlas), store.channels)
@@ -49,6 +51,9 @@ def train(config) -> Path:
     trainer = setup.build_trainer(config, network)
     scored = val_store is not None and bool(val_pairs)
     with_dice = scored and val_store.has_labels and (atlas is None or atlas_labels is not None)
+    # Read now: a bad segmentation is told before the first epoch, not after it.
+    for index in range(len(val_store) if with_dice else 0):
+        val_store.labels(index)
     monitor, mode = ("val_dice", "max") if with_dice else ("val_loss" if scored else "loss", "min")
     state = TrainingState(output_dir, monitor=monitor, mode=mode, patience=config.patience)
     if state.restore(trainer):
@@ -80,6 +85,25 @@ def train(config) -> Path:
         shuffle=False,
     )
     return output_dir / "best.keras"
+
+
+def _check_counts(config):
+    for name in ("epochs", "steps_per_epoch", "batch_size"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} is 1 or more; got {getattr(config, name)}.")
+
+
+def _check_alike(store, val_store, atlas, config):
+    """Raise `VolumeError` unless validation scans and atlas have the training scans' axes and channels."""
+    others = {} if val_store is None else {val_store.scans[0].image: val_store.image(0)}
+    others |= {} if atlas is None else {config.atlas: atlas}
+    axes, channels = store.image(0).ndim - 1, store.channels
+    for path, image in others.items():
+        if (image.ndim - 1, image.shape[-1]) != (axes, channels):
+            raise VolumeError(
+                f"{path} is {image.ndim - 1}-D with {image.shape[-1]} channel(s), but the training scans are {axes}-D "
+                f"with {channels}."
+            )
 
 
 def _with_data(config):

@@ -1,0 +1,73 @@
+"""The scripts of a checkout and the commands of an installation are one, and oneDNN is on in all of them."""
+
+import configparser
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py")
+# Says what the environment holds at the moment when TensorFlow or Keras is first looked for, and ends there.
+WATCH = """
+    import os, runpy, sys
+
+    class Watch:
+        def find_spec(self, name, path=None, target=None):
+            if name in ("tensorflow", "keras"):
+                print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), flush=True)
+                os._exit(0)
+
+    sys.meta_path.insert(0, Watch())
+    target = sys.argv[1]
+    __import__(target) if target == "vxm_tf" else runpy.run_path(target, run_name="__main__")
+    print("never looked for")
+"""
+
+
+@pytest.mark.parametrize("given, expected", [(None, "1"), ("0", "0"), ("1", "1")])
+@pytest.mark.parametrize("target", ("vxm_tf", *SCRIPTS))
+def test_onednn_is_on_before_tensorflow_is_imported_unless_the_user_says_otherwise(target, given, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    environment |= {"PYTHONPATH": str(ROOT), **({} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given})}
+    command = [sys.executable, "-c", textwrap.dedent(WATCH), target]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == expected, done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_of_a_script_run_from_elsewhere(script, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, ROOT / script, "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "output_dir" in done.stdout or "--moving" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_of_a_script_is_one_line_and_exit_code_1(tmp_path):
+    command = [sys.executable, ROOT / "export" / "export_model.py", "--model=gone.keras", "--output_dir=served"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Error: gone.keras: there is no such model file."
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def console_scripts():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return dict(line.split(" = ") for line in config["options.entry_points"]["console_scripts"].strip().splitlines())
+
+
+@pytest.mark.parametrize("name", ("train", "evaluate", "register", "export"))
+def test_an_installed_command_is_the_one_of_the_script(name):
+    module, function = console_scripts()[f"vxm-{name}"].split(":")
+    assert module == f"vxm_tf.cli.{name}"
+    assert callable(getattr(importlib.import_module(module), function))
+    script = "export/export_model.py" if name == "export" else f"{name}.py"
+    assert f"from {module} import {function}" in (ROOT / script).read_text()

@@ -1,0 +1,164 @@
+"""Every setting has a flag, every flag reaches its setting, and what is no flag is refused in one sentence."""
+
+import dataclasses
+
+import pytest
+from absl import flags
+
+from vxm_tf.cli import demo, evaluate, export, register, train
+from vxm_tf.cli.demo import DemoConfig
+from vxm_tf.cli.export import ExportConfig
+from vxm_tf.evaluation import EvaluateConfig
+from vxm_tf.registration import RegisterConfig
+from vxm_tf.training import TrainConfig
+
+PAIRS = [
+    (train, TrainConfig),
+    (evaluate, EvaluateConfig),
+    (register, RegisterConfig),
+    (export, ExportConfig),
+    (demo, DemoConfig),
+]
+COMMANDS = ("train", "evaluate", "register", "export")
+
+
+def defined(module):
+    values = flags.FlagValues()
+    module.define_flags(values)
+    return values
+
+
+@pytest.fixture
+def configured(monkeypatch):
+    """The configurations that the library is called with, instead of doing the work."""
+    configs = []
+    monkeypatch.setattr(train, "train", configs.append)
+    monkeypatch.setattr(evaluate, "evaluate", configs.append)
+    monkeypatch.setattr(register, "register_files", configs.append)
+    return configs
+
+
+@pytest.mark.parametrize("module, config", PAIRS, ids=lambda value: getattr(value, "__name__", None))
+def test_flags_and_settings_are_the_same(module, config):
+    assert set(defined(module)) == {field.name for field in dataclasses.fields(config)}
+
+
+@pytest.mark.parametrize("module, config", PAIRS, ids=lambda value: getattr(value, "__name__", None))
+def test_every_setting_is_described(module, config):
+    for field in dataclasses.fields(config):
+        assert f"        {field.name}: " in config.__doc__
+        assert len(defined(module)[field.name].help) > 5
+
+
+def other_value(flag):
+    """(what to write on the command line, what it means) for a value that is not the default."""
+    if flag.flag_type() == "bool":
+        return str(not flag.default).lower(), not flag.default
+    if "enum" in flag.flag_type():
+        return (value := next(v for v in flag.parser.enum_values if v != flag.default)), value
+    if "list" in flag.flag_type():
+        return "3,5", (3, 5)
+    return {"int": ("17", 17), "float": ("0.125", 0.125), "string": ("x y", "x y")}[flag.flag_type()]
+
+
+@pytest.mark.parametrize("command, config", [(name, config) for name, (_, config) in zip(COMMANDS[:3], PAIRS)])
+def test_every_flag_reaches_its_setting(call, configured, command, config):
+    values = defined({"train": train, "evaluate": evaluate, "register": register}[command])
+    chosen = {name: other_value(values[name]) for name in values}
+    answer = call(command, *(f"--{name}={text}" for name, (text, _) in chosen.items()))
+    assert answer.code == 0, answer.err
+    assert configured == [config(**{name: value for name, (_, value) in chosen.items()})]
+
+
+def test_without_flags_the_settings_are_the_defaults(call, configured):
+    call("train")
+    call("evaluate", "--model=m", "--data_dir=d")
+    call("register", "--model=m", "--moving=a", "--fixed=b", "--moved=c")
+    assert configured == [
+        TrainConfig(),
+        EvaluateConfig(model="m", data_dir="d"),
+        RegisterConfig(model="m", moving="a", fixed="b", moved="c"),
+    ]
+
+
+@pytest.mark.parametrize("given, expected", [("4", (4,)), ("4,43,14", (4, 43, 14)), ("4, 43", (4, 43))])
+def test_labels_are_a_list_of_numbers(call, configured, given, expected):
+    call("evaluate", "--model=m", "--data_dir=d", f"--labels={given}")
+    assert configured[0].labels == expected
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_every_flag(call, command):
+    answer = call(command, "--help")
+    module, config = PAIRS[COMMANDS.index(command)]
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(module.DESCRIPTION)
+    for field in dataclasses.fields(config):
+        assert f"{field.name}:" in answer.out
+
+
+REFUSED = {
+    "an unknown flag": ("--nonsense=1", "nonsense"),
+    "a misspelt flag": ("--epoch=1", "epoch"),
+    "an argument that is no flag": ("scans/", "Unexpected arguments scans/"),
+    "a number that is none": ("--seed=many", "many"),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+@pytest.mark.parametrize("command", ("train", "evaluate"))
+def test_what_is_no_flag_is_refused(call, configured, command, reason):
+    argument, expected = REFUSED[reason]
+    answer = call(command, "--model=m" if command == "evaluate" else "--seed=1", "--data_dir=d", argument)
+    assert answer.code == 1
+    assert answer.err.startswith("Error: ") and expected in answer.err
+    assert "Traceback" not in answer.err + answer.out
+    assert configured == []
+
+
+@pytest.mark.parametrize(
+    "flag", ("normalization", "cache", "preset", "similarity", "regularity", "mixed_precision", "bidirectional")
+)
+def test_a_choice_that_does_not_exist_is_refused(call, configured, flag):
+    answer = call("train", f"--{flag}=neither")
+    assert answer.code == 1 and configured == []
+    assert answer.err.startswith("Error: ") and flag in answer.err and "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("value", ("a,b", "1.5", "1;2"))
+def test_labels_that_are_no_numbers_are_refused(call, configured, value):
+    answer = call("evaluate", "--model=m", "--data_dir=d", f"--labels={value}")
+    assert answer.code == 1 and configured == []
+    assert "--labels is a list of numbers with commas between" in answer.err
+
+
+MISSING = {
+    "--model must be given": ("evaluate", "--data_dir=d"),
+    "--data_dir, --val_list or --pairs": ("evaluate", "--model=m"),
+    "--moving, --fixed, --model must be given": ("register", "--moved=m"),
+    "--fixed must be given": ("register", "--moving=a", "--model=m"),
+    "Nothing to write": ("register", "--moving=a", "--fixed=b", "--model=m"),
+    "--output_dir must be given": ("export", "--model=m"),
+    "--model, --output_dir must be given": ("export",),
+}
+
+
+@pytest.mark.parametrize("expected", MISSING)
+def test_a_flag_that_must_be_given_is_named(call, configured, expected):
+    answer = call(*MISSING[expected])
+    assert answer.code == 1 and configured == []
+    assert answer.err.startswith("Error: ") and expected in answer.err and "Traceback" not in answer.err
+
+
+def test_debug_shows_where_an_error_comes_from(call):
+    with pytest.raises(ValueError, match="Nothing to write"):
+        call("register", "--moving=a", "--fixed=b", "--model=m", "--debug")
+
+
+def test_an_interrupt_ends_with_130_and_without_a_traceback(call, monkeypatch):
+    def interrupt(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", interrupt)
+    answer = call("train")
+    assert (answer.code, answer.err) == (130, "Interrupted.\n")
