@@ -39,14 +39,11 @@ def test_onednn_is_on_before_tensorflow_is_imported_unless_the_user_says_otherwi
     assert done.stdout.strip() == expected, done.stderr
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_of_a_script_run_from_elsewhere(script, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, ROOT / script, "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+def test_help_of_a_script_run_from_elsewhere(tmp_path):
+    command = [sys.executable, ROOT / "train.py", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "output_dir" in done.stdout or "--moving" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert "--data_dir: Folder of scans" in done.stdout
 
 
 def test_an_error_of_a_script_is_one_line_and_exit_code_1(tmp_path):

@@ -89,6 +89,9 @@ EXAMPLES = {
         half="mixed_bfloat16",
     ),
     "VxmDense of any size": Example(lambda: vxm_dense((None, None)), (15, 18), (1, 1)),
+    "VxmDense with normalised features": Example(
+        lambda: vxm_dense((15, 18), instance_normalization=True, outputs=("displacement",)), (15, 18), (1, 1)
+    ),
     "VxmDense without integration": Example(
         lambda: vxm_dense((15, 18), integration_steps=0, integration_resolution=1),
         (15, 18),

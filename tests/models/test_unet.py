@@ -13,22 +13,26 @@ def build(shape=(16, 32), channels=2, encoder=(3, 5), decoder=(7, 6, 4), **setti
 
 
 def convolutions(model):
-    return [layer for layer in model.layers if "conv" in layer.name and not layer.name.endswith("activation")]
+    return [layer for layer in model.layers if hasattr(layer, "kernel_size")]
 
 
 def convolve(values, weights):
-    """A 3-wide "same" convolution of `[voxels, channels]`, then LeakyReLU(0.2)."""
-    kernel, bias = weights
+    """A 3-wide "same" convolution of `[voxels, channels]`, a bias or a normalisation, then LeakyReLU(0.2)."""
+    kernel, *scale, shift = weights
     padded = np.pad(values, [(1, 1), (0, 0)])
-    sums = sum(padded[k : k + len(values)] @ kernel[k] for k in range(3)) + bias
-    return np.where(sums > 0, sums, 0.2 * sums)
+    sums = sum(padded[k : k + len(values)] @ kernel[k] for k in range(3))
+    if scale:
+        sums = scale[0] * (sums - sums.mean(axis=0)) / np.sqrt(sums.var(axis=0) + 1e-5)
+    return np.where(sums + shift > 0, sums + shift, 0.2 * (sums + shift))
 
 
-def test_it_is_the_network_written_out_in_numpy(rng):
+@pytest.mark.parametrize("normalized", [False, True])
+def test_it_is_the_network_written_out_in_numpy(rng, normalized):
     """Convolve, keep, pool; convolve, repeat, put the kept features behind; convolve."""
-    model = build((8,), encoder=(3, 5), decoder=(7, 6, 4))
+    model = build((8,), encoder=(3, 5), decoder=(7, 6, 4), instance_normalization=normalized)
     model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
-    weights = [layer.get_weights() for layer in convolutions(model)]
+    each = 3 if normalized else 2
+    weights = [model.get_weights()[start : start + each] for start in range(0, 5 * each, each)]
     image = rng.normal(size=(8, 2))
     fine = convolve(image, weights[0])
     coarse = convolve(fine.reshape(4, 2, 3).max(axis=1), weights[1])
@@ -66,6 +70,12 @@ def test_convolutions_start_from_he_normal_weights_and_no_bias():
     for layer in convolutions(build()):
         assert isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
         assert not np.any(layer.get_weights()[1])
+
+
+def test_normalised_convolutions_have_no_bias_of_their_own():
+    model = build(instance_normalization=True)
+    assert [len(layer.get_weights()) for layer in convolutions(model)] == [1] * 5
+    assert sum(layer.name.endswith("_normalization") for layer in model.layers) == 5
 
 
 def test_dtype_is_the_policy_of_every_layer():

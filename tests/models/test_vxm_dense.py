@@ -163,8 +163,9 @@ def test_the_moving_image_comes_first(network, smooth_images):
     assert not np.allclose(model({**images, "moving": 1 - images["moving"]})["velocity"], expected, atol=1e-3)
 
 
-def test_batch_items_are_registered_on_their_own(shape, network, smooth_images):
-    model, images = network(shape), smooth_images(shape)
+@pytest.mark.parametrize("normalized", [False, True])
+def test_batch_items_are_registered_on_their_own(shape, network, smooth_images, normalized):
+    model, images = network(shape, instance_normalization=normalized), smooth_images(shape)
     alone = [model({name: image[[i, i]] for name, image in images.items()})["displacement"][0] for i in range(2)]
     np.testing.assert_allclose(model(images)["displacement"], np.stack(alone), atol=1e-5)
 
@@ -254,6 +255,11 @@ def test_metadata_and_trainable_come_back_from_a_file(tmp_path):
 def test_settings_that_make_no_network_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         VxmDense(**{"image_shape": (15, 18), "features": FEATURES, **settings})
+
+
+def test_for_shape_refuses_images_of_another_dimension():
+    with pytest.raises(ValueError, match=r"takes 2-D images; got an image of shape \(9, 10, 11\)"):
+        VxmDense((15, 18), features=FEATURES).for_shape((9, 10, 11))
 
 
 def test_misspelt_settings_are_refused():

@@ -40,7 +40,7 @@ class GradientPenalty:
         self.penalty = penalty
 
     def __call__(self, field):
-        check_field(field, "field")
+        check_field(field, "field", min_size=2)
         return _gradient_penalty(as_float32(field), self.penalty)
 
     def get_config(self):
@@ -74,7 +74,7 @@ class BendingEnergy:
     """
 
     def __call__(self, field):
-        check_field(field, "field")
+        check_field(field, "field", min_size=3)
         return _bending_energy(as_float32(field))
 
     def get_config(self):

@@ -57,7 +57,8 @@ def unet(
     for level, filters in enumerate(encoder_features):
         tensor = convolve(tensor, filters, f"enc_conv_{level}")
         skips.append(tensor)
-        tensor = spatial_layer("MaxPooling", ndim)(2, dtype=dtype, name=f"{name}_enc_pool_{level}")(tensor)
+        # float32 because TensorFlow pools 3-D volumes in half precision on a GPU only; the values are the same.
+        tensor = spatial_layer("MaxPooling", ndim)(2, dtype="float32", name=f"{name}_enc_pool_{level}")(tensor)
     for level in reversed(range(levels)):
         tensor = convolve(tensor, decoder_features[levels - 1 - level], f"dec_conv_{level}")
         if level >= stop_level:

@@ -85,7 +85,7 @@ class VxmDense(keras.Model):
             "velocity_resolution": velocity_resolution,
             "integration_resolution": integration_resolution,
             "integration_steps": integration_steps,
-            "outputs": tuple(outputs),
+            "outputs": (outputs,) if isinstance(outputs, str) else tuple(outputs),
         }
         _check(settings)
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -194,8 +194,10 @@ def _check(settings):
         raise ValueError(f"channels is one number, or a pair (moving, fixed); got {settings['channels']}.")
     for name in ("velocity_resolution", "integration_resolution"):
         value = settings[name]
-        if value not in [2**level for level in range(len(encoder) + 1)]:
+        if not isinstance(value, int) or value not in [2**level for level in range(len(encoder) + 1)]:
             raise ValueError(f"{name} is a power of two from 1 to {2 ** len(encoder)}; got {value}.")
+    if not settings["outputs"]:
+        raise ValueError(f"outputs names at least one of {', '.join(OUTPUTS)}.")
     for name in settings["outputs"]:
         if name not in OUTPUTS:
             raise ValueError(f"There is no output {name!r}; choose from {', '.join(OUTPUTS)}.")

@@ -45,17 +45,22 @@ def identity_grid(shape):
     return ops.stack([ops.broadcast_to(a, tuple(shape)) for a in axes], axis=-1)
 
 
-def check_field(field, name: str = "displacement") -> int:
+def check_field(field, name: str = "displacement", min_size: int = 1) -> int:
     """Number of spatial axes of a field `[batch, *spatial, ndim]`.
 
     Raises:
-        ValueError: if the last axis does not hold one component per spatial axis.
+        ValueError: if the last axis does not hold one component per spatial axis, or a known size is below
+            `min_size`.
     """
     ndim = len(field.shape) - 2
     if ndim < 1 or field.shape[-1] != ndim:
         raise ValueError(
             f"A {name} has shape [batch, *spatial, ndim] with one component per spatial axis; got "
             f"shape {tuple(field.shape)}. Add the batch axis, or move the components last."
+        )
+    if any(size is not None and size < min_size for size in tuple(field.shape)[1:-1]):
+        raise ValueError(
+            f"Derivatives of this {name} need at least {min_size} voxels an axis; got shape {tuple(field.shape)}."
         )
     return ndim
 

@@ -17,7 +17,7 @@ def jacobian_determinant(displacement):
     Returns:
         float32 `[batch, *spatial]`.
     """
-    ndim = check_field(displacement)
+    ndim = check_field(displacement, min_size=2)
     displacement = as_float32(displacement)
     columns = [central_differences(displacement, axis + 1) for axis in range(ndim)]
     matrix = [[columns[j][..., i] + float(i == j) for j in range(ndim)] for i in range(ndim)]
