@@ -132,6 +132,13 @@ def test_images_of_different_shapes_are_not_registered(refused, model, nifti, tm
     refused("register", *arguments, says=[str(moving), str(fixed), "(16, 17)", "(16, 18)"])
 
 
+@pytest.mark.parametrize("shape, reason", [((16, 17, 18), "takes 2-D images"), ((16, 17, 3), "takes 2-D images")])
+def test_images_of_another_number_of_axes_than_the_networks_are_refused(refused, model, nifti, tmp_path, shape, reason):
+    moving, fixed = nifti("a.nii", shape), nifti("b.nii", shape)
+    arguments = (f"--moving={moving}", f"--fixed={fixed}", f"--model={model}", f"--moved={tmp_path}/moved.nii")
+    refused("register", *arguments, says=[reason])
+
+
 def test_a_segmentation_of_another_shape_is_named_before_training(train, scans, monkeypatch):
     for k in range(4):
         np.savez(scans / f"scan{k}.npz", vol=np.random.default_rng(k).random((16, 17)), seg=np.ones((16, 18), "uint8"))

@@ -40,7 +40,7 @@ def job(tmp_path_factory):
     for step in steps:
         script, *arguments = step.split()
         command = [sys.executable, ROOT / script, *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=170)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         (folder / f"{Path(script).stem}.txt").write_text(done.stdout + done.stderr)
     return folder

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from vxm_tf.data.csv_file import write_csv
 from vxm_tf.data.json_file import read_json, write_json, write_text
 from vxm_tf.data.volumes import VolumeError, read_image, replace_atomically, write_volume
 
@@ -143,3 +144,13 @@ def test_damaged_json_is_named(tmp_path, content):
 def test_missing_json_is_named(tmp_path):
     with pytest.raises(VolumeError, match="gone.json: cannot be read"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_table_has_every_name_that_any_row_has(tmp_path):
+    write_csv(tmp_path / "a.csv", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "dice": 0.7}])
+    assert (tmp_path / "a.csv").read_text() == "epoch,loss,dice\n1,0.5,\n2,0.25,0.7\n"
+
+
+def test_an_empty_table_is_an_empty_line(tmp_path):
+    write_csv(tmp_path / "a.csv", [])
+    assert (tmp_path / "a.csv").read_text() == "\n"

@@ -59,9 +59,10 @@ def test_a_disk_cache_is_reused(scans, tmp_path, monkeypatch):
 
 def test_a_disk_cache_is_refreshed_when_a_file_changes(scans, tmp_path, rng):
     ScanStore(scans, "none", cache="disk", cache_dir=tmp_path / "cache")
-    changed = rng.random(SHAPE, dtype="float32")
-    np.savez(scans[1].image, vol=changed)
+    size, changed = scans[1].image.stat().st_size, rng.random(SHAPE, dtype="float32")
+    np.savez(scans[1].image, vol=changed, seg=np.load(scans[1].image)["seg"])
     os.utime(scans[1].image, ns=(1, 1))
+    assert scans[1].image.stat().st_size == size
     store = ScanStore(scans, "none", cache="disk", cache_dir=tmp_path / "cache")
     np.testing.assert_array_equal(store.image(1)[..., 0], changed)
 

@@ -123,7 +123,7 @@ def served_and_direct(network, images, folder):
     model = export_saved_model(network, folder / "served")
     np.savez(folder / "pair.npz", **images)
     command = [sys.executable, "-c", textwrap.dedent(CLIENT), str(model)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "False"
     return np.load(folder / "answer.npz"), {name: np.asarray(value) for name, value in network(images).items()}

@@ -51,7 +51,7 @@ class Case:
 
 
 CASES = {
-    "static": Case({"image_shape": (16, 20), "integration_steps": 7}, ((1, 16, 20), (2, 13, 22))),
+    "static": Case({"image_shape": (16, 20)}, ((1, 16, 20), (2, 13, 22))),
     "bfloat16": Case({"image_shape": (None, None), "dtype": "mixed_bfloat16"}, ((2, 15, 18), (1, 24, 9))),
     "float16": Case(
         {"image_shape": (9, 10, 11), "outputs": VxmDense.BIDIRECTIONAL, "dtype": "mixed_float16"},
@@ -77,7 +77,7 @@ def served(tmp_path_factory):
     (folder / "jobs.json").write_text(json.dumps(jobs))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", textwrap.dedent(CLIENT)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done.stdout
 

@@ -33,7 +33,7 @@ def epochs_done(directory):
 
 
 def kill_in_second_epoch(process, directory):
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
     while epochs_done(directory) < 1 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
@@ -50,7 +50,7 @@ def runs(phantoms, tmp_path_factory):
         kill_in_second_epoch(processes["killed"], directories["killed"])
         assert epochs_done(directories["killed"]) == 1, (folder / "killed.txt").read_text()
         processes["killed"] = start(phantoms, directories["killed"])
-        codes = {name: process.wait(timeout=170) for name, process in processes.items()}
+        codes = {name: process.wait(timeout=300) for name, process in processes.items()}
     finally:
         for process in processes.values():
             process.kill()

@@ -122,8 +122,8 @@ class TrainingState(keras.callbacks.Callback):
         # Not HDF5, as Keras would: on a full disk it takes the whole process down with it.
         values = [np.asarray(variable) for variable in _variables(self.model)]
         replace_atomically(self.directory / name, lambda file: np.savez(file, *values))
-        write_json(self.directory / STATE_FILE, {"weights": name, "history": self.history})
         write_csv(self.directory / "log.csv", self.history)
+        write_json(self.directory / STATE_FILE, {"weights": name, "history": self.history})
         for old in self.directory.glob("state-*.npz"):
             if old.name != name:
                 old.unlink()
