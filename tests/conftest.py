@@ -140,3 +140,17 @@ def network(smooth_images):
         return model
 
     return make
+
+
+@pytest.fixture
+def constant_network():
+    """constant_network(image_shape, displacement, channels): answers `displacement` everywhere."""
+
+    def make(image_shape, displacement, channels=1):
+        settings = {"integration_resolution": 1, "integration_steps": 0}
+        network = vxm_tf.models.VxmDense(image_shape, channels=channels, features=((4,), (4,)), **settings)
+        kernel, _ = network.get_layer("flow").get_weights()
+        network.get_layer("flow").set_weights([np.zeros_like(kernel), np.array(displacement, "float32")])
+        return network
+
+    return make
