@@ -1,6 +1,6 @@
 """Puts the files in `benchmarks/results` together as `benchmarks/results/summary.md`.
 
-    python benchmarks/table.py
+python benchmarks/table.py
 """
 
 import json

@@ -1,5 +1,7 @@
 """Pairs of indices in, batches of image pairs out, in order."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -29,11 +31,18 @@ def test_batches_follow_the_order_of_the_pairs(store):
         np.testing.assert_array_equal(answer[k // 2]["fixed"][k % 2], scans.image(fixed))
 
 
-def test_many_pairs_loaded_in_parallel_stay_in_order(store):
+def test_pairs_loaded_in_parallel_stay_in_order_though_some_take_longer(store, monkeypatch):
     scans = store(*[(5, 6)] * 4)
-    pairs = np.random.default_rng(0).integers(0, 4, (200, 2))
+    image = scans.image
+
+    def slowly(index):
+        time.sleep(0.03 if index == 0 else 0.0)
+        return image(index)
+
+    monkeypatch.setattr(scans, "image", slowly)
+    pairs = np.array([(0, 1), (2, 3), (3, 2), (1, 3)] * 15)
     moving = np.concatenate([batch["moving"] for batch in batches(scans, pairs, 1)])
-    np.testing.assert_array_equal(moving, np.stack([scans.image(index) for index in pairs[:, 0]]))
+    np.testing.assert_array_equal(moving, np.stack([image(index) for index in pairs[:, 0]]))
 
 
 def test_an_incomplete_last_batch_is_left_out(store):
