@@ -280,6 +280,14 @@ def test_images_of_different_shapes_are_scored_on_one_grid(job, write):
     assert {label: scores["dice"] for label, scores in pair["affine"].labels.items()} == {4: 0.0, 9: 0.0}
 
 
+def test_beyond_a_smaller_map_there_is_no_label(job, write):
+    # 13 x 18 voxels, all of them label 4, lie on rows 1 to 13 of the fixed map; nothing of them beyond.
+    write("moving.npz", np.full((13, 18), 4, "uint8"))
+    write("fixed.npz", np.full(SHAPE, 4, "uint8"))
+    (pair,) = run(job, surface=False)
+    assert pair["affine"].labels[4]["dice"] == pytest.approx(2 * 13 / (13 + 15))
+
+
 def test_one_validation_scan_makes_no_pair(job, tmp_path):
     (tmp_path / "val.txt").write_text("moving.npz\n")
     with pytest.raises(VolumeError, match=r"val.txt: 1 scan\(s\) for validation make no pair"):

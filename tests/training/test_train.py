@@ -347,6 +347,16 @@ def test_a_disk_cache_lies_in_the_trainings_folder(make_config):
     assert np.isfinite(log(config)[0]["loss"])
 
 
+@pytest.mark.parametrize("deterministic", (True, False))
+def test_deterministic_operations_are_asked_of_tensorflow(make_config, monkeypatch, deterministic):
+    # The real call would hold for every test after this one.
+    calls = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append(True))
+    with pytest.raises(VolumeError, match="no such folder"):
+        train(make_config(data_dir="nowhere", deterministic=deterministic))
+    assert calls == [True] * deterministic
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_a_scan_is_read(make_config, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("a regular file")
     monkeypatch.setattr(train_module.setup, "find_training_scans", lambda config: pytest.fail("scans were looked for"))

@@ -111,5 +111,13 @@ def test_scans_of_different_shapes_are_scored_on_one_grid(make_trainer, make_sto
     assert validate(trainer, make_store(small, large), [(0, 1), (1, 0)])["val_dice"] == 1.0
 
 
+def test_beyond_a_smaller_map_there_is_no_label(make_trainer, make_store):
+    trainer = make_trainer((None, None), integration_steps=0)
+    flow = trainer.network.get_layer("flow")
+    flow.set_weights([np.zeros_like(weight) for weight in flow.get_weights()])
+    store = make_store(np.ones((13, 18), "uint8"), np.ones((15, 18), "uint8"))
+    assert validate(trainer, store, [(0, 1)])["val_dice"] == pytest.approx(2 * 13 / (13 + 15))
+
+
 def test_without_pairs_the_log_stays_as_it_is(trainer, make_store):
     assert validate(trainer, make_store(None), []) == {"loss": 0.5}
