@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "serving": {"ops", "layers", "models", "_version"},
     "cli": {*THREE_LOWER, "registration", "report", "training", "evaluation", "serving", "_version"},
     # Aside.
+    "convert": {"cli"},
     "__init__": {*THREE_LOWER, "backend", "_version"},
     "backend": {"ops"},
     "_version": set(),

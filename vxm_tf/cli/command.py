@@ -10,14 +10,15 @@ from absl import flags, logging
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def run(define_flags, call, description: str, argv=None):
+def run(define_flags, call, description: str, argv=None, positional=()):
     """Parse flags and call; on bad input print the reason and exit with 1.
 
     Args:
         define_flags: defines the command's flags on the `FlagValues` it is given.
-        call: takes the parsed `FlagValues`.
+        call: takes the parsed `FlagValues`, and the positional arguments.
         description: first line of `--help`.
         argv: arguments without the program's name; those of the process by default.
+        positional: what the arguments beside flags are, such as "OLD.h5"; all must be given.
     """
     values = flags.FlagValues()
     flags.DEFINE_boolean("help", False, "Show the flags.", flag_values=values, short_name="h")
@@ -29,9 +30,8 @@ def run(define_flags, call, description: str, argv=None):
         if values.help:
             print(f"{description}\n\n{values.get_help(include_special_flags=False)}")
             return
-        if rest:
-            raise ValueError(f"Unexpected arguments {' '.join(rest)}; every argument is a flag. See --help.")
-        call(values)
+        _check_positional(rest, positional)
+        call(values, *rest)
     except (ValueError, flags.Error) as error:
         if values.is_parsed() and values.debug:
             raise
@@ -40,6 +40,14 @@ def run(define_flags, call, description: str, argv=None):
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _check_positional(rest, positional):
+    if rest and not positional:
+        raise ValueError(f"Unexpected arguments {' '.join(rest)}; every argument is a flag. See --help.")
+    if len(rest) != len(positional):
+        got = " ".join(rest) or "nothing"
+        raise ValueError(f"Expected {len(positional)} arguments, {' '.join(positional)}; got {got}. See --help.")
 
 
 def _log_plainly():

@@ -17,12 +17,25 @@ def minmax(image):
     return ((image - low) / (high - low)).astype("float32")
 
 
+# 99.5th percentile of the test scan that came with VoxelMorph's networks of 2018: 114 of 255, white matter at 103.
+FREESURFER_BRIGHT = 114 / 255
+
+
+def freesurfer(image):
+    """Scaled to the brightness of FreeSurfer's norm.mgz over 255, on which the networks of 2018 were trained.
+
+    Zero stays zero and the 99.5th percentile becomes 114/255, so such an image stays as it is.
+    """
+    bright = float(np.percentile(image, 99.5))
+    return minmax(image) if bright <= 0 else (image * (FREESURFER_BRIGHT / bright)).astype("float32")
+
+
 def none(image):
     """As stored: for images that are in [0, 1] already."""
     return image.astype("float32")
 
 
-NORMALIZATIONS = {"percentile": percentile, "minmax": minmax, "none": none}
+NORMALIZATIONS = {"percentile": percentile, "minmax": minmax, "freesurfer": freesurfer, "none": none}
 
 
 def normalize(image, name: str):

@@ -21,7 +21,8 @@ def unet(
     Encoder level l: a 3-wide convolution with `encoder_features[l]` filters, then pooling by 2. Decoder,
     from the coarsest grid: a convolution, nearest upsampling by 2, and the encoder's features of that
     level beside it. What `decoder_features` holds beyond one entry a level are further convolutions at
-    the end. Every convolution is followed by LeakyReLU(0.2). Source: Ronneberger et al., MICCAI 2015;
+    the end. An entry that is itself a tuple stands for several convolutions of its level. LeakyReLU(0.2)
+    follows every convolution. Source: Ronneberger et al., MICCAI 2015;
     widths and order as in VoxelMorph (Balakrishnan et al., IEEE TMI 2019).
 
     Args:
@@ -50,8 +51,17 @@ def unet(
         raise ValueError(f"stop_level must be between 0 and the {levels} levels; got {stop_level}.")
     ndim = len(tensor.shape) - 2
 
-    def convolve(tensor, filters, part):
-        return _convolve(tensor, filters, instance_normalization, dtype, f"{name}_{part}")
+    def convolve(tensor, entry, part):
+        for index, filters in enumerate((entry,) if isinstance(entry, int) else entry):
+            suffix = f"{part}_{index}" if index else part
+            tensor = convolve_block(
+                tensor,
+                filters,
+                instance_normalization=instance_normalization,
+                dtype=dtype,
+                name=f"{name}_{suffix}",
+            )
+        return tensor
 
     skips = []
     for level, filters in enumerate(encoder_features):
@@ -69,10 +79,11 @@ def unet(
     return tensor
 
 
-def _convolve(tensor, filters, instance_normalization, dtype, name):
+def convolve_block(tensor, filters, *, strides=1, instance_normalization=False, dtype=None, name):
+    """A 3-wide convolution, LeakyReLU(0.2) behind it, and normalised features between the two if asked for."""
     convolution = spatial_layer("Conv", len(tensor.shape) - 2)
     settings = {"padding": "same", "kernel_initializer": "he_normal", "use_bias": not instance_normalization}
-    tensor = convolution(filters, 3, name=name, dtype=dtype, **settings)(tensor)
+    tensor = convolution(filters, 3, strides, name=name, dtype=dtype, **settings)(tensor)
     if instance_normalization:
         normalize = layers.GroupNormalization(groups=-1, epsilon=1e-5, dtype=dtype, name=f"{name}_normalization")
         tensor = normalize(tensor)

@@ -6,6 +6,8 @@ from vxm_tf.ops.fusion import fused
 from vxm_tf.ops.grid import as_float32, axis_indices, check_field, spatial_shape
 from vxm_tf.ops.sampling import check_sampling, sample_at
 
+RESIZE_RULES = ("areas", "corners", "origin")
+
 
 def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "nearest", fill_value: float = 0.0):
     """moved(x) = moving(x + displacement(x)) for every voxel index x of the displacement's grid.
@@ -72,45 +74,68 @@ def compose(first, second):
     return as_float32(second) + warp(first, second)
 
 
-def resize(displacement, shape):
+def resize(displacement, shape, rule: str = "areas"):
     """The same deformation on a grid of another size, its vectors in voxels of the new grid.
 
-    Voxel i of n covers the interval [i, i + 1] / n of the field of view on both grids: the value at
-    index i comes from `(i + 1/2) * old / new - 1/2`, linearly, and component k is multiplied by
-    `new[k] / old[k]`, each axis by its own ratio.
+    Component k is multiplied by `new[k] / old[k]`, each axis by its own ratio. Where the value at index i
+    comes from, linearly, is the rule:
+
+    - "areas": voxel i of n covers the interval [i, i + 1] / n of the field of view on both grids, so from
+      `(i + 1/2) * old / new - 1/2`;
+    - "corners": `i * (old - 1) / (new - 1)`, as VoxelMorph 0.1 to dev do;
+    - "origin": `i * old / new`, as the networks of 2018 do.
+
+    The last two displace the field against the image by up to half a coarse voxel; they are for networks
+    that were trained so.
 
     Args:
         displacement: `[batch, *spatial, ndim]`, in voxels of `spatial`.
         shape: the new spatial shape.
+        rule: see above.
 
     Returns:
         `[batch, *shape, ndim]`, float32, in voxels of `shape`.
 
     Raises:
-        ValueError: if `shape` has another number of axes than the displacement.
+        ValueError: if `shape` has another number of axes than the displacement, or an unknown rule.
     """
     ndim = check_field(displacement)
+    check_resize_rule(rule)
     if len(shape) != ndim:
         raise ValueError(f"A displacement with {ndim} spatial axes was asked for shape {tuple(shape)}.")
     old = spatial_shape(displacement)
     if all(isinstance(size, int) for size in (*old, *shape)) and tuple(shape) == old:
         return as_float32(displacement)
-    return _resize(as_float32(displacement), tuple(shape))
+    return _resize(as_float32(displacement), tuple(shape), rule)
+
+
+def check_resize_rule(rule: str):
+    """Raise `ValueError` for an unknown rule of resizing."""
+    if rule not in RESIZE_RULES:
+        raise ValueError(f"resize_rule is one of {', '.join(map(repr, RESIZE_RULES))}; got {rule!r}.")
 
 
 @fused
-def _resize(displacement, shape):
+def _resize(displacement, shape, rule):
     ndim = len(shape)
     ratios = []
     for axis, (new, old) in enumerate(zip(shape, spatial_shape(displacement))):
         ratios.append(ops.cast(new, "float32") / ops.cast(old, "float32"))
-        displacement = _resize_axis(displacement, axis + 1, old, new, 1.0 / ratios[-1])
+        displacement = _resize_axis(displacement, axis + 1, old, _origins(old, new, rule))
     return displacement * ops.reshape(ops.stack(ratios), [1] * (ndim + 1) + [ndim])
 
 
-def _resize_axis(values, axis, old, new, step):
+def _origins(old, new, rule):
+    """Where on the old grid each index of the new one takes its value from."""
+    index = ops.cast(ops.arange(new, dtype="int32"), "float32")
+    if rule == "corners":
+        return index * ops.cast(old - 1, "float32") / ops.cast(ops.maximum(new - 1, 1), "float32")
+    step = ops.cast(old, "float32") / ops.cast(new, "float32")
+    return index * step if rule == "origin" else (index + 0.5) * step - 0.5
+
+
+def _resize_axis(values, axis, old, location):
     """Linear resampling along one axis."""
-    location = (ops.cast(ops.arange(new, dtype="int32"), "float32") + 0.5) * step - 0.5
     location = ops.clip(location, 0.0, ops.cast(old - 1, "float32"))
     low = ops.cast(location, "int32")
     weight_shape = [1] * len(values.shape)

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 
 from vxm_tf.data.volumes import VolumeError
-from vxm_tf.models import VxmDense
+from vxm_tf.models import RegistrationNetwork
 
 
 def input_settings(network) -> dict:
@@ -13,7 +13,7 @@ def input_settings(network) -> dict:
     return {"normalization": "percentile", "multichannel": False, **network.metadata}
 
 
-def load_model(path) -> VxmDense:
+def load_model(path) -> RegistrationNetwork:
     """The registration network in a `.keras` file.
 
     Raises:
@@ -30,7 +30,7 @@ def load_model(path) -> VxmDense:
             f"{path}: cannot be loaded as a model ({type(error).__name__}: {reason}). Expected a .keras file written "
             "by train.py; it may be truncated, or a file of another kind."
         ) from error
-    if not isinstance(model, VxmDense):
+    if not isinstance(model, RegistrationNetwork):
         raise VolumeError(
             f"{path}: holds a Keras model of type {type(model).__name__}, not a registration network of vxm_tf."
         )

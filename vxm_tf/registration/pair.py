@@ -34,7 +34,7 @@ def register_pair(network, moving, fixed) -> Registration:
     on the fixed grid, as `warp_labels` does.
 
     Args:
-        network: a `VxmDense` for this shape or for any (`network.for_shape`).
+        network: a `RegistrationNetwork`, such as `VxmDense`, for this shape or for any (`network.for_shape`).
         moving: float `[*spatial, channels]`, normalised as the network was trained.
         fixed: the same, on a grid of the same voxel size.
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from vxm_tf.models import VxmDense
+from vxm_tf.models import RegistrationNetwork
 from vxm_tf.ops.fusion import unfused
 
 
-def export_saved_model(network: VxmDense, output_dir, version: int | None = None) -> Path:
+def export_saved_model(network: RegistrationNetwork, output_dir, version: int | None = None) -> Path:
     """Write `<output_dir>/<version>/saved_model.pb` with the signature `serving_default`.
 
     The signature takes `moving` and `fixed`, float32 `[batch, *spatial, channels]` with any batch and
@@ -20,7 +20,7 @@ def export_saved_model(network: VxmDense, output_dir, version: int | None = None
     image). The folder is written under another name and renamed, so that a server never sees half of it.
 
     Args:
-        network: a `VxmDense` of any shape and precision; what is written computes in float32.
+        network: of any shape and precision; what is written computes in float32.
         output_dir: the model's base folder.
         version: a positive number; one more than the highest there if None.
 
@@ -64,7 +64,7 @@ def _for_any_shape(network):
     config = network.get_config()
     any_shape = [None] * len(config["image_shape"])
     config |= {"image_shape": any_shape, "outputs": ["moved", "displacement"], "dtype": "float32"}
-    rebuilt = VxmDense.from_config(config)
+    rebuilt = type(network).from_config(config)
     rebuilt.set_weights(network.get_weights())
     return rebuilt
 

@@ -7,7 +7,7 @@ from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
 from vxm_tf.data.volumes import VolumeError, own_labels
-from vxm_tf.models import VxmDense
+from vxm_tf.models import RegistrationNetwork, VxmDense
 from vxm_tf.registration import load_model
 from vxm_tf.training.trainer import RegistrationTrainer
 
@@ -89,7 +89,7 @@ def precision_policy(choice: str) -> str:
     return "mixed_float16" if capabilities and min(capabilities) >= (7, 0) else "float32"
 
 
-def build_network(config, image_shape, channels) -> VxmDense:
+def build_network(config, image_shape, channels) -> RegistrationNetwork:
     """A new network of the preset, or the one to start from, for images of this shape.
 
     Raises:

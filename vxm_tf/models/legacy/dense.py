@@ -1,0 +1,111 @@
+"""VoxelMorph's `VxmDense` from the constructor arguments that its files store."""
+
+import numpy as np
+
+from vxm_tf.models.legacy.legacy_file import LegacyFileError
+from vxm_tf.models.presets import preset
+from vxm_tf.models.vxm_dense import VxmDense
+
+CLASSES = ("VxmDense", "VxmDenseSemiSupervisedSeg")
+# The original's defaults; enc_nf and dec_nf are the names of version 0.1.
+DEFAULTS = {
+    "inshape": None,
+    "nb_unet_features": None,
+    "nb_unet_levels": None,
+    "unet_feat_mult": 1,
+    "nb_unet_conv_per_level": 1,
+    "int_steps": 7,
+    "svf_resolution": 1,
+    "int_resolution": 2,
+    "int_downsize": None,
+    "bidir": False,
+    "use_probs": False,
+    "src_feats": 1,
+    "trg_feats": 1,
+    "unet_half_res": False,
+    "hyp_model": None,
+    "fill_value": None,
+    "enc_nf": None,
+    "dec_nf": None,
+}
+# Arguments that change no output of ours; the images of an `input_model` are given directly here.
+WITHOUT_EFFECT = {"input_model", "reg_field", "name", "metadata", "indexing"}
+SEMI_SUPERVISED = {"nb_labels", "seg_resolution", "seg_downsize", "bidir_labels"}
+
+
+def dense_network(arguments, path, *, resize_rule) -> VxmDense:
+    """An untrained `VxmDense` for VoxelMorph's constructor arguments.
+
+    Args:
+        arguments: as the original's constructor took them.
+        path: for messages.
+        resize_rule: "corners" for the original's numbers, "areas" for ours.
+
+    Raises:
+        LegacyFileError: arguments that are unknown, missing, or make a network that does not exist here.
+    """
+    unknown = sorted(set(arguments) - set(DEFAULTS) - WITHOUT_EFFECT - SEMI_SUPERVISED)
+    if unknown:
+        raise LegacyFileError(
+            f"{path}: unknown constructor arguments {', '.join(unknown)}. Known are {', '.join(DEFAULTS)}."
+        )
+    given = {**DEFAULTS, **{key: value for key, value in arguments.items() if key in DEFAULTS}}
+    if not given["inshape"]:
+        raise LegacyFileError(f"{path}: the spatial shape is missing; give inshape, such as [160, 192, 224].")
+    if given["hyp_model"] is not None:
+        raise LegacyFileError(
+            f"{path}: a hyper-network (hyp_model) makes this network's weights; it cannot be adopted."
+        )
+    resolutions = _resolutions(given)
+    if resolutions["integration_resolution"] < resolutions["velocity_resolution"]:
+        raise LegacyFileError(
+            f"{path}: VoxelMorph left the field of a network with svf_resolution "
+            f"{resolutions['velocity_resolution']} and int_resolution {resolutions['integration_resolution']} on the "
+            "coarser grid, so it never aligned whole images; it cannot be adopted."
+        )
+    try:
+        return VxmDense(
+            tuple(given["inshape"]),
+            channels=(given["src_feats"], given["trg_feats"]),
+            features=_features(given),
+            fill_value=given["fill_value"],
+            resize_rule=resize_rule,
+            outputs=VxmDense.BIDIRECTIONAL if given["bidir"] and given["int_steps"] else ("moved", "displacement"),
+            **resolutions,
+        )
+    except (ValueError, TypeError) as error:
+        raise LegacyFileError(f"{path}: its constructor arguments make no network here: {error}") from error
+
+
+def _resolutions(given):
+    velocity = 2 if given["unet_half_res"] else given["svf_resolution"]
+    integration = given["int_resolution"] if given["int_downsize"] is None else given["int_downsize"]
+    steps = given["int_steps"]
+    return {
+        "velocity_resolution": int(velocity),
+        "integration_resolution": int(integration) if steps else 1,
+        "integration_steps": int(steps),
+    }
+
+
+def _features(given):
+    """(encoder, decoder) in our form, where the convolutions of one level make a tuple."""
+    features, per_level = given["nb_unet_features"], given["nb_unet_conv_per_level"]
+    if features is None and given["enc_nf"]:
+        features = (given["enc_nf"], given["dec_nf"])
+    if features is None:
+        features = preset("default")["features"]
+    if isinstance(features, (int, float)):
+        if not given["nb_unet_levels"]:
+            raise ValueError("nb_unet_features is one number, so nb_unet_levels must be given.")
+        counts = np.round(features * float(given["unet_feat_mult"]) ** np.arange(given["nb_unet_levels"])).astype(int)
+        features = np.repeat(counts[:-1], per_level), np.repeat(counts[::-1], per_level)
+    encoder, decoder = ([int(count) for count in part] for part in features)
+    beside_levels = decoder[len(encoder) :]
+    levels = [_by_level(part[: len(encoder)], per_level) for part in (encoder, decoder)]
+    return levels[0], (*levels[1], *beside_levels)
+
+
+def _by_level(counts, per_level):
+    groups = (tuple(counts[start : start + per_level]) for start in range(0, len(counts), per_level))
+    return tuple(group[0] if per_level == 1 else group for group in groups)
