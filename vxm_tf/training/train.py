@@ -12,6 +12,7 @@ from vxm_tf.data.json_file import read_json, write_json
 from vxm_tf.data.phantoms import write_population
 from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.data.volumes import VolumeError, check_output_dir
+from vxm_tf.registration import input_settings
 from vxm_tf.training import setup
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState
 from vxm_tf.training.tensorboard import tensorboard_callbacks
@@ -47,6 +48,11 @@ def train(config) -> Path:
     pairs, val_pairs = _pairs(config, store, val_store, atlas)
 
     network = setup.build_network(config, pair_shape(store, atlas), store.channels)
+    if config.initial_model and input_settings(network)["normalization"] != config.normalization:
+        logging.warning(
+            "%s was trained on images with --normalization %s; this training uses %s.",
+            config.initial_model, input_settings(network)["normalization"], config.normalization,
+        )  # fmt: skip
     network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
     trainer = setup.build_trainer(config, network)
     scored = val_store is not None and bool(val_pairs)
