@@ -44,11 +44,7 @@ def dense_network(arguments, path, *, resize_rule) -> VxmDense:
     Raises:
         LegacyFileError: arguments that are unknown, missing, or make a network that does not exist here.
     """
-    unknown = sorted(set(arguments) - set(DEFAULTS) - WITHOUT_EFFECT - SEMI_SUPERVISED)
-    if unknown:
-        raise LegacyFileError(
-            f"{path}: unknown constructor arguments {', '.join(unknown)}. Known are {', '.join(DEFAULTS)}."
-        )
+    check_arguments(arguments, path)
     given = {**DEFAULTS, **{key: value for key, value in arguments.items() if key in DEFAULTS}}
     if not given["inshape"]:
         raise LegacyFileError(f"{path}: the spatial shape is missing; give inshape, such as [160, 192, 224].")
@@ -75,6 +71,15 @@ def dense_network(arguments, path, *, resize_rule) -> VxmDense:
         )
     except (ValueError, TypeError) as error:
         raise LegacyFileError(f"{path}: its constructor arguments make no network here: {error}") from error
+
+
+def check_arguments(arguments, path):
+    """Raise `LegacyFileError` for an argument that VoxelMorph's constructors do not have."""
+    unknown = sorted(set(arguments) - set(DEFAULTS) - WITHOUT_EFFECT - SEMI_SUPERVISED)
+    if unknown:
+        raise LegacyFileError(
+            f"{path}: unknown constructor arguments {', '.join(unknown)}. Known are {', '.join(DEFAULTS)}."
+        )
 
 
 def _resolutions(given):

@@ -52,7 +52,9 @@ def read_legacy_file(path) -> LegacyFile:
     try:
         with h5py.File(path, "r") as file:
             return _read(path, file)
-    except (OSError, RuntimeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except LegacyFileError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise LegacyFileError(
             f"{path}: cannot be read as an HDF5 file of Keras ({reason}). It may be truncated, so compare its size "

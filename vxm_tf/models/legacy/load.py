@@ -3,13 +3,13 @@
 import warnings
 
 from vxm_tf.models.legacy.behaviour import check_behaviour
-from vxm_tf.models.legacy.dense import CLASSES, dense_network
+from vxm_tf.models.legacy.dense import CLASSES, check_arguments, dense_network
 from vxm_tf.models.legacy.legacy_file import LegacyFile, LegacyFileError, read_legacy_file
 from vxm_tf.models.legacy.networks_of_2018 import (
     features_of_2018,
     indexing_of,
     network_of_2018,
-    squares_without_division,
+    squares_undivided,
     swapped_axes,
 )
 from vxm_tf.models.registration_network import RegistrationNetwork
@@ -45,6 +45,7 @@ def load_legacy(path, *, architecture=None, indexing=None, use_miccai_int=None, 
     if indexing not in (None, "ij", "xy"):
         raise LegacyFileError(f"indexing is ij or xy; got {indexing!r}.")
     file = read_legacy_file(path)
+    check_arguments(arguments, file.path)
     tensors = _registration_tensors(file, arguments)
     features = features_of_2018(tensors)
     if features:
@@ -95,36 +96,12 @@ def _arguments(file, given):
 
 def _in_our_terms(file, features, tensors, network, indexing, use_miccai_int):
     """The tensors of a network of 2018 with `ij` shifts and a velocity that is divided before it is squared."""
-    told = indexing_of(file)
-    if told and indexing and told != indexing:
-        raise LegacyFileError(
-            f"{file.path}: its layers say that its shifts are {told}, not {indexing}. Leave --indexing out."
-        )
-    if not (told or indexing):
-        raise LegacyFileError(
-            f"{file.path}: holds weights alone, which do not tell whose shift comes first. Give --indexing ij, or "
-            "--indexing xy for files of early 2018 (those of Keras 2.1, whose layers were Dense3DSpatialTransformer)."
-        )
-    if (told or indexing) == "xy":
+    if indexing_of(file, indexing) == "xy":
         tensors = _change_head(tensors, swapped_axes)
-    undivided = squares_without_division(file)
-    if not features.integrates:
-        if use_miccai_int:
-            raise LegacyFileError(f"{file.path}: a CVPR 2018 network integrates nothing. Leave --use_miccai_int out.")
-        return tensors
-    if undivided is not None and use_miccai_int is not None and undivided != use_miccai_int:
-        raise LegacyFileError(
-            f"{file.path}: its layers say that its velocity is squared {'without' if undivided else 'after'} division. "
-            "Leave --use_miccai_int out."
-        )
-    undivided = use_miccai_int if undivided is None else undivided
-    if undivided is None:
-        raise LegacyFileError(
-            f"{file.path}: holds weights alone, which do not tell how their velocity is integrated. Give "
-            "--nouse_miccai_int (the usual case), or --use_miccai_int if it was built with use_miccai_int=True."
-        )
-    scale = 2.0 ** network.settings["integration_steps"]
-    return _change_head(tensors, lambda array: array * scale) if undivided else tensors
+    if squares_undivided(file, features, use_miccai_int):
+        scale = 2.0 ** network.settings["integration_steps"]
+        tensors = _change_head(tensors, lambda array: array * scale)
+    return tensors
 
 
 def _change_head(tensors, change):

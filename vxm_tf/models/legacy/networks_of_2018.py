@@ -52,7 +52,8 @@ def network_of_2018(file: LegacyFile, features: Features2018, arguments, *, resi
     Raises:
         LegacyFileError: the channels of the two images cannot be told apart.
     """
-    inputs = [layer["config"]["batch_input_shape"] for layer in file.layers if layer["class_name"] == "InputLayer"]
+    configs = [layer["config"] for layer in file.layers if layer["class_name"] == "InputLayer"]
+    inputs = [config.get("batch_input_shape") or config["batch_shape"] for config in configs]
     ndim = [array.ndim for _, array in file.tensors if array.ndim > 2][0] - 2
     shape = arguments.get("inshape") or (inputs[0][1:-1] if inputs else (None,) * ndim)
     channels = [entry[-1] for entry in inputs] or [features.channels // 2] * 2
@@ -67,22 +68,65 @@ def network_of_2018(file: LegacyFile, features: Features2018, arguments, *, resi
     return Vxm2018(tuple(shape), channels=tuple(channels), resize_rule=resize_rule, **settings)
 
 
-def indexing_of(file: LegacyFile) -> str | None:
-    """ "ij" or "xy", as the layers that wrote the file take their shifts; None if it holds no layers."""
+def indexing_of(file: LegacyFile, stated: str | None) -> str:
+    """ "ij" or "xy": whose shift comes first in the field.
+
+    The old transformer took "xy"; its successor may record what it takes, and is "ij" by default.
+
+    Args:
+        file: to look into.
+        stated: what the user says, or None.
+
+    Raises:
+        LegacyFileError: the user contradicts the file, or neither says.
+    """
+    recorded = None
     for layer in file.layers:
         if layer["class_name"] == OLD_TRANSFORMER:
-            return "xy"
-        if layer["class_name"] == "SpatialTransformer":
-            return layer["config"].get("indexing", "ij")
-    return None
+            recorded = "xy"
+        elif layer["class_name"] == "SpatialTransformer":
+            recorded = layer["config"].get("indexing")
+    if recorded and stated and recorded != stated:
+        raise LegacyFileError(
+            f"{file.path}: its layers say that its shifts are {recorded}, not {stated}. Leave --indexing out."
+        )
+    indexing = recorded or stated or ("ij" if file.layers else None)
+    if indexing is None:
+        raise LegacyFileError(
+            f"{file.path}: holds weights alone, which do not tell whose shift comes first. Give --indexing ij, or "
+            f"--indexing xy for files of early 2018 (those of Keras 2.1, whose layers were {OLD_TRANSFORMER})."
+        )
+    return indexing
 
 
-def squares_without_division(file: LegacyFile) -> bool | None:
-    """Whether the velocity is squared as it is, written out as sums; None if the file holds no layers."""
+def squares_undivided(file: LegacyFile, features: Features2018, stated: bool | None) -> bool:
+    """Whether the velocity is squared without division before, which a file's layers show as written-out sums.
+
+    Args:
+        file: to look into.
+        features: of its network.
+        stated: what the user says, or None.
+
+    Raises:
+        LegacyFileError: the user contradicts the file, or neither says.
+    """
+    if not features.integrates:
+        if stated:
+            raise LegacyFileError(f"{file.path}: a CVPR 2018 network integrates nothing. Leave --use_miccai_int out.")
+        return False
     classes = [layer["class_name"] for layer in file.layers]
-    if not classes:
-        return None
-    return "VecInt" not in classes and "Add" in classes
+    shown = "VecInt" not in classes and "Add" in classes if classes else None
+    if shown is not None and stated is not None and shown != stated:
+        raise LegacyFileError(
+            f"{file.path}: its layers say that its velocity is squared {'without' if shown else 'after'} division. "
+            "Leave --use_miccai_int out."
+        )
+    if shown is None and stated is None:
+        raise LegacyFileError(
+            f"{file.path}: holds weights alone, which do not tell how their velocity is integrated. Give "
+            "--nouse_miccai_int (the usual case), or --use_miccai_int if it was built with use_miccai_int=True."
+        )
+    return stated if shown is None else shown
 
 
 def _integration_steps(file, arguments):
