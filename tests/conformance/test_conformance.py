@@ -43,8 +43,12 @@ class Example:
 
 
 def vxm_dense(*args, **settings):
-    """A network whose displacement is not nearly zero."""
-    network = models.VxmDense(*args, **{"features": FEATURES, "integration_steps": 1, **settings})
+    """A small network whose displacement is not nearly zero."""
+    return moving(models.VxmDense(*args, **{"features": FEATURES, "integration_steps": 1, **settings}))
+
+
+def moving(network):
+    """The network with a displacement that is not nearly zero."""
     head = network.get_layer("flow")
     kernel, bias = head.get_weights()
     head.set_weights([np.random.default_rng(1).normal(0, 0.03, kernel.shape), bias])
@@ -69,6 +73,9 @@ EXAMPLES = {
     "VecInt without steps": Example(lambda: layers.VecInt(0), (9, 10, 11), (3,)),
     "ResizeDisplacement up": Example(lambda: layers.ResizeDisplacement(2), (9, 10, 11), (3,)),
     "ResizeDisplacement down": Example(lambda: layers.ResizeDisplacement(1 / 3), (15, 18), (2,)),
+    "ResizeDisplacement from the origin": Example(
+        lambda: layers.ResizeDisplacement(2, rule="origin"), (9, 10, 11), (3,)
+    ),
     "PadToMultiple": Example(lambda: layers.PadToMultiple(8), (9, 10, 11), (2,)),
     "CropLike": Example(layers.CropLike, (15, 18), (3, 1), extra=(5, 0)),
     "LNCC": Example(losses.LNCC, (15, 18), (1, 1)),
@@ -98,6 +105,24 @@ EXAMPLES = {
         (1, 1),
         half="mixed_bfloat16",
     ),
+    "VxmDense as VoxelMorph's": Example(
+        lambda: vxm_dense((15, 18), features=(((4, 3), 5), (6, (4, 5), 4)), resize_rule="corners", fill_value=0.25),
+        (15, 18),
+        (1, 1),
+    ),
+    "Vxm2018 2-D, integrated": Example(
+        lambda: moving(
+            models.Vxm2018((15, 18), features=((4, 4, 5, 6), (6, 5, 4, 4, 3)), integration_steps=2, outputs=EVERYTHING)
+        ),
+        (15, 18),
+        (1, 1),
+    ),
+    "Vxm2018 3-D": Example(
+        lambda: moving(models.Vxm2018((9, 10, 11), channels=(2, 1), features=((4, 4, 5, 6), (6, 5, 4, 4, 4, 3, 4)))),
+        (9, 10, 11),
+        (2, 1),
+        half="mixed_bfloat16",
+    ),
     "unet": Example(lambda: bare_unet((None, None)), (16, 20), (2,)),
 }
 each_example = pytest.mark.parametrize("example", list(EXAMPLES.values()), ids=list(EXAMPLES))
@@ -105,7 +130,7 @@ each_example = pytest.mark.parametrize("example", list(EXAMPLES.values()), ids=l
 
 def call(thing, *inputs):
     """A list of outputs."""
-    if isinstance(thing, models.VxmDense):
+    if isinstance(thing, models.RegistrationNetwork):
         answer = thing(dict(zip(("moving", "fixed"), inputs, strict=True)))
         return [answer[name] for name in thing.settings["outputs"]]
     return [thing(*inputs)]
@@ -119,7 +144,7 @@ def plain(thing, *inputs):
 
 def of_any_size(thing):
     """The same thing for inputs whose sizes are known only when it runs."""
-    if isinstance(thing, models.VxmDense):
+    if isinstance(thing, models.RegistrationNetwork):
         return thing.for_shape([None] * len(thing.settings["image_shape"]))
     return thing
 
@@ -165,6 +190,7 @@ def assert_equal(ours, expected, **tolerance):
 def test_every_public_class_has_an_example():
     public = {name for package in (layers, losses, models) for name in package.__all__}
     public = {name for name in public if any(inspect.isclass(getattr(p, name, 0)) for p in (layers, losses, models))}
+    public.remove("RegistrationNetwork")  # What the networks inherit from.
     assert public <= {type(example.build()).__name__ for example in EXAMPLES.values()}
 
 
@@ -235,7 +261,7 @@ def test_unknown_batch_and_spatial_sizes_give_what_known_ones_give(example, rng)
     graph = tf.function(lambda *inputs: plain(flexible, *inputs), input_signature=example.specs())
     for batch, longer in ((2, 0), (1, 4)):
         inputs = example.inputs(rng, batch, longer)
-        known = thing.for_shape(inputs[0].shape[1:-1]) if isinstance(thing, models.VxmDense) else thing
+        known = thing.for_shape(inputs[0].shape[1:-1]) if isinstance(thing, models.RegistrationNetwork) else thing
         assert_equal(graph(*inputs), plain(known, *inputs), atol=1e-5)
 
 

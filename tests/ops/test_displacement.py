@@ -1,5 +1,7 @@
 """moved(x) = moving(x + displacement(x)), its chain rule, and its change of grid."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -275,3 +277,41 @@ def test_resize_refuses_a_shape_of_another_dimension():
 def test_resize_refuses_what_is_no_field():
     with pytest.raises(ValueError, match="one component per spatial axis"):
         ops.resize(np.zeros((1, 4, 5, 1)), (4, 5))
+
+
+RULES = {
+    "areas": lambda index, old, new: (index + 0.5) * old / new - 0.5,
+    "corners": lambda index, old, new: index * (old - 1) / (new - 1),
+    "origin": lambda index, old, new: index * old / new,
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("old", "new"), [((9,), (5,)), ((5, 4), (10, 8)), ((5, 4), (10, 7)), ((4, 6, 5), (8, 3, 5))])
+def test_each_rule_takes_values_from_where_it_says(rule, old, new, random_field):
+    field = random_field(old)
+    expected = field.astype("float64")
+    for axis, (o, n) in enumerate(zip(old, new)):
+        pick = functools.partial(np.interp, RULES[rule](np.arange(n), o, n), np.arange(o))
+        expected = np.apply_along_axis(pick, axis + 1, expected)
+    expected *= np.array(new) / old
+    np.testing.assert_allclose(ops.resize(field, new, rule), expected, atol=1e-5)
+
+
+def test_rules_by_hand():
+    line = np.array([0.0, 1.0, 2.0, 3.0], "float32").reshape(1, 4, 1)
+    doubled = {
+        "areas": [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3],
+        "corners": [3 * i / 7 for i in range(8)],
+        "origin": [0, 0.5, 1, 1.5, 2, 2.5, 3, 3],
+    }
+    for rule, values in doubled.items():
+        np.testing.assert_allclose(ops.resize(line, (8,), rule)[0, :, 0], 2 * np.array(values), atol=1e-5)
+        if rule != "areas":
+            np.testing.assert_array_equal(ops.resize(line, (1,), rule)[0, :, 0], [0.0])
+    np.testing.assert_allclose(ops.resize(line, (2,), "origin")[0, :, 0], [0.0, 1.0])
+
+
+def test_an_unknown_rule_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="one of 'areas', 'corners', 'origin'; got 'align'"):
+        ops.resize(np.zeros((1, 4, 1)), (8,), "align")
