@@ -103,7 +103,7 @@ def test_a_converted_network_is_trained_further_evaluated_and_exported(new, call
     assert list((tmp_path / "evaluation").iterdir())
     answer = call("export", f"--model={new}", f"--output_dir={tmp_path / 'served'}")
     assert answer.code == 0, answer.err
-    assert (tmp_path / "served" / "saved_model.pb").is_file()
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
 
 
 def test_python_m_converts_from_a_checkout(tmp_path):
