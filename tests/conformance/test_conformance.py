@@ -121,7 +121,6 @@ EXAMPLES = {
         lambda: moving(models.Vxm2018((9, 10, 11), channels=(2, 1), features=((4, 4, 5, 6), (6, 5, 4, 4, 4, 3, 4)))),
         (9, 10, 11),
         (2, 1),
-        half="mixed_bfloat16",
     ),
     "unet": Example(lambda: bare_unet((None, None)), (16, 20), (2,)),
 }

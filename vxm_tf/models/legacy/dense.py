@@ -52,7 +52,7 @@ def dense_network(arguments, path, *, resize_rule) -> VxmDense:
         raise LegacyFileError(
             f"{path}: a hyper-network (hyp_model) makes this network's weights; it cannot be adopted."
         )
-    resolutions = _resolutions(given)
+    resolutions = _resolutions(given, path)
     if resolutions["integration_resolution"] < resolutions["velocity_resolution"]:
         raise LegacyFileError(
             f"{path}: VoxelMorph left the field of a network with svf_resolution "
@@ -82,14 +82,18 @@ def check_arguments(arguments, path):
         )
 
 
-def _resolutions(given):
+def _resolutions(given, path):
     velocity = 2 if given["unet_half_res"] else given["svf_resolution"]
     integration = given["int_resolution"] if given["int_downsize"] is None else given["int_downsize"]
-    steps = given["int_steps"]
+    numbers = {"int_steps": given["int_steps"], "svf_resolution": velocity, "int_resolution": integration}
+    for name, value in numbers.items():
+        if not isinstance(value, (int, float)) or value != int(value) or value < 0:
+            raise LegacyFileError(f"{path}: {name} is a whole number from 0; got {value!r}.")
+    steps = int(numbers["int_steps"])
     return {
         "velocity_resolution": int(velocity),
         "integration_resolution": int(integration) if steps else 1,
-        "integration_steps": int(steps),
+        "integration_steps": steps,
     }
 
 

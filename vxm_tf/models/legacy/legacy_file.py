@@ -54,7 +54,7 @@ def read_legacy_file(path) -> LegacyFile:
             return _read(path, file)
     except LegacyFileError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise LegacyFileError(
             f"{path}: cannot be read as an HDF5 file of Keras ({reason}). It may be truncated, so compare its size "
@@ -79,7 +79,7 @@ def _read(path, file):
         for weight in _attribute(group[layer], "weight_names") or []:
             tensors.append((layer, np.asarray(group[layer][weight], "float32")))
     stored = file.attrs.get("model_config")
-    model = {} if stored is None else json.loads(_text(stored))
+    model = _as_dict({} if stored is None else json.loads(_text(stored)))
     return LegacyFile(path, tensors, str(model.get("class_name", "")), _as_dict(model.get("config")))
 
 

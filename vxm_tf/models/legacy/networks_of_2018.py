@@ -132,7 +132,12 @@ def squares_undivided(file: LegacyFile, features: Features2018, stated: bool | N
 def _integration_steps(file, arguments):
     sums = sum(layer["class_name"] == "Add" for layer in file.layers)
     stored = [layer["config"].get("int_steps", 7) for layer in file.layers if layer["class_name"] == "VecInt"]
-    return int(arguments.get("int_steps") or sums or (stored or [7])[0])
+    steps = arguments.get("int_steps", sums or (stored or [7])[0])
+    if not isinstance(steps, int) or steps < 1:
+        raise LegacyFileError(
+            f"{file.path}: a MICCAI 2018 network integrates in 1 step or more; got int_steps {steps!r}."
+        )
+    return steps
 
 
 def swapped_axes(array) -> np.ndarray:
