@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vxm_tf.data import ScanStore, VolumeError, split_scans, training_pairs
-from vxm_tf.data.json_file import write_json
+from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, VxmDense
 from vxm_tf.ops import fusion
 from vxm_tf.registration import load_model, register_pair

@@ -9,8 +9,8 @@ from absl import logging
 from vxm_tf.cli import command
 from vxm_tf.data import find_scans, read_image, write_volume
 from vxm_tf.data.phantoms import write_population
-from vxm_tf.data.volumes import read_labels
 from vxm_tf.evaluation import EvaluateConfig, evaluate
+from vxm_tf.files.volumes import read_labels
 from vxm_tf.registration import RegisterConfig, load_model, register_files
 from vxm_tf.report import registration_panel, write_picture
 from vxm_tf.serving import export_saved_model

@@ -5,7 +5,7 @@ from vxm_tf.data.normalization import NORMALIZATIONS, normalize
 from vxm_tf.data.pairs import atlas_pairs, ordered_pairs, training_pairs
 from vxm_tf.data.pipeline import image_pair, training_dataset
 from vxm_tf.data.scan_store import ScanStore
-from vxm_tf.data.volumes import Volume, VolumeError, read_image, read_labels, write_volume
+from vxm_tf.files.volumes import Volume, VolumeError, read_image, read_labels, write_volume
 
 __all__ = [
     "NORMALIZATIONS",

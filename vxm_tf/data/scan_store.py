@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vxm_tf.data.normalization import normalize
-from vxm_tf.data.volumes import VolumeError, read_image, read_labels, replace_atomically
+from vxm_tf.files.volumes import VolumeError, read_image, read_labels, replace_atomically
 
 CACHES = ("memory", "disk")
 

@@ -10,9 +10,9 @@ from absl import logging
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
 from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
-from vxm_tf.data.volumes import VolumeError, check_output_dir, own_labels, spacing_mm_of, stem
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
+from vxm_tf.files.volumes import VolumeError, check_output_dir, own_labels, spacing_mm_of, stem
 from vxm_tf.metrics import labels_in
 from vxm_tf.registration import input_settings, load_model, register_pair, warp_labels
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.data.csv_file import write_csv
-from vxm_tf.data.json_file import write_json, write_text
+from vxm_tf.files.csv_file import write_csv
+from vxm_tf.files.json_file import write_json, write_text
 
 LABEL_COLUMNS = ("dice", "hausdorff95_mm", "mean_surface_mm")
 PAIR_COLUMNS = ("fold_fraction", "non_diffeomorphic_volume", "log_jacobian_std", "seconds", "peak_memory_mib")

@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.data import normalize, read_image, read_labels, write_volume
-from vxm_tf.data.volumes import VolumeError, check_output
+from vxm_tf.files.volumes import VolumeError, check_output
 from vxm_tf.metrics import fold_fraction
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.pair import register_pair, warp_array, warp_labels

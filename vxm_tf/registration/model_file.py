@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from vxm_tf.data.volumes import VolumeError
+from vxm_tf.files.volumes import VolumeError
 from vxm_tf.models import RegistrationNetwork
 
 

@@ -5,7 +5,7 @@ from skimage.color import gray2rgb
 from skimage.io import imsave
 from skimage.transform import resize as resize_image
 
-from vxm_tf.data.volumes import replace_atomically
+from vxm_tf.files.volumes import replace_atomically
 
 GRID_STEP = 8
 GAP = 4

@@ -8,10 +8,10 @@ import keras
 from absl import logging
 
 from vxm_tf.data import atlas_pairs, ordered_pairs, training_dataset, training_pairs
-from vxm_tf.data.json_file import read_json, write_json
 from vxm_tf.data.phantoms import write_population
 from vxm_tf.data.pipeline import pair_shape
-from vxm_tf.data.volumes import VolumeError, check_output_dir
+from vxm_tf.files.json_file import read_json, write_json
+from vxm_tf.files.volumes import VolumeError, check_output_dir
 from vxm_tf.registration import input_settings
 from vxm_tf.training import setup
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState

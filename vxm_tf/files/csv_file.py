@@ -3,7 +3,7 @@
 import csv
 import io
 
-from vxm_tf.data.json_file import write_text
+from vxm_tf.files.json_file import write_text
 
 
 def write_csv(path, rows):

@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from vxm_tf.data.csv_file import write_csv
-from vxm_tf.data.json_file import read_json, write_json, write_text
-from vxm_tf.data.volumes import VolumeError, read_image, replace_atomically, write_volume
+from vxm_tf.files.csv_file import write_csv
+from vxm_tf.files.json_file import read_json, write_json, write_text
+from vxm_tf.files.volumes import VolumeError, read_image, replace_atomically, write_volume
 
 RAMP = np.arange(990, dtype="float32").reshape(9, 10, 11)
 

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from vxm_tf.data.volumes import VolumeError, read_image, read_labels, write_volume
+from vxm_tf.files.volumes import VolumeError, read_image, read_labels, write_volume
 
 SHAPE = (9, 10, 11)
 RAMP = np.arange(990, dtype="float32").reshape(SHAPE)

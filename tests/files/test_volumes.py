@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.data.volumes import (
+from vxm_tf.files.volumes import (
     Volume,
     extension,
     own_labels,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from vxm_tf.data.volumes import VolumeError, replace_atomically
+from vxm_tf.files.volumes import VolumeError, replace_atomically
 
 
 def write_json(path, value):
