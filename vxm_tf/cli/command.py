@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import warnings
 from logging import WARNING, Formatter
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def run(define_flags, call, description: str, argv=None, positional=()):
             print(f"{description}\n\n{values.get_help(include_special_flags=False)}")
             return
         _check_positional(rest, positional)
-        call(values, *rest)
+        with warnings.catch_warnings():
+            warnings.showwarning = _log_warning
+            call(values, *rest)
     except (ValueError, flags.Error) as error:
         if values.is_parsed() and values.debug:
             raise
@@ -59,6 +62,12 @@ def _log_plainly():
     handler.addFilter(lambda record: record.levelno >= WARNING or PACKAGE in Path(record.pathname).parents)
 
 
+def _log_warning(message, category, filename, lineno, file=None, line=None):
+    """What this package warns of is for people to read; other packages' warnings are for their developers."""
+    if PACKAGE in Path(filename).resolve().parents:
+        logging.warning("%s", message)
+
+
 class Flags:
     """Defines flags with the defaults of a dataclass."""
 
@@ -80,6 +89,9 @@ class Flags:
 
     def choice(self, name, choices, text):
         flags.DEFINE_enum(name, getattr(self.defaults, name), list(choices), text, flag_values=self.values)
+
+    def strings(self, name, text):
+        flags.DEFINE_list(name, list(getattr(self.defaults, name)), text, flag_values=self.values)
 
     def numbers(self, name, text):
         flags.DEFINE_list(name, [str(n) for n in getattr(self.defaults, name)], text, flag_values=self.values)

@@ -1,21 +1,52 @@
 """The command vxm-register."""
 
 from vxm_tf.cli import command
+from vxm_tf.data import normalize
 from vxm_tf.registration import RegisterConfig, register_files
+from vxm_tf.registration.bids import beside, with_bids_names
+from vxm_tf.registration.config import AFFINES, CONVENTIONS
+from vxm_tf.registration.native import voxel_displacement
+from vxm_tf.registration.refinement import SIMILARITIES
+from vxm_tf.report import registration_panel, write_picture
+from vxm_tf.spatial import resample
+from vxm_tf.spatial.transform_files import FORMATS
 
-DESCRIPTION = "Align a moving image with a fixed one that shares its grid."
+DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."
+OUTPUTS = (
+    "moved", "fixed_moved", "transform", "inverse_transform", "displacement", "jacobian", "moved_labels",
+    "moved_points", "output_dir",
+)  # fmt: skip
 
 
 def define_flags(values):
     """One flag for each field of `RegisterConfig`."""
     flag = command.Flags(values, RegisterConfig())
-    flag.string("moving", "Image to move (NPZ, NIfTI, MGZ).")
-    flag.string("fixed", "Image to align it with, on the same grid.")
-    flag.string("model", "The .keras file of the network.")
-    flag.string("moved", "Where the moved image goes.")
+    flag.string("moving", "Image to move (NIfTI, MGZ, NPZ).")
+    flag.string("fixed", "Image to align it with.")
+    flag.string("model", "The .keras file of the network; none to register by optimisation alone.")
+    flag.choice("affine", AFFINES, "First: trust the headers, register from there, or lay voxel on voxel.")
+    flag.integer("dof", "Degrees of freedom of --affine register: 6, 7, 9 or 12.")
+    flag.string("moving_mask", "Brain mask of the moving image.")
+    flag.string("fixed_mask", "Brain mask of the fixed image.")
+    flag.string("strip_command", "Command that writes a mask, such as 'mri_synthstrip -i {image} -m {mask}'.")
+    flag.string("moved", "Where the moving image on the fixed grid goes.")
+    flag.string("fixed_moved", "Where the fixed image on the moving grid goes.")
+    flag.string("transform", "Where the transform from moving to fixed goes (.nii.gz, .h5, .mgz, .x5).")
+    flag.string("inverse_transform", "Where the transform from fixed to moving goes.")
+    flag.choice("transform_format", ("", *FORMATS), "Of both; by extension if empty, .nii.gz being itk.")
     flag.string("displacement", "Where the displacement goes, in voxels of the fixed grid.")
+    flag.string("jacobian", "Where the determinant goes: local volume in moving over that in fixed.")
     flag.string("labels", "Segmentation of the moving image.")
     flag.string("moved_labels", "Where it goes, moved by nearest neighbour.")
+    flag.string("points", "Landmarks of the moving image in mm: a table with columns x, y, z.")
+    flag.string("moved_points", "Where they go, in the fixed image's space.")
+    flag.choice("points_convention", CONVENTIONS, "Of both tables.")
+    flag.integer("refine", "Steps of optimisation for this pair; -1: 0 with a network, enough without.")
+    flag.float("refine_seconds", "Time for them; 0 for no limit.")
+    flag.choice("similarity", SIMILARITIES, "What they make alike; mi for unlike contrast.")
+    flag.float("spacing_mm", "Voxel size to work at, where the model records none.")
+    flag.string("orientation", "Axes to work in, such as LIA, where the model records none.")
+    flag.string("output_dir", "Folder for every output, named after BIDS derivatives, with JSON and a picture.")
 
 
 def main(argv=None):
@@ -25,6 +56,16 @@ def main(argv=None):
 
 def _call(values):
     command.require(values, "moving", "fixed", "model")
-    if not (values.moved or values.displacement or values.moved_labels):
-        raise ValueError("Nothing to write: give --moved, --displacement or --moved_labels.")
-    register_files(command.config(RegisterConfig, values))
+    if not any(getattr(values, name) for name in OUTPUTS):
+        raise ValueError(f"Nothing to write: give {', '.join('--' + name for name in OUTPUTS[:-1])} or --output_dir.")
+    config = command.config(RegisterConfig, values)
+    result = register_files(config)
+    if config.output_dir:
+        _draw(result, beside(with_bids_names(config).transform, ".png"))
+
+
+def _draw(result, path):
+    """The panel of a registration, on the fixed grid."""
+    moving = resample(result.moving.array, result.moving.grid, result.fixed.grid, result.affine)
+    images = [normalize(image, "percentile") for image in (moving, result.fixed.array, result.moved)]
+    write_picture(path, registration_panel(*images, voxel_displacement(result.field)))

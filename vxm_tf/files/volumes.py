@@ -26,12 +26,19 @@ class Volume:
         spacing_mm: voxel size for each spatial axis, or None where the file has none.
         source: the nibabel image whose affine and header an output on the same grid takes, or None.
         path: the file.
+        spatial_shape: number of voxels along each spatial axis.
     """
 
     array: np.ndarray
     spacing_mm: tuple | None
     source: object
     path: Path
+    spatial_shape: tuple = ()
+
+    def __post_init__(self):
+        # Only a label map, a whole number for each voxel, has no axis of channels.
+        shape = self.spatial_shape or (self.array.shape if self.array.dtype == "int32" else self.array.shape[:-1])
+        object.__setattr__(self, "spatial_shape", shape)
 
 
 def extension(path) -> str | None:
@@ -62,8 +69,9 @@ def read_image(path, *, multichannel: bool = False) -> Volume:
         array = _drop_trailing_ones(array)[..., None]
     spatial = array.ndim - 1
     if spatial not in (2, 3):
-        hint = " If the last axis is channels, say so with --multichannel." if not multichannel else ""
-        raise VolumeError(f"{path}: expected a 2-D or 3-D image, got an array of shape {array.shape[:-1]}.{hint}")
+        raise VolumeError(
+            f"{path}: expected a 2-D or 3-D image, got an array of shape {array.shape[:-1]}.{_axes_hint(multichannel)}"
+        )
     if not array.size:
         raise VolumeError(f"{path}: holds no voxels; its shape is {array.shape[:-1]}.")
     array = np.ascontiguousarray(array, dtype="float32")
@@ -73,6 +81,15 @@ def read_image(path, *, multichannel: bool = False) -> Volume:
     if array.min() == array.max():
         raise VolumeError(f"{path}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
     return Volume(array, spacing_mm and spacing_mm[:spatial], source, Path(path))
+
+
+def _axes_hint(multichannel):
+    if multichannel:
+        return ""
+    return (
+        " A series of volumes is not one image: take one volume out of it, or its mean. If the last axis is channels, "
+        "use a network with --multichannel."
+    )
 
 
 def read_labels(path) -> Volume:
@@ -94,6 +111,23 @@ def read_labels(path) -> Volume:
     if not np.array_equal(labels, array):
         raise VolumeError(f"{path}: labels are whole numbers, but this file holds others. Is it an image?")
     return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path))
+
+
+def read_series(path) -> Volume:
+    """A volume, or a series of volumes along the fourth axis, in its own type: `[*spatial, number]`.
+
+    Raises:
+        VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; other than 2 to 4 axes.
+    """
+    array, spacing_mm, source = _load(path, IMAGE_KEY)
+    array = _drop_trailing_ones(array)
+    if array.ndim not in (2, 3, 4):
+        raise VolumeError(f"{path}: expected an image or a series of volumes, got an array of shape {array.shape}.")
+    array = array if array.ndim == 4 else array[..., None]
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise VolumeError(f"{path}: holds NaN or infinite voxels. Replace them, for example by 0.")
+    array = np.ascontiguousarray(array)
+    return Volume(array, spacing_mm and spacing_mm[: array.ndim - 1], source, Path(path), array.shape[:-1])
 
 
 def own_labels(path) -> Path | None:

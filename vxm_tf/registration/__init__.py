@@ -1,15 +1,26 @@
-"""Registering one pair of images with a trained network."""
+"""Registering one pair: in arrays, in files as they come, by a network, by optimisation, or both."""
 
-from vxm_tf.registration.files import RegisterConfig, register_files
+from vxm_tf.registration.affine import register_affine
+from vxm_tf.registration.align import register_images
+from vxm_tf.registration.config import RegisterConfig
+from vxm_tf.registration.files import register_files
 from vxm_tf.registration.model_file import input_settings, load_model
+from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.pair import Registration, register_pair, warp_array, warp_labels
+from vxm_tf.registration.refinement import RefineConfig, Refinement, refine
 
 __all__ = [
+    "NativeRegistration",
+    "RefineConfig",
+    "Refinement",
     "RegisterConfig",
     "Registration",
     "input_settings",
     "load_model",
+    "refine",
+    "register_affine",
     "register_files",
+    "register_images",
     "register_pair",
     "warp_array",
     "warp_labels",

@@ -1,104 +1,144 @@
-"""One pair in files, on one grid."""
+"""One pair in files, as they come: read, registered, and everything written that was asked for."""
 
 import dataclasses
 import json
 import time
+import warnings
 
 import numpy as np
 from absl import logging
 
-from vxm_tf.data import normalize, read_image, read_labels, write_volume
-from vxm_tf.files.volumes import VolumeError, check_output
-from vxm_tf.metrics import fold_fraction
+from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
+from vxm_tf.registration.align import register_images
+from vxm_tf.registration.bids import with_bids_names
+from vxm_tf.registration.config import AFFINES, CONVENTIONS, NO_MODEL
 from vxm_tf.registration.model_file import input_settings, load_model
-from vxm_tf.registration.pair import register_pair, warp_array, warp_labels
+from vxm_tf.registration.native import NativeRegistration
+from vxm_tf.registration.refinement import SIMILARITIES
+from vxm_tf.registration.sidecar import write_sidecar
+from vxm_tf.registration.skull_strip import brain_mask
+from vxm_tf.spatial import read_spatial_image, read_spatial_labels
+from vxm_tf.spatial.points import read_points, write_points
+from vxm_tf.spatial.transform_files import check_transform_output, write_transform
+
+VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels")
+TRANSFORMS = ("transform", "inverse_transform")
+CHOICES = {"affine": AFFINES, "similarity": SIMILARITIES, "points_convention": CONVENTIONS}
 
 
-@dataclasses.dataclass(frozen=True)
-class RegisterConfig:
-    """Settings of `register_files`; `register.py` has one flag for each.
-
-    Attributes:
-        moving: image to move.
-        fixed: image to align it with, on a grid of the same shape and affine.
-        model: `.keras` file of the network.
-        moved: where the moved image goes, in the moving image's own intensities.
-        displacement: where the displacement goes, `[*spatial, ndim]` in voxels of the fixed grid.
-        labels: segmentation of the moving image.
-        moved_labels: where it goes, moved by nearest neighbour.
-    """
-
-    moving: str = ""
-    fixed: str = ""
-    model: str = ""
-    moved: str = ""
-    displacement: str = ""
-    labels: str = ""
-    moved_labels: str = ""
-
-
-def register_files(config):
+def register_files(config) -> NativeRegistration:
     """Register two files and write what was asked for.
 
+    Args:
+        config: a `RegisterConfig`.
+
     Returns:
-        The `Registration`.
+        The `NativeRegistration`.
 
     Raises:
-        VolumeError: input that cannot be used, images that do not share a grid, or a place that cannot
-            be written.
+        VolumeError: input that cannot be used, images that do not overlap, or a place that cannot be written.
+        ValueError: a setting that does not exist.
     """
     start = time.perf_counter()
-    if bool(config.labels) != bool(config.moved_labels):
-        raise VolumeError("--labels and --moved_labels belong together: what to move, and where to write it.")
-    for output in filter(None, (config.moved, config.displacement, config.moved_labels)):
-        check_output(output)
-    network = load_model(config.model)
-    settings = input_settings(network)
-    moving, fixed = (read_image(path, multichannel=settings["multichannel"]) for path in (config.moving, config.fixed))
-    check_same_grid(moving, fixed)
-    labels = read_labels(config.labels) if config.labels else None
-    if labels is not None and labels.array.shape != moving.array.shape[:-1]:
-        raise VolumeError(
-            f"{labels.path}: the segmentation has shape {labels.array.shape}, the moving image "
-            f"{moving.array.shape[:-1]}."
-        )
-    if labels is not None:
-        _check_same_affine(labels, moving)
-    images = [normalize(volume.array, settings["normalization"]) for volume in (moving, fixed)]
-    result = register_pair(network.for_shape(images[0].shape[:-1]), *images)
-    if config.moved:
-        moved = warp_array(moving.array, result.displacement)
-        write_volume(config.moved, moved if settings["multichannel"] else moved[..., 0], fixed)
-    if config.displacement:
-        write_volume(config.displacement, result.displacement, fixed)
-    if labels is not None:
-        write_volume(config.moved_labels, warp_labels(labels.array, result.displacement), fixed)
-    summary = {
-        "prediction_seconds": round(result.seconds, 3),
-        "total_seconds": round(time.perf_counter() - start, 3),
-        "mean_displacement_voxels": round(float(np.linalg.norm(result.displacement, axis=-1).mean()), 4),
-        "fold_fraction": fold_fraction(result.displacement),
-    }
+    _check(config)
+    if config.output_dir:
+        check_output_dir(config.output_dir)
+        config = with_bids_names(config)
+    _check_outputs(config)
+    network = None if config.model == NO_MODEL else load_model(config.model)
+    moving, fixed = read_pair(config, network)
+    _check_outputs(config, fixed.grid.ndim)
+    labels = read_spatial_labels(config.labels, moving, "segmentation") if config.labels else None
+    points = read_points(config.points, config.points_convention, ndim=moving.grid.ndim) if config.points else None
+    masks = [
+        brain_mask(image, mask, config.strip_command)
+        for image, mask in ((moving, config.moving_mask), (fixed, config.fixed_mask))
+    ]
+    result = register_images(moving, fixed, network, config, masks=masks)
+    _write(config, result, labels, points, network)
+    summary = {**summarise(config, result), "total_seconds": round(time.perf_counter() - start, 3)}
+    if config.output_dir:
+        write_sidecar(config, result, summary)
     logging.info("Registered %s onto %s: %s", config.moving, config.fixed, json.dumps(summary))
     return result
 
 
-def check_same_grid(moving, fixed):
-    """Raise `VolumeError` unless two volumes have one shape and, where they know them, one affine."""
-    if moving.array.shape[:-1] != fixed.array.shape[:-1]:
-        raise VolumeError(
-            f"{moving.path} has shape {moving.array.shape[:-1]} and {fixed.path} {fixed.array.shape[:-1]}: the two "
-            "must share one grid. Resample one onto the other first."
-        )
-    _check_same_affine(moving, fixed)
+def read_pair(config, network=None):
+    """(moving, fixed) as `SpatialImage`; one that knows no place, such as an NPZ, takes that of the other's grid."""
+    multichannel = bool(network) and input_settings(network)["multichannel"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        images = [read_spatial_image(path, multichannel=multichannel) for path in (config.moving, config.fixed)]
+    for index, other in ((0, 1), (1, 0)):
+        bare, placed = images[index].volume, images[other].volume
+        if bare.source is None and placed.source is not None and bare.spatial_shape == placed.spatial_shape:
+            images[index] = dataclasses.replace(images[index], grid=images[other].grid)
+            caught = [w for w in caught if not str(w.message).startswith(f"{bare.path}:")]
+            logging.warning("%s knows no place in space; taken to lie on the grid of %s.", bare.path, placed.path)
+    for warning in caught:
+        logging.warning("%s", warning.message)
+    return images
 
 
-def _check_same_affine(first, second):
-    if first.source is None or second.source is None:
-        return
-    difference = float(np.abs(first.source.affine - second.source.affine).max())
-    if difference > 1e-2:
-        raise VolumeError(
-            f"{first.path} and {second.path} have the same shape but different affines (by up to {difference:.3g} mm): "
-            "their voxels do not lie at the same places. Resample one onto the other first."
-        )
+def summarise(config, result) -> dict:
+    """Seconds and measures of a registration, plain values."""
+    displacement = result.transform.displacement_mm
+    summary = {f"{name}_seconds": round(seconds, 3) for name, seconds in result.seconds.items()}
+    summary |= {"refine_steps": result.steps, **result.measures()}
+    summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
+    if "inversion" in vars(result):
+        inversion = result.inversion
+        summary["inverse_mean_residual_mm"] = inversion.mean_residual_mm
+        summary["inverse_max_residual_mm"] = inversion.max_residual_mm
+    return summary
+
+
+def _check(config):
+    for first, second in (("labels", "moved_labels"), ("points", "moved_points")):
+        given = bool(getattr(config, first)), bool(getattr(config, second))
+        if given[0] != given[1] and not (config.output_dir and given[0]):
+            raise VolumeError(f"--{first} and --{second} belong together: what to move, and where to write it.")
+    for name, known in CHOICES.items():
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
+    if config.refine < -1 or config.refine_seconds < 0 or config.spacing_mm < 0:
+        raise ValueError("refine is -1 or a number of steps; refine_seconds and spacing_mm are 0 or more.")
+
+
+def _check_outputs(config, ndim=3):
+    for name in VOLUMES:
+        if getattr(config, name):
+            check_output(getattr(config, name))
+    for name in TRANSFORMS:
+        if getattr(config, name):
+            affine = config.model == NO_MODEL and config.refine == 0
+            check_transform_output(getattr(config, name), config.transform_format or None, ndim, affine=affine)
+
+
+def _write(config, result, labels, points, network):
+    multichannel = bool(network) and input_settings(network)["multichannel"]
+
+    def image(array):
+        return array if multichannel else array[..., 0]
+
+    moving, fixed = result.moving.volume, result.fixed.volume
+    makers = {
+        "moved": lambda: (image(result.moved), fixed),
+        "displacement": lambda: (result.displacement, fixed),
+        "jacobian": lambda: (result.jacobian().astype("float32"), fixed),
+        "moved_labels": lambda: (result.moved_labels(labels.array), fixed),
+        "fixed_moved": lambda: (image(result.fixed_moved()), moving),
+    }
+    for name, make in makers.items():
+        if getattr(config, name):
+            write_volume(getattr(config, name), *make())
+    kind = config.transform_format or None
+    grids = result.fixed.grid, result.moving.grid
+    if config.transform:
+        write_transform(config.transform, result.chain, grids[0], format=kind, moving_grid=grids[1])
+    if config.inverse_transform:
+        inverse = result.inverse
+        write_transform(config.inverse_transform, inverse, grids[1], format=kind, moving_grid=grids[0])
+    if points is not None:
+        points_mm, table = points
+        write_points(config.moved_points, result.moved_points(points_mm), config.points_convention, like=table)

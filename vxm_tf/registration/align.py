@@ -1,0 +1,155 @@
+"""Two images anywhere in the world: brought onto the network's grid, aligned, and the answer brought back."""
+
+import dataclasses
+import time
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.data import normalize
+from vxm_tf.files.volumes import VolumeError
+from vxm_tf.registration.config import RegisterConfig
+from vxm_tf.registration.model_file import input_settings
+from vxm_tf.registration.native import NativeRegistration
+from vxm_tf.registration.overlap import check_overlap
+from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
+from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
+from vxm_tf.spatial.resampling import smoothed_for
+from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
+
+# Without a network one step takes time by the voxel; this many take about half a second on two cores.
+MAX_WORKING_VOXELS = 1_200_000
+MARGIN_VOXELS = 8
+
+
+def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, config=None, *, masks=(None, None)):
+    """Align two images wherever they lie.
+
+    Both are resampled once onto the network's grid, aligned there, and the displacement is brought back to the fixed
+    image's own grid; what is moved afterwards is always the original.
+
+    Args:
+        moving, fixed: with two or three axes, any orientation, spacing and shape.
+        network: a `RegistrationNetwork`; None optimises from the identity.
+        config: a `RegisterConfig`, of which paths are left aside.
+        masks: bool `[*spatial]` of the moving and of the fixed image, None for all of it.
+
+    Returns:
+        A `NativeRegistration`.
+
+    Raises:
+        VolumeError: images that the network does not take, or that do not overlap.
+    """
+    config = config or RegisterConfig()
+    if moving.grid.ndim != fixed.grid.ndim:
+        raise VolumeError(
+            f"The moving image has {moving.grid.ndim} axes and the fixed one {fixed.grid.ndim}; both have two or three."
+        )
+    settings = grid_settings(network, fixed, config)
+    originals = (moving, fixed)
+    masked = [_masked(image, mask) for image, mask in zip(originals, masks)]
+    if settings.orientation:
+        # From here on nothing depends on the order of axes in the files.
+        masked = [image.reoriented("RAS") for image in masked]
+        masks = [m if m is None else i.with_array(m).reoriented("RAS").array for m, i in zip(masks, originals)]
+    seconds = {}
+    start = time.perf_counter()
+    affine = _affine(originals, masked, masks, config)
+    seconds["affine"] = time.perf_counter() - start
+    check_overlap(moving, fixed, affine, config)
+    grid = _working_grid(masked[1], network, settings, config)
+    images = [_on_grid(masked[0], grid, affine), _on_grid(masked[1], grid, None)]
+    normalization = input_settings(network)["normalization"] if network else "percentile"
+    images = [normalize(image, normalization) for image in images]
+    logging.info(
+        "Working on %s voxels of %s mm, %s.",
+        " x ".join(map(str, grid.shape)), " x ".join(f"{s:.3g}" for s in grid.spacing_mm), grid.orientation,
+    )  # fmt: skip
+    start = time.perf_counter()
+    displacement, inverse, steps = _align(images, network, config)
+    seconds["deformation"] = time.perf_counter() - start
+    field = _field(grid, displacement)
+    backwards = Chain((affine.inverse(), _field(grid, inverse if inverse is not None else -displacement)))
+    on_fixed = dense(field, fixed.grid)
+    return NativeRegistration(*originals, affine, on_fixed, grid, displacement, backwards, seconds, steps)
+
+
+def grid_settings(network, fixed: SpatialImage, config) -> GridSettings:
+    """The grid to work on: what the model recorded, else what the configuration says, else the fixed image's."""
+    recorded = dict(input_settings(network).get("grid") or {}) if network else {}
+    spacing = recorded.get("spacing_mm") or ((config.spacing_mm,) * fixed.grid.ndim if config.spacing_mm > 0 else None)
+    orientation = recorded.get("orientation") or config.orientation or (None if network else "RAS"[: fixed.grid.ndim])
+    shape = recorded.get("shape")
+    return GridSettings(shape and tuple(shape), spacing and tuple(spacing), orientation)
+
+
+def _masked(image, mask):
+    if mask is None:
+        return image
+    return image.with_array(np.where(mask[..., None], image.array, image.array.min()))
+
+
+def _affine(originals, images, masks, config):
+    moving, fixed = originals
+    if config.affine == "header":
+        return AffineTransform(np.eye(fixed.grid.ndim + 1))
+    if config.affine == "none":
+        if moving.grid.shape != fixed.grid.shape:
+            raise VolumeError(
+                f"--affine none lays voxel i on voxel i, but the moving image has shape {moving.grid.shape} and the "
+                f"fixed one {fixed.grid.shape}: they must share one grid. Use --affine header or --affine register."
+            )
+        return AffineTransform(moving.grid.affine @ np.linalg.inv(fixed.grid.affine))
+    from vxm_tf.registration.affine import register_affine
+
+    logging.info("Searching an affine transform with %d degrees of freedom.", config.dof)
+    arrays = [(image.array[..., 0], image.grid) for image in images]
+    return register_affine(*arrays[0], *arrays[1], dof=config.dof, moving_mask=masks[0], fixed_mask=masks[1])
+
+
+def _working_grid(fixed, network, settings, config):
+    if network is None:
+        box = content_box(fixed.array)
+        spacing = isotropic_spacing_mm(fixed.grid, box, MAX_WORKING_VOXELS, config.spacing_mm)
+        settings = dataclasses.replace(settings, spacing_mm=spacing, orientation=config.orientation or None)
+        return working_grid(fixed.grid, box, settings, MARGIN_VOXELS)
+    if settings.spacing_mm is None and settings.orientation is None and settings.shape is None:
+        return fixed.grid
+    whole = tuple((0, size - 1) for size in fixed.grid.shape)
+    return working_grid(fixed.grid, content_box(fixed.array) if settings.shape else whole, settings)
+
+
+def _on_grid(image, grid, affine):
+    """An image through one interpolation, without detail that the grid cannot hold."""
+    there = image.grid if affine is None else Grid(image.grid.shape, affine.inverse().matrix @ image.grid.affine)
+    smooth = smoothed_for(image.array, there, grid)
+    return resample(smooth, there, grid, fill_value=float(image.array.min()))
+
+
+def _align(images, network, config):
+    """(displacement, its inverse or None, both in voxels of the working grid; steps done)."""
+    steps = config.refine if config.refine >= 0 else (0 if network else None)
+    if network is not None and steps == 0:
+        return *_predict(network, *images), 0
+    if steps == 0:
+        nothing = np.zeros((*images[1].shape[:-1], images[1].ndim - 1), "float32")
+        return nothing, nothing, 0
+    velocity = None if network is None else starting_velocity(network, *images)
+    count = {} if steps is None else {"steps": steps}
+    settings = RefineConfig(**count, similarity=config.similarity, seconds=config.refine_seconds)
+    result = refine(*images, velocity, settings)
+    logging.info("%d steps of optimisation in %.1f s.", result.steps, result.seconds)
+    return result.displacement, result.inverse_displacement, result.steps
+
+
+def _predict(network, moving, fixed):
+    network = network.for_shape(moving.shape[:-1])
+    names = ["displacement"] + (["inverse_displacement"] if network.settings["integration_steps"] else [])
+    answer = network.with_outputs(*names).predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
+    return np.asarray(answer["displacement"][0]), np.asarray(answer[names[1]][0]) if len(names) > 1 else None
+
+
+def _field(grid, displacement):
+    """A displacement in voxels of a grid as one in world millimetres."""
+    linear = grid.affine[:-1, :-1].astype("float32")
+    return DisplacementField(grid, displacement @ linear.T)

@@ -1,0 +1,129 @@
+"""Moving images, series, labels and landmarks by transforms in files, any tool's."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, read_labels, read_series, write_volume
+from vxm_tf.registration.config import CONVENTIONS
+from vxm_tf.registration.transform_chain import read_chain
+from vxm_tf.spatial import resample
+from vxm_tf.spatial.headers import grid_of
+from vxm_tf.spatial.interpolation import ORDERS
+from vxm_tf.spatial.inversion import solve_points
+from vxm_tf.spatial.points import read_points, write_points
+from vxm_tf.spatial.transform_files import check_belongs
+
+PAIRS = (("image", "moved"), ("labels", "moved_labels"), ("points", "moved_points"))
+
+
+@dataclasses.dataclass(frozen=True)
+class ApplyConfig:
+    """Settings of `apply_files`; `vxm-apply` has one flag for each.
+
+    Attributes:
+        transforms: files, in the order in which an image goes through them: first the one that starts in the space
+            of `image`. (`antsApplyTransforms -t` lists them the other way round.)
+        transform_format: of all of them: "itk", "fsl", "freesurfer", "afni" or "x5"; by extension and content if
+            empty.
+        reference: the transforms' fixed image, whose grid everything moved gets.
+        moving: the transforms' moving image, for formats whose numbers depend on its grid (FSL); `image` or `labels`
+            if empty.
+        image: image to move, a volume or a series of them.
+        moved: where it goes.
+        interpolation: of the image: "linear" or "nearest".
+        fill_value: of the moved image where there is nothing.
+        labels: label map to move, by nearest neighbour.
+        moved_labels: where it goes.
+        points: landmarks in millimetres, a table with columns x, y, z.
+        moved_points: where they go.
+        points_convention: "RAS" or "LPS", of both.
+        points_follow_image: the landmarks are the moving image's and go where its voxels go. Else they are the fixed
+            image's and go through the transform as it is stored, as `antsApplyTransformsToPoints` has it.
+    """
+
+    transforms: tuple[str, ...] = ()
+    transform_format: str = ""
+    reference: str = ""
+    moving: str = ""
+    image: str = ""
+    moved: str = ""
+    interpolation: str = "linear"
+    fill_value: float = 0.0
+    labels: str = ""
+    moved_labels: str = ""
+    points: str = ""
+    moved_points: str = ""
+    points_convention: str = "RAS"
+    points_follow_image: bool = False
+
+
+def apply_files(config):
+    """Move what a configuration names, each by one interpolation however many transforms there are.
+
+    Raises:
+        VolumeError: input that cannot be used, a transform of another image, or a place that cannot be written.
+        ValueError: a setting that does not exist.
+    """
+    _check(config)
+    transform, fixed, _ = read_chain(
+        config.transforms,
+        fixed=config.reference,
+        moving=config.moving or config.image or config.labels,
+        format=config.transform_format,
+    )
+    if config.image or config.labels:
+        check_belongs(transform, grid_of(fixed), ", ".join(config.transforms))
+    if config.image:
+        source = read_series(config.image)
+        moved = resample(
+            source.array,
+            grid_of(source),
+            grid_of(fixed),
+            transform,
+            interpolation=config.interpolation,
+            fill_value=config.fill_value,
+        )
+        write_volume(config.moved, moved if moved.shape[-1] > 1 else moved[..., 0], fixed)
+    if config.labels:
+        source = read_labels(config.labels)
+        moved = resample(source.array, grid_of(source), grid_of(fixed), transform, interpolation="nearest")
+        write_volume(config.moved_labels, moved, fixed)
+    if config.points:
+        _move_points(config, transform)
+    logging.info("Written: %s", ", ".join(getattr(config, output) for _, output in PAIRS if getattr(config, output)))
+
+
+def _move_points(config, transform):
+    points_mm, table = read_points(config.points, config.points_convention, ndim=transform.ndim)
+    if not config.points_follow_image:
+        moved = transform.map(points_mm)
+    else:
+        moved, residual_mm = solve_points(transform, points_mm)
+        if np.any(residual_mm > 0.1):
+            logging.warning(
+                "%s: %d of %d points lie where nothing maps to; they are off by up to %.3g mm.",
+                config.points, np.sum(residual_mm > 0.1), len(moved), residual_mm.max(),
+            )  # fmt: skip
+    write_points(config.moved_points, moved, config.points_convention, like=table)
+
+
+def _check(config):
+    if not config.transforms:
+        raise ValueError("transforms names at least one file.")
+    for name, output in PAIRS:
+        if bool(getattr(config, name)) != bool(getattr(config, output)):
+            raise VolumeError(f"--{name} and --{output} belong together: what to move, and where to write it.")
+    if not any(getattr(config, name) for name, _ in PAIRS):
+        raise VolumeError("Nothing to move: give --image, --labels or --points.")
+    if (config.image or config.labels) and not config.reference:
+        raise VolumeError("--reference must be given: the fixed image, whose grid what is moved gets.")
+    for name, known in (("interpolation", ORDERS), ("points_convention", CONVENTIONS)):
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
+    for output in filter(None, (config.moved, config.moved_labels)):
+        check_output(output)
+    if config.moved_points:
+        check_output_dir(Path(config.moved_points).parent)

@@ -1,0 +1,76 @@
+"""Names of outputs after BIDS derivatives, so that others find what a file is."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from vxm_tf.files.volumes import VolumeError, stem
+
+SUFFIXES = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "inplaneT1", "inplaneT2", "bold", "dwi", "epi", "ct", "pet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What BIDS says of one image's name.
+
+    Attributes:
+        prefix: its subject and session, such as "sub-01_ses-2_", or nothing.
+        suffix: what kind of image it is, such as "T1w"; "image" if the name does not say.
+        space: letters and digits that stand for its space.
+    """
+
+    prefix: str
+    suffix: str
+    space: str
+
+    @classmethod
+    def of(cls, path):
+        """From a file's name, BIDS or not."""
+        name = stem(path)
+        entities = re.match(r"(sub-[A-Za-z0-9]+)(_ses-[A-Za-z0-9]+)?(?:_|$)", name)
+        prefix = "".join(part for part in entities.groups() if part) + "_" if entities else ""
+        last = name.rsplit("_", 1)[-1]
+        suffix = last if last in SUFFIXES else "image"
+        template = re.search(r"(?:^|_)(?:tpl|space)-([A-Za-z0-9]+)", name)
+        space = template.group(1) if template else re.sub(r"[^A-Za-z0-9]", "", name)
+        return cls(prefix, suffix, space or "image")
+
+
+def with_bids_names(config):
+    """A `RegisterConfig` whose every output that was not named lies in its `output_dir`.
+
+    Transforms are `<sub>_from-A_to-B_mode-image_xfm`, which carry images from A to B; images on another's grid
+    `<sub>_space-B_desc-moved_<suffix>`.
+
+    Raises:
+        VolumeError: both images would have one name for their space.
+    """
+    moving, fixed = Names.of(config.moving), Names.of(config.fixed)
+    if moving.space == fixed.space:
+        raise VolumeError(
+            f"{config.moving} and {config.fixed} have one name, so outputs in --output_dir would be mixed up. Rename a "
+            "copy of one of them, or name the outputs one by one."
+        )
+    onto, back = f"{moving.prefix}space-{fixed.space}", f"{fixed.prefix}space-{moving.space}"
+    tail = {"freesurfer": ".mgz", "x5": ".x5"}.get(config.transform_format, ".nii.gz")
+    names = {
+        "moved": f"{onto}_desc-moved_{moving.suffix}.nii.gz",
+        "fixed_moved": f"{back}_desc-moved_{fixed.suffix}.nii.gz",
+        "transform": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_mode-image_xfm{tail}",
+        "inverse_transform": f"{moving.prefix}from-{fixed.space}_to-{moving.space}_mode-image_xfm{tail}",
+        "jacobian": f"{onto}_desc-jacobian_{moving.suffix}.nii.gz",
+    }
+    if config.labels:
+        names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"
+    if config.points:
+        names["moved_points"] = f"{onto}_desc-moved_points{Path(config.points).suffix}"
+    folder = Path(config.output_dir)
+    return dataclasses.replace(
+        config, **{name: getattr(config, name) or str(folder / value) for name, value in names.items()}
+    )
+
+
+def beside(path, ending: str) -> str:
+    """A path of the same name with another ending: `x_xfm.nii.gz` and ".json" give `x_xfm.json`."""
+    path = Path(path)
+    return str(path.with_name(re.sub(r"(\.nii)?\.[A-Za-z0-9]+$", "", path.name) + ending))

@@ -1,0 +1,110 @@
+"""What a registration says, in world space: transforms both ways, and what they move."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
+from vxm_tf.spatial import (
+    AffineTransform,
+    Chain,
+    DisplacementField,
+    Grid,
+    Inversion,
+    SpatialImage,
+    dense,
+    invert,
+    resample,
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NativeRegistration:
+    """How one image aligns with another, in world space.
+
+    Attributes:
+        moving, fixed: the images, as they came.
+        affine: the affine part, fixed to moving world.
+        field: the deformable part, applied to points first, on the fixed image's grid.
+        working_grid: what was registered on.
+        working_displacement: on it, `[*spatial, ndim]` in its voxels.
+        inverse_start: a first guess of the inverse, a transform.
+        seconds: of the parts, by name.
+        steps: of optimisation done.
+    """
+
+    moving: SpatialImage
+    fixed: SpatialImage
+    affine: AffineTransform
+    field: DisplacementField
+    working_grid: Grid
+    working_displacement: np.ndarray
+    inverse_start: object
+    seconds: dict
+    steps: int = 0
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether nothing was deformed."""
+        return not np.any(self.working_displacement)
+
+    @property
+    def chain(self) -> Chain:
+        """Fixed to moving world as its two parts, deformation and then affine, or as the affine alone."""
+        return Chain((self.affine,)) if self.is_affine else Chain((self.field, self.affine))
+
+    @functools.cached_property
+    def transform(self) -> DisplacementField:
+        """Fixed to moving world as one field on the fixed image's grid."""
+        return dense(self.chain, self.fixed.grid)
+
+    @functools.cached_property
+    def inversion(self) -> Inversion:
+        """Moving to fixed world as one field on the moving image's grid, and how well it undoes the transform."""
+        return invert(self.transform, self.moving.grid, self.inverse_start)
+
+    @property
+    def inverse(self):
+        """Moving to fixed world: a field on the moving image's grid, or the exact inverse of an affine alone."""
+        return self.affine.inverse() if self.is_affine else self.inversion.transform
+
+    @property
+    def displacement(self) -> np.ndarray:
+        """The whole transform, `[*spatial, ndim]`, in voxels of the fixed grid."""
+        return voxel_displacement(self.transform)
+
+    @functools.cached_property
+    def moved(self) -> np.ndarray:
+        """The moving image on the fixed grid, in its own intensities, `[*spatial, channels]`."""
+        return resample(self.moving.array, self.moving.grid, self.fixed.grid, self.transform)
+
+    def fixed_moved(self) -> np.ndarray:
+        """The fixed image on the moving grid, in its own intensities, `[*spatial, channels]`."""
+        return resample(self.fixed.array, self.fixed.grid, self.moving.grid, self.inverse)
+
+    def moved_labels(self, labels) -> np.ndarray:
+        """A label map of the moving image on the fixed grid, by nearest neighbour."""
+        return resample(labels, self.moving.grid, self.fixed.grid, self.transform, interpolation="nearest")
+
+    def moved_points(self, points_mm) -> np.ndarray:
+        """Landmarks of the moving image in the fixed image's space, world millimetres."""
+        return self.inverse.map(points_mm)
+
+    def jacobian(self) -> np.ndarray:
+        """Determinant of the transform's derivative on the fixed grid, affine part included."""
+        return jacobian_determinant(self.displacement)
+
+    def measures(self) -> dict:
+        """How regular the deformable part is, on the grid that it was found on."""
+        return {
+            "fold_fraction": fold_fraction(self.working_displacement),
+            "non_diffeomorphic_volume": non_diffeomorphic_volume(self.working_displacement),
+            "log_jacobian_std": log_jacobian_std(self.working_displacement),
+        }
+
+
+def voxel_displacement(field: DisplacementField) -> np.ndarray:
+    """A field in millimetres as one in voxels of its own grid, float32."""
+    inverse = np.linalg.inv(field.grid.affine[:-1, :-1]).astype("float32")
+    return field.displacement_mm.astype("float32") @ inverse.T

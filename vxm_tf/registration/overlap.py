@@ -1,0 +1,43 @@
+"""Whether two images show the same place at all."""
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.files.volumes import VolumeError
+from vxm_tf.spatial.working_grid import content_box
+
+FAR_APART_MM = 30.0
+SMALL_OVERLAP = 0.25
+
+
+def check_overlap(moving, fixed, affine, config):
+    """Raise `VolumeError` where two images have no common place in the world; warn where there is little."""
+    indices = np.stack(np.meshgrid(*[np.linspace(0, n - 1, 12) for n in fixed.grid.shape], indexing="ij"), -1)
+    there = moving.grid.to_indices(affine.map(fixed.grid.to_world(indices)))
+    inside = np.all((there >= -0.5) & (there <= np.array(moving.grid.shape) - 0.5), axis=-1).mean()
+    names = [str(i.volume.path) if i.volume else name for i, name in ((moving, "moving"), (fixed, "fixed"))]
+    advice = " Align them first with --affine register." if config.affine == "header" else ""
+    if inside == 0:
+        raise VolumeError(
+            f"{names[0]} and {names[1]} have no common place in world space: their fields of view are centred at "
+            f"{_rounded(moving.grid.centre_mm)} and {_rounded(fixed.grid.centre_mm)} mm.{advice}"
+        )
+    if inside < SMALL_OVERLAP:
+        logging.warning(
+            "Only %.0f %% of the field of view of %s lies within %s.%s", 100 * inside, names[1], names[0], advice
+        )
+    if config.affine == "header":
+        apart = np.linalg.norm(_content_centre(moving) - _content_centre(fixed))
+        if apart > FAR_APART_MM:
+            logging.warning(
+                "What the two images show is centred %.0f mm apart; if the result is poor, use --affine register.",
+                apart,
+            )
+
+
+def _content_centre(image):
+    return image.grid.to_world(np.mean(content_box(image.array), axis=1))
+
+
+def _rounded(point):
+    return "(" + ", ".join(f"{value:.0f}" for value in point) + ")"

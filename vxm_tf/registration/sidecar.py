@@ -1,0 +1,56 @@
+"""The JSON file beside a transform: what made it, from what, how long it took and how good it is."""
+
+import dataclasses
+import hashlib
+import platform
+
+import keras
+import numpy as np
+
+from vxm_tf._version import __version__
+from vxm_tf.files.json_file import write_json
+from vxm_tf.registration.bids import Names, beside
+from vxm_tf.registration.config import NO_MODEL
+
+
+def write_sidecar(config, result, summary):
+    """Write it beside `config.transform`, and one beside `config.inverse_transform`.
+
+    Args:
+        config: a `RegisterConfig` with every output named.
+        result: a `NativeRegistration`.
+        summary: seconds and measures, plain values.
+    """
+    spaces = [Names.of(path).space for path in (config.moving, config.fixed)]
+    sources = {name: _source(getattr(config, name)) for name in ("moving", "fixed")}
+    said = {
+        "Type": "nonlinear",
+        "Units": "mm",
+        "Sources": [config.moving, config.fixed],
+        "SourceHashes": sources,
+        "ModelHash": None if config.model == NO_MODEL else _source(config.model),
+        "AffineFixedToMovingRAS": np.round(result.affine.matrix, 8).tolist(),
+        "WorkingGrid": {
+            "shape": list(result.working_grid.shape),
+            "spacing_mm": [round(size, 6) for size in result.working_grid.spacing_mm],
+            "orientation": result.working_grid.orientation,
+        },
+        "Settings": dataclasses.asdict(config),
+        "Metrics": summary,
+        "Software": {
+            "vxm_tf": __version__,
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "python": platform.python_version(),
+        },
+    }
+    for path, (first, last) in ((config.transform, spaces), (config.inverse_transform, spaces[::-1])):
+        write_json(beside(path, ".json"), {"FromSpace": first, "ToSpace": last, **said})
+
+
+def _source(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,22 @@
+"""World space: grids in millimetres, transforms between scans, and other tools' transform files."""
+
+from vxm_tf.spatial.grid import Grid, reoriented
+from vxm_tf.spatial.image import SpatialImage, read_spatial_image, read_spatial_labels
+from vxm_tf.spatial.inversion import Inversion, invert
+from vxm_tf.spatial.resampling import resample
+from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, dense
+
+__all__ = [
+    "AffineTransform",
+    "Chain",
+    "DisplacementField",
+    "Grid",
+    "Inversion",
+    "SpatialImage",
+    "dense",
+    "invert",
+    "read_spatial_image",
+    "read_spatial_labels",
+    "reoriented",
+    "resample",
+]

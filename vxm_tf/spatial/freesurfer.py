@@ -1,0 +1,152 @@
+"""FreeSurfer's transform files: warps in .mgz, as FreeSurfer 7.4 and later and surfa have them, and affine .lta.
+
+A warp lies on the target's (fixed image's) grid and says for each of its voxels where in the source (moving image) the
+value comes from, in one of four ways: as source voxel indices or world coordinates, or as either less the target's
+own. World displacements are written, which do not depend on how the source's voxels are stored; all four are read.
+An .lta holds the matrix from source (moving) to target (fixed), the inverse of ours.
+
+Layout of an .mgz warp, big-endian: the header of an MGH image of three frames whose version number holds an intent in
+its second and third byte, float32 voxels, five scan parameters, and tags. Source: surfa 0.6.3 and FreeSurfer's mri.h.
+"""
+
+import gzip
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.spatial.freesurfer_geometry import pack_geometry, unpack_geometry
+from vxm_tf.spatial.grid import Grid, apply_affine
+from vxm_tf.spatial.nifti_fields import check_not_sheared
+from vxm_tf.spatial.parts import check_axes, required_grid
+from vxm_tf.spatial.reading import reading
+from vxm_tf.spatial.transforms import DisplacementField, dense
+
+ABSOLUTE_VOXELS, VOXELS, ABSOLUTE_MM, MM = range(4)
+_VERSION, _WARP_INTENT, _FLOAT = 1, 3, 3
+_HEADER_SIZE = 284
+_TAG_GEOMETRY, _TAG_META, _TAG_GEOMETRY_WITH_SHEAR = 10, 13, 15
+# These are followed by what their number says, not by a length.
+_TAGS_WITHOUT_LENGTH = (1, 2, 11, 12, 20)
+_OLD_TRANSFORM = 30
+_DTYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
+
+
+def write_freesurfer_warp(path, transform, fixed_grid: Grid, moving_grid: Grid | None):
+    """Write one displacement field in world millimetres, float32.
+
+    Args:
+        path: `.mgz` or `.mgh`.
+        transform: any.
+        fixed_grid: of the target.
+        moving_grid: of the source, which tools need to find the voxels to take values from.
+
+    Raises:
+        VolumeError: no moving grid, other than three axes, sheared grids, or a place that cannot be written.
+    """
+    check_axes(path, fixed_grid.ndim, "FreeSurfer")
+    moving_grid = required_grid(path, moving_grid, "moving", "FreeSurfer's warps hold the geometry of both images")
+    for grid in (fixed_grid, moving_grid):
+        check_not_sheared(path, grid, "the header of an MGH file")
+    field = np.asarray(dense(transform, fixed_grid).displacement_mm, ">f4")
+    header = struct.pack(">7i", _WARP_INTENT << 8 | _VERSION, *fixed_grid.shape, 3, _FLOAT, 1)
+    # Of a geometry, the image's header holds all between the shape and the shear.
+    header += struct.pack(">h", 1) + pack_geometry(fixed_grid)[16:76]
+    geometry, with_shear = (
+        # 512 bytes for the name of the image's file, which nobody needs.
+        b"".join(pack_geometry(grid, shear) + bytes(512) for grid in (moving_grid, fixed_grid))
+        for shear in (False, True)
+    )
+    tags = struct.pack(">i", _TAG_GEOMETRY) + geometry
+    tags += struct.pack(">iq", _TAG_GEOMETRY_WITH_SHEAR, len(with_shear)) + with_shear
+    tags += struct.pack(">iqiif", _TAG_META, 12, MM, 1, 0.0)
+    content = header.ljust(_HEADER_SIZE, b"\0") + field.tobytes(order="F") + struct.pack(">5f", *[0.0] * 5) + tags
+
+    def save(temporary):
+        compressed = str(path).lower().endswith("z")
+        Path(temporary).write_bytes(gzip.compress(content, 6, mtime=0) if compressed else content)
+
+    replace_atomically(path, save)
+
+
+def read_freesurfer_warp(path) -> DisplacementField:
+    """The field in an .mgz or .mgh warp, in whichever of the four ways it is stored.
+
+    Raises:
+        VolumeError: a damaged file, an image that is no warp, or one without its geometries.
+    """
+    with reading(path):
+        content = Path(path).read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        stream = io.BytesIO(content)
+        vectors = _read_vectors(stream)
+        _take(stream, ">5f")
+        tags = _read_tags(stream)
+        if "source" not in tags or "form" not in tags:
+            raise VolumeError("lacks the tags with the source's and target's geometry that a FreeSurfer warp has.")
+        return _as_field(vectors, tags["source"], tags["target"], tags["form"])
+
+
+def _read_vectors(stream):
+    version, *shape, kind, _ = _take(stream, ">7i")
+    if version & 0xFF != _VERSION:
+        raise VolumeError(f"is no MGH file: its version is {version & 0xFF}, expected {_VERSION}.")
+    intent = version >> 8 & 0xFFFF
+    if intent != _WARP_INTENT:
+        raise VolumeError(f"is no warp: its intent is {intent}, a warp's is {_WARP_INTENT}. Is it an image?")
+    if shape[3] != 3 or kind not in _DTYPES:
+        raise VolumeError(f"a warp has 3 frames of numbers; got {shape[3]} of type {kind}.")
+    stream.seek(_HEADER_SIZE)
+    dtype = np.dtype(_DTYPES[kind])
+    data = stream.read(int(np.prod(shape)) * dtype.itemsize)
+    vectors = np.frombuffer(data, dtype)
+    if len(vectors) != np.prod(shape):
+        raise VolumeError(f"is truncated: {np.prod(shape)} values announced, {len(vectors)} there. Copy it again.")
+    return vectors.reshape(shape, order="F").astype("float64")
+
+
+def _read_tags(stream):
+    found = {}
+    while len(head := stream.read(4)) == 4 and (tag := struct.unpack(">i", head)[0]):
+        if tag == _TAG_GEOMETRY:
+            for name in ("source", "target"):
+                found.setdefault(name, _read_geometry(stream, shear=False))
+        elif tag in _TAGS_WITHOUT_LENGTH:
+            raise VolumeError(f"has tag {tag}, which no warp has.")
+        else:
+            (length,) = _take(stream, ">i" if tag == _OLD_TRANSFORM else ">q")
+            end = stream.tell() + length
+            if tag == _TAG_GEOMETRY_WITH_SHEAR:
+                found |= {name: _read_geometry(stream, shear=True) for name in ("source", "target")}
+            elif tag == _TAG_META:
+                (found["form"],) = _take(stream, ">i")
+            stream.seek(end)
+    return found
+
+
+def _read_geometry(stream, shear):
+    size = 88 if shear else 76
+    grid = unpack_geometry(stream.read(size), shear)
+    stream.read(512)
+    return grid
+
+
+def _take(stream, form):
+    return struct.unpack(form, stream.read(struct.calcsize(form)))
+
+
+def _as_field(vectors, source, target, form):
+    if form not in range(4):
+        raise VolumeError(f"the form of its vectors is {form}; expected 0 to 3.")
+    if vectors.shape[:-1] != target.shape:
+        raise VolumeError(f"has shape {vectors.shape[:-1]}, but its target {target.shape}.")
+    if form in (ABSOLUTE_VOXELS, VOXELS):
+        # A displacement in voxels is the source's index less the target's.
+        indices = np.moveaxis(np.indices(target.shape, "float64"), 0, -1) if form == VOXELS else 0.0
+        vectors = apply_affine(source.affine, vectors + indices)
+    if form != MM:
+        vectors = vectors - target.points()
+    return DisplacementField(target, vectors.astype("float32"))

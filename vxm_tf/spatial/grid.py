@@ -1,0 +1,158 @@
+"""Where voxels lie in the world: a shape and the affine from voxel indices to millimetres."""
+
+import dataclasses
+
+import nibabel
+import numpy as np
+
+from vxm_tf.files.volumes import VolumeError
+
+# Further apart than this many voxels, two lattices are not one.
+LATTICE_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid of voxels in world space.
+
+    World space is NIfTI's: millimetres, axes towards right, anterior and superior (RAS+), at voxel centres.
+    An image with two axes has two world axes, those of its plane.
+
+    Args:
+        shape: number of voxels along each of the `ndim` axes.
+        affine: `[ndim + 1, ndim + 1]`, homogeneous, voxel indices to world millimetres.
+
+    Raises:
+        VolumeError: an affine of another size, with values that are not finite, or singular.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vxm_tf.spatial import Grid
+    >>> grid = Grid((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
+    >>> grid.spacing_mm, grid.orientation
+    ((2.0, 2.0, 3.0), 'RAS')
+    """
+
+    shape: tuple
+    affine: np.ndarray
+
+    def __post_init__(self):
+        affine = np.array(self.affine, "float64")
+        ndim = len(self.shape)
+        if affine.shape != (ndim + 1, ndim + 1):
+            raise VolumeError(f"A grid with {ndim} axes has an affine of {ndim + 1} rows; got shape {affine.shape}.")
+        check_affine(affine)
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def spacing_mm(self) -> tuple:
+        """Distance of neighbouring voxel centres along each axis, in millimetres."""
+        return tuple(float(size) for size in np.linalg.norm(self.affine[:-1, :-1], axis=0))
+
+    @property
+    def orientation(self) -> str:
+        """Where each axis points to, nearest world axis, such as "LIA"."""
+        ends = (("L", "R"), ("P", "A"), ("I", "S"))
+        return "".join(nibabel.aff2axcodes(self.affine, ends[: self.ndim]))
+
+    @property
+    def is_oblique(self) -> bool:
+        """Whether an axis is turned against the world's by more than rounding."""
+        largest = np.abs(self.affine[:-1, :-1]).max(axis=0)
+        return bool(np.any(largest < (1 - 1e-6) * np.array(self.spacing_mm)))
+
+    @property
+    def centre_mm(self) -> np.ndarray:
+        """World position of the middle of the field of view, in millimetres."""
+        return self.to_world((np.array(self.shape) - 1) / 2)
+
+    def to_world(self, indices) -> np.ndarray:
+        """Voxel indices `[..., ndim]` as world positions in millimetres."""
+        return apply_affine(self.affine, indices)
+
+    def to_indices(self, points_mm) -> np.ndarray:
+        """World positions `[..., ndim]` in millimetres as voxel indices, with fractions."""
+        return apply_affine(np.linalg.inv(self.affine), points_mm)
+
+    def slab_points(self, start: int, stop: int) -> np.ndarray:
+        """World positions of the voxels `start:stop` of the first axis, `[stop - start, *shape[1:], ndim]`, float64."""
+        indices = np.meshgrid(np.arange(start, stop), *map(np.arange, self.shape[1:]), indexing="ij")
+        return self.to_world(np.stack(indices, axis=-1))
+
+    def points(self) -> np.ndarray:
+        """World position of every voxel, `[*shape, ndim]`, float64, in millimetres."""
+        return self.slab_points(0, self.shape[0])
+
+    def step_from(self, other) -> np.ndarray:
+        """The affine from this grid's indices to the other's."""
+        return np.linalg.inv(other.affine) @ self.affine
+
+    def is_same(self, other) -> bool:
+        """Whether both have the same voxels at the same places, up to rounding."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape])).reshape(self.ndim, -1).T
+        return bool(np.abs(apply_affine(self.step_from(other), corners) - corners).max() < 1e-2)
+
+
+def check_affine(affine):
+    """Raise `VolumeError` unless an affine is finite and can be inverted."""
+    if not np.all(np.isfinite(affine)):
+        raise VolumeError(f"An affine holds finite numbers; got\n{affine}")
+    axes = affine[:-1, :-1]
+    sizes = np.linalg.norm(axes, axis=0)
+    if np.any(sizes < 1e-6) or abs(np.linalg.det(axes / np.maximum(sizes, 1e-6))) < 1e-4:
+        raise VolumeError(
+            f"The affine is singular: it maps the volume onto a plane, a line or a point, so voxels have no place in "
+            f"space. Repair the header, for example from the scanner's files. It is\n{affine}"
+        )
+
+
+def apply_affine(affine, points) -> np.ndarray:
+    """Points `[..., ndim]` through a homogeneous matrix `[ndim + 1, ndim + 1]`, in float64."""
+    return np.asarray(points, "float64") @ affine[:-1, :-1].T + affine[:-1, -1]
+
+
+def axis_map(grid: Grid, orientation: str) -> np.ndarray:
+    """How to bring a grid's axes into another orientation: `[ndim, 2]`, as `nibabel.orientations` writes it.
+
+    Raises:
+        VolumeError: an orientation that does not name each world axis once.
+    """
+    ends = (("L", "R"), ("P", "A"), ("I", "S"))[: grid.ndim]
+    valid = len(orientation) == grid.ndim and all(sum(letter in orientation for letter in pair) == 1 for pair in ends)
+    if not valid:
+        raise VolumeError(
+            f"An orientation of {grid.ndim} axes has one letter of each of {', '.join('/'.join(p) for p in ends)}, "
+            f"such as {'LIA' if grid.ndim == 3 else 'RA'}; got {orientation!r}."
+        )
+    now, wanted = nibabel.io_orientation(grid.affine), nibabel.orientations.axcodes2ornt(orientation, ends)
+    return nibabel.orientations.ornt_transform(now, wanted)
+
+
+def reoriented(array, grid: Grid, orientation: str):
+    """(array, grid) with axes swapped and flipped to an orientation; no value is changed.
+
+    Args:
+        array: `[*spatial]` or `[*spatial, channels]`.
+        grid: of the array.
+        orientation: such as "RAS".
+    """
+    axes = axis_map(grid, orientation)
+    turned = nibabel.orientations.apply_orientation(array, axes)
+    return turned, reoriented_grid(grid, orientation)
+
+
+def reoriented_grid(grid: Grid, orientation: str) -> Grid:
+    """The same voxels, named in another order: the grid of `reoriented`."""
+    axes = axis_map(grid, orientation)
+    back = nibabel.orientations.inv_ornt_aff(axes, grid.shape)
+    shape = np.array(grid.shape)[np.argsort(axes[:, 0])]
+    return Grid(tuple(shape), grid.affine @ back)

@@ -1,0 +1,156 @@
+"""The inverse of any transform, point by point, with how well it holds."""
+
+import dataclasses
+
+import numpy as np
+
+from vxm_tf.spatial.grid import Grid, apply_affine
+from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, flattened, slabs
+
+FIXED_POINT_STEPS = 8
+NEWTON_STEPS = 12
+TOLERANCE_MM = 1e-3
+# Of the world millimetres over which a derivative is taken.
+_DIFFERENCE_MM = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Inversion:
+    """An inverse on a grid.
+
+    Attributes:
+        transform: `DisplacementField` from moving to fixed space.
+        mean_residual_mm: mean over voxels of |transform(inverse(q)) - q|, in millimetres.
+        max_residual_mm: the largest.
+        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm: no point maps there, as where the
+            transform folds or the field ends.
+    """
+
+    transform: DisplacementField
+    mean_residual_mm: float
+    max_residual_mm: float
+    unsolved: float
+
+
+def invert(transform, grid: Grid, start=None) -> Inversion:
+    """The inverse of a transform, on a grid in its moving space.
+
+    Fixed-point iteration p <- p - L^-1 (T(p) - q) with L the affine part of T (Chen et al., Medical Physics 2008),
+    then, where that is slow because the map stretches or shrinks much, Newton's method with a numerical Jacobian.
+
+    Args:
+        transform: fixed to moving space.
+        grid: where the inverse is wanted.
+        start: a first guess, such as exp(-v) for exp(v), a transform from moving to fixed space.
+    """
+    linear = np.linalg.inv(affine_part(transform))
+    field = np.empty((*grid.shape, grid.ndim), "float32")
+    residual = np.empty(grid.shape, "float32")
+    for begin, stop in slabs(grid.shape):
+        targets = grid.slab_points(begin, stop)
+        flat = targets.reshape(-1, grid.ndim)
+        guess = start.map(flat) if start is not None else apply_affine(linear, flat)
+        points, errors = solve(transform, flat, guess, linear[:-1, :-1])
+        field[begin:stop] = points.reshape(targets.shape) - targets
+        residual[begin:stop] = errors.reshape(targets.shape[:-1])
+    return Inversion(
+        DisplacementField(grid, field),
+        float(residual.mean(dtype="float64")),
+        float(residual.max()),
+        float(np.mean(residual > 0.1)),
+    )
+
+
+def affine_part(transform) -> np.ndarray:
+    """The affine that is nearest to a transform: the product of those of a chain's parts, fitted to its fields."""
+    matrix = np.eye(transform.ndim + 1)
+    for part in flattened(transform):
+        matrix = (part.matrix if isinstance(part, AffineTransform) else _fitted(part)) @ matrix
+    return matrix
+
+
+def _fitted(field):
+    """Least squares over some ten voxels an axis; a field that hardly moves gives nearly the identity."""
+    picks = [np.unique(np.linspace(0, size - 1, 10).astype(int)) for size in field.grid.shape]
+    indices = np.stack(np.meshgrid(*picks, indexing="ij"), -1).reshape(-1, field.ndim)
+    points = field.grid.to_world(indices)
+    moved = points + field.displacement_mm[tuple(indices.T)]
+    solution, *_ = np.linalg.lstsq(np.c_[points, np.ones(len(points))], moved, rcond=None)
+    matrix = np.eye(field.ndim + 1)
+    matrix[:-1] = solution.T
+    return matrix
+
+
+def solve(transform, targets_mm, start_mm, inverse_linear):
+    """Points p with transform(p) = target.
+
+    Args:
+        transform: fixed to moving space.
+        targets_mm: `[n, ndim]`.
+        start_mm: a guess for each, `[n, ndim]`.
+        inverse_linear: `[ndim, ndim]`, undoes the transform's linear part.
+
+    Returns:
+        (points `[n, ndim]`, residual `[n]` in millimetres: the best found.)
+    """
+    points = np.array(start_mm, "float64")
+    error = transform.map(points) - targets_mm
+    residual = np.linalg.norm(error, axis=-1)
+    for step in range(FIXED_POINT_STEPS + NEWTON_STEPS):
+        left = np.flatnonzero(residual > TOLERANCE_MM)
+        if not len(left):
+            break
+        if step < FIXED_POINT_STEPS:
+            update = error[left] @ inverse_linear.T
+        else:
+            update = _newton_step(transform, points[left], error[left], inverse_linear)
+        _take(transform, targets_mm, points, error, residual, left, update)
+    return points, residual
+
+
+def _newton_step(transform, points, error, inverse_linear):
+    ndim = points.shape[1]
+    shifts = _DIFFERENCE_MM * np.eye(ndim)
+    columns = [(transform.map(points + s) - transform.map(points - s)) / (2 * _DIFFERENCE_MM) for s in shifts]
+    jacobian = np.stack(columns, axis=-1)
+    sound = np.abs(np.linalg.det(jacobian)) > 1e-3
+    jacobian[~sound] = np.linalg.inv(inverse_linear)
+    return np.linalg.solve(jacobian, error[..., None])[..., 0]
+
+
+def _take(transform, targets, points, error, residual, left, update):
+    """Go as much of each step as brings its point nearer; shorten the others."""
+    for fraction in (1.0, 0.5, 0.2):
+        trial = points[left] - fraction * update
+        trial_error = transform.map(trial) - targets[left]
+        trial_residual = np.linalg.norm(trial_error, axis=-1)
+        better = trial_residual < residual[left]
+        taken = left[better]
+        points[taken], error[taken], residual[taken] = trial[better], trial_error[better], trial_residual[better]
+        left, update = left[~better], update[~better]
+        if not len(left):
+            return
+
+
+def solve_points(transform, targets_mm):
+    """Where some points of the moving space come from.
+
+    Args:
+        transform: fixed to moving space.
+        targets_mm: `[n, ndim]`, world millimetres.
+
+    Returns:
+        (points of the fixed space `[n, ndim]`, residual `[n]` in millimetres).
+    """
+    linear = np.linalg.inv(affine_part(transform))
+    targets_mm = np.asarray(targets_mm, "float64")
+    return solve(transform, targets_mm, apply_affine(linear, targets_mm), linear[:-1, :-1])
+
+
+def inverse(transform, grid: Grid):
+    """(transform, `Inversion` or None): exact for affine transforms and chains of them, else on the grid."""
+    parts = flattened(transform)
+    if all(isinstance(part, AffineTransform) for part in parts):
+        return Chain(tuple(part.inverse() for part in reversed(parts))), None
+    inversion = invert(transform, grid)
+    return inversion.transform, inversion

@@ -1,0 +1,69 @@
+"""FreeSurfer's affine .lta files: the matrix from source (moving) to target (fixed), and the geometry of both."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf.files.json_file import write_text
+from vxm_tf.files.volumes import VolumeError
+from vxm_tf.spatial.freesurfer_geometry import geometry_from_text, geometry_text
+from vxm_tf.spatial.grid import Grid
+from vxm_tf.spatial.parts import affine_for, check_axes
+from vxm_tf.spatial.reading import reading
+from vxm_tf.spatial.transforms import AffineTransform
+
+_VOXELS, _WORLD = 0, 1
+
+
+def write_lta(path, transform, fixed_grid: Grid, moving_grid: Grid | None = None):
+    """Write the inverse of our matrix, from moving to fixed world millimetres (type 1).
+
+    Args:
+        path: where to.
+        transform: affine throughout.
+        fixed_grid: of the target ("dst").
+        moving_grid: of the source; without it the file says that its geometry is not known, and FreeSurfer's tools ask
+            for the image.
+
+    Raises:
+        VolumeError: a dense part, other than three axes, or a place that cannot be written.
+    """
+    check_axes(path, fixed_grid.ndim, "FreeSurfer")
+    matrix = affine_for(path, transform).inverse().matrix
+    lines = ["type      = 1 # LINEAR_RAS_TO_RAS", "nxforms   = 1", "mean      = 0.0000 0.0000 0.0000"]
+    lines += ["sigma     = 1.0000", "1 4 4", *(" ".join(f"{value:.15e}" for value in row) for row in matrix)]
+    text = "\n".join(lines) + "\nsrc volume info\n" + geometry_text(moving_grid)
+    write_text(path, text + "dst volume info\n" + geometry_text(fixed_grid))
+
+
+def read_lta(path) -> AffineTransform:
+    """Our matrix, from fixed to moving world millimetres, of an .lta between voxels (type 0) or worlds (type 1).
+
+    Raises:
+        VolumeError: a damaged file, another type, several matrices, or voxels without their geometry.
+    """
+    with reading(path):
+        lines = [line.split("#")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        lines = [line for line in lines if line]
+        settings = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines[:4])}
+        if settings.get("nxforms") != "1" or "1 4 4" not in lines:
+            raise VolumeError(f"expected an .lta with one 4 x 4 matrix; it says nxforms = {settings.get('nxforms')}.")
+        start = lines.index("1 4 4") + 1
+        matrix = np.array([row.split() for row in lines[start : start + 4]], "float64")
+        kind = int(settings.get("type", -1))
+        if kind not in (_VOXELS, _WORLD):
+            raise VolumeError(f"its matrix is of type {kind}; expected 0 (voxels) or 1 (world). Use lta_convert.")
+        if kind == _VOXELS:
+            matrix = _of_worlds(matrix, lines)
+        return AffineTransform(matrix).inverse()
+
+
+def _of_worlds(matrix, lines):
+    grids = []
+    for name in ("src", "dst"):
+        start = lines.index(f"{name} volume info") + 1
+        grids.append(geometry_from_text(lines[start : start + 8]))
+    if None in grids:
+        raise VolumeError("its matrix is between voxels, but the geometry of an image is marked as invalid.")
+    source, target = grids
+    return target.affine @ matrix @ np.linalg.inv(source.affine)

@@ -1,0 +1,211 @@
+"""Transforms in the files of ITK/ANTs, FSL, FreeSurfer, AFNI and BIDS X5, chosen by name and content.
+
+Whatever the file's own direction, units and axes, `read_transform` gives and `write_transform` takes maps of fixed
+points to moving points in world millimetres, RAS+.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf.files.volumes import VolumeError, check_output_dir
+from vxm_tf.spatial import afni, freesurfer, fsl, itk, lta, x5
+from vxm_tf.spatial.grid import Grid
+from vxm_tf.spatial.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, VECTOR, read_intent
+from vxm_tf.spatial.reading import reading
+from vxm_tf.spatial.transforms import DisplacementField, flattened
+
+_NIFTI = (".nii.gz", ".nii")
+# Format -> (extensions that hold displacements, extensions that hold one matrix only).
+_EXTENSIONS = {
+    "itk": ((*_NIFTI, ".h5", ".hdf5"), (".mat", ".txt", ".tfm")),
+    "fsl": (_NIFTI, (".mat",)),
+    "freesurfer": ((".mgz", ".mgh"), (".lta",)),
+    "afni": (_NIFTI, (".1d",)),
+    "x5": ((".x5", ".h5"), ()),
+}
+FORMATS = tuple(_EXTENSIONS)
+_THREE_AXES_ONLY = ("fsl", "freesurfer", "afni", "x5")
+_LEAST_COVERED = 0.5
+
+
+def read_transform(path, *, format: str | None = None, moving_grid: Grid | None = None, fixed_grid: Grid | None = None):
+    """The transform in a file.
+
+    Args:
+        path: of the file.
+        format: "itk", "fsl", "freesurfer", "afni" or "x5"; None goes by the extension, for NIfTI by the intent, for
+            `.mat` and `.h5` by the content.
+        moving_grid: of the moving image; FSL's files do not hold it.
+        fixed_grid: of the fixed image; FLIRT's matrices do not hold it.
+
+    Returns:
+        An `AffineTransform`, a `DisplacementField` or a `Chain`, from fixed to moving space.
+
+    Raises:
+        ValueError: unknown format.
+        VolumeError: a file that is missing, damaged or of no known format, or a grid that is needed and not given.
+    """
+    format = _format_of(path, format, found=True)
+    if format == "itk":
+        return itk.read_itk(path)
+    if format == "fsl":
+        return fsl.read_fsl(path, moving_grid, fixed_grid)
+    if format == "freesurfer":
+        return lta.read_lta(path) if _extension(path) == ".lta" else freesurfer.read_freesurfer_warp(path)
+    return afni.read_afni(path, moving_grid, fixed_grid) if format == "afni" else x5.read_x5(path)
+
+
+def write_transform(path, transform, fixed_grid: Grid, *, format: str | None = None, moving_grid: Grid | None = None):
+    """Write a transform, whole or not at all.
+
+    `.h5` and `.x5` take the parts of a chain as they are; other dense files hold one field on the fixed image's grid.
+
+    Args:
+        path: where to.
+        transform: from fixed to moving space; affine throughout for `.mat`, `.txt`, `.tfm`, `.lta` and `.1D`.
+        fixed_grid: of the fixed image.
+        format: as for `read_transform`; None takes "itk" for NIfTI, `.h5` and `.mat`.
+        moving_grid: of the moving image; "fsl" and `.mgz` need it.
+
+    Raises:
+        ValueError: unknown format.
+        VolumeError: a name that does not fit the format, a transform that does not fit the file, a grid that is needed
+            and not given, or a place that cannot be written.
+    """
+    format = _format_of(path, format)
+    if format == "itk":
+        itk.write_itk(path, transform, fixed_grid)
+    elif format == "fsl":
+        fsl.write_fsl(path, transform, fixed_grid, moving_grid)
+    elif format == "freesurfer":
+        write = lta.write_lta if _extension(path) == ".lta" else freesurfer.write_freesurfer_warp
+        write(path, transform, fixed_grid, moving_grid)
+    elif format == "afni":
+        afni.write_afni(path, transform, fixed_grid, moving_grid)
+    else:
+        x5.write_x5(path, transform, fixed_grid)
+
+
+def check_transform_output(path, format: str | None = None, ndim: int = 3, *, affine: bool = False) -> str:
+    """Raise now if `write_transform` could not write there: before long work, not after it.
+
+    Args:
+        path: where to; its folder is made.
+        format: as for `write_transform`.
+        ndim: number of axes of the transform.
+        affine: whether it will be affine throughout.
+
+    Returns:
+        The format.
+
+    Raises:
+        ValueError: unknown format.
+        VolumeError: a name that does not fit the format or the transform, a missing extra, or a place that cannot be
+            written.
+    """
+    format = _format_of(path, format)
+    if ndim != 3 and format in _THREE_AXES_ONLY:
+        raise VolumeError(f"{path}: {format} transforms have three axes; the images have {ndim}. Use format itk.")
+    if not affine and _extension(path) in _EXTENSIONS[format][1]:
+        dense = ", ".join(_EXTENSIONS[format][0])
+        raise VolumeError(f"{path}: holds an affine matrix only; for a displacement field choose one of {dense}.")
+    if format == "x5":
+        x5.x5_module(path)
+    check_output_dir(Path(path).parent)
+    return format
+
+
+def check_belongs(transform, fixed_grid: Grid, path):
+    """Whether a transform can be meant for an image.
+
+    An affine transform fits any. A displacement field fits if it covers at least half of the field of view of the
+    image, after what comes before it in a chain. Where the field is on another grid, which is fine but rarely
+    intended, a `UserWarning` says that it is interpolated.
+
+    Args:
+        transform: any.
+        fixed_grid: of the fixed image.
+        path: of the transform's file, for messages.
+
+    Raises:
+        VolumeError: other number of axes, or a field that covers less than half of the image.
+    """
+    if transform.ndim != fixed_grid.ndim:
+        raise VolumeError(f"{path}: has {transform.ndim} axes, the fixed image {fixed_grid.ndim}.")
+    points = _sample_points(fixed_grid)
+    for number, part in enumerate(flattened(transform)):
+        if isinstance(part, DisplacementField):
+            covered = _covered(part.grid, points)
+            if covered < _LEAST_COVERED:
+                raise VolumeError(
+                    f"{path}: its displacement field covers {covered:.0%} of the fixed image in world space, so it "
+                    f"belongs to another image. It lies on {_described(part.grid)}, the image on "
+                    f"{_described(fixed_grid)}. Give the transform of this image, or check both headers."
+                )
+            if number == 0 and not part.grid.is_same(fixed_grid):
+                warnings.warn(
+                    f"{path}: its displacement field lies on {_described(part.grid)}, not on the fixed image's grid, "
+                    f"{_described(fixed_grid)}; it covers {covered:.0%} of the image and is interpolated.",
+                    stacklevel=2,
+                )
+        points = part.map(points)
+
+
+def _extension(path):
+    name = str(path).lower()
+    known = {extension for kinds in _EXTENSIONS.values() for group in kinds for extension in group}
+    return next((extension for extension in sorted(known, key=len, reverse=True) if name.endswith(extension)), None)
+
+
+def _format_of(path, format, found=False):
+    """The format by name; of a file that was `found`, by content where the name leaves it open."""
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format is one of {', '.join(map(repr, FORMATS))}; got {format!r}.")
+    extension = _extension(path)
+    fitting = [name for name, kinds in _EXTENSIONS.items() if extension in (*kinds[0], *kinds[1])]
+    if format and format not in fitting:
+        allowed = ", ".join(".1D" if e == ".1d" else e for kinds in _EXTENSIONS[format] for e in kinds)
+        raise VolumeError(f"{path}: {format} transforms end in one of {allowed}.")
+    if not fitting:
+        raise VolumeError(
+            f"{path}: not a transform file that is known; use .nii.gz, .h5, .mat, .txt, .tfm (itk, fsl), .mgz, .lta "
+            "(freesurfer), .1D (afni) or .x5."
+        )
+    if format or len(fitting) == 1 or not found:
+        return format or fitting[0]
+    with reading(path):
+        return _format_of_content(path, extension)
+
+
+def _format_of_content(path, extension):
+    if extension == ".mat":
+        return "itk" if itk.is_itk_matlab(path) else "fsl"
+    if extension == ".h5":
+        return "x5" if x5.is_x5(path) else "itk"
+    intent = read_intent(path)
+    if intent == VECTOR:
+        return "itk"
+    if intent in (FSL_DISPLACEMENT, *FSL_COEFFICIENTS):
+        return "fsl"
+    raise VolumeError(
+        f"its intent {intent} does not tell what its values are ({VECTOR} is ITK's, {FSL_DISPLACEMENT} FSL's). Say "
+        "which format it has: itk, fsl or afni."
+    )
+
+
+def _sample_points(grid, most=15):
+    axes = [np.linspace(0, size - 1, min(size, most)) for size in grid.shape]
+    return grid.to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim))
+
+
+def _covered(grid, points_mm):
+    indices = grid.to_indices(points_mm)
+    return float(np.mean(np.all((indices >= -0.5) & (indices <= np.array(grid.shape) - 0.5), axis=1)))
+
+
+def _described(grid):
+    size, spacing, centre = (" x ".join(map(str, grid.shape)), grid.spacing_mm, grid.centre_mm)
+    spacing, centre = (" x ".join(f"{s:.3g}" for s in spacing), ", ".join(f"{c:.0f}" for c in centre))
+    return f"{size} voxels of {spacing} mm around ({centre})"
