@@ -61,6 +61,12 @@ def console_scripts():
     return dict(line.split(" = ") for line in config["options.entry_points"]["console_scripts"].strip().splitlines())
 
 
+@pytest.mark.parametrize("name", ("apply", "compose", "invert"))
+def test_an_installed_command_is_there(name):
+    module, function = console_scripts()[f"vxm-{name}"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
 @pytest.mark.parametrize("name", ("train", "evaluate", "register", "export"))
 def test_an_installed_command_is_the_one_of_the_script(name):
     module, function = console_scripts()[f"vxm-{name}"].split(":")

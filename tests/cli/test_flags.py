@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 from absl import flags
 
-from vxm_tf.cli import demo, evaluate, export, register, train
+from vxm_tf.cli import apply, compose, demo, evaluate, export, invert, register, train
 from vxm_tf.cli.demo import DemoConfig
 from vxm_tf.cli.export import ExportConfig
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.registration import RegisterConfig
+from vxm_tf.registration.apply import ApplyConfig
+from vxm_tf.registration.transform_chain import ComposeConfig, InvertConfig
 from vxm_tf.training import TrainConfig
 
 PAIRS = [
@@ -17,9 +19,21 @@ PAIRS = [
     (evaluate, EvaluateConfig),
     (register, RegisterConfig),
     (export, ExportConfig),
+    (apply, ApplyConfig),
+    (compose, ComposeConfig),
+    (invert, InvertConfig),
     (demo, DemoConfig),
 ]
-COMMANDS = ("train", "evaluate", "register", "export")
+COMMANDS = ("train", "evaluate", "register", "export", "apply", "compose", "invert")
+# Those whose whole work is one call that takes their configuration.
+CALLS = {
+    "train": (train, "train", TrainConfig),
+    "evaluate": (evaluate, "evaluate", EvaluateConfig),
+    "register": (register, "register_files", RegisterConfig),
+    "apply": (apply, "apply_files", ApplyConfig),
+    "compose": (compose, "compose_files", ComposeConfig),
+    "invert": (invert, "invert_file", InvertConfig),
+}
 
 
 def defined(module):
@@ -32,9 +46,9 @@ def defined(module):
 def configured(monkeypatch):
     """The configurations that the library is called with, instead of doing the work."""
     configs = []
-    monkeypatch.setattr(train, "train", configs.append)
-    monkeypatch.setattr(evaluate, "evaluate", configs.append)
-    monkeypatch.setattr(register, "register_files", configs.append)
+    for module, function, _ in CALLS.values():
+        monkeypatch.setattr(module, function, configs.append)
+    monkeypatch.setattr(register, "_draw", lambda *_: None)
     return configs
 
 
@@ -57,13 +71,14 @@ def other_value(flag):
     if "enum" in flag.flag_type():
         return (value := next(v for v in flag.parser.enum_values if v != flag.default)), value
     if "list" in flag.flag_type():
-        return "3,5", (3, 5)
+        return ("a b,c", ("a b", "c")) if flag.name == "transforms" else ("3,5", (3, 5))
     return {"int": ("17", 17), "float": ("0.125", 0.125), "string": ("x y", "x y")}[flag.flag_type()]
 
 
-@pytest.mark.parametrize("command, config", [(name, config) for name, (_, config) in zip(COMMANDS[:3], PAIRS)])
-def test_every_flag_reaches_its_setting(call, configured, command, config):
-    values = defined({"train": train, "evaluate": evaluate, "register": register}[command])
+@pytest.mark.parametrize("command", CALLS)
+def test_every_flag_reaches_its_setting(call, configured, command):
+    module, _, config = CALLS[command]
+    values = defined(module)
     chosen = {name: other_value(values[name]) for name in values}
     answer = call(command, *(f"--{name}={text}" for name, (text, _) in chosen.items()))
     assert answer.code == 0, answer.err
@@ -140,6 +155,9 @@ MISSING = {
     "Nothing to write": ("register", "--moving=a", "--fixed=b", "--model=m"),
     "--output_dir must be given": ("export", "--model=m"),
     "--model, --output_dir must be given": ("export",),
+    "--transforms must be given": ("apply", "--image=a"),
+    "--fixed, --output must be given": ("compose", "--transforms=a"),
+    "--moving, --output must be given": ("invert", "--transform=a"),
 }
 
 

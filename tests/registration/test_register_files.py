@@ -1,11 +1,14 @@
 """A pair in files: what is written, on which grid, and what is refused with everything left as it was."""
 
+import hashlib
+import json
+
 import nibabel
 import numpy as np
 import pytest
 
 from vxm_tf.data import VolumeError, normalize
-from vxm_tf.registration import RegisterConfig, register_files
+from vxm_tf.registration import RegisterConfig, align, register_files
 
 SHAPE, SHIFT = (9, 10, 11), (2, -3, 1)
 AFFINE = np.array([[0.0, 0.0, 1.5, -20.0], [-2.0, 0.0, 0.0, 30.0], [0.0, -1.25, 0.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
@@ -43,9 +46,11 @@ def run(job, **changed):
     return register_files(RegisterConfig(**{**job, **changed}))
 
 
-def test_moved_has_the_intensities_of_the_moving_file(job):
+def test_moved_has_the_intensities_of_the_moving_file_and_nothing_outside(job):
     run(job)
-    np.testing.assert_allclose(load(job["moved"])[TO], load(job["moving"])[FROM], atol=1e-3)
+    moved = load(job["moved"])
+    np.testing.assert_allclose(moved[TO], load(job["moving"])[FROM], atol=1e-3)
+    assert not moved[-2:].any() and not moved[:, :3].any() and not moved[:, :, -1:].any()
 
 
 def test_the_displacement_is_in_voxels_with_its_components_last(job):
@@ -72,9 +77,17 @@ def test_every_output_has_the_affine_of_the_fixed_image(job, name):
     np.testing.assert_allclose(nibabel.load(job[name]).affine, AFFINE)
 
 
-def test_the_network_sees_images_normalised_as_in_its_training(job):
-    expected = normalize(load(job["moving"])[..., None].astype("float32"), "minmax")
-    np.testing.assert_allclose(run(job).moved[TO], expected[FROM], atol=1e-5)
+def test_the_network_sees_images_normalised_as_in_its_training(job, monkeypatch):
+    seen = []
+
+    def predict(network, *images):
+        seen.extend(images)
+        return np.zeros((*SHAPE, 3), "float32"), None
+
+    monkeypatch.setattr(align, "_predict", predict)
+    run(job)
+    for name, image in zip(("moving", "fixed"), seen):
+        np.testing.assert_array_equal(image, normalize(load(job[name])[..., None].astype("float32"), "minmax"))
 
 
 def test_only_what_is_asked_for_is_written(job, tmp_path):
@@ -115,14 +128,41 @@ def test_mgz_and_npz_serve_as_well(job, tmp_path, rng):
     np.testing.assert_allclose(moved.affine, AFFINE, atol=1e-5)
 
 
-def _other_shape(job, tmp_path, rng):
-    return {"moving": save(tmp_path / "bad.nii.gz", rng.random((9, 10, 12)))}, "one grid"
+def _other_shape_voxel_by_voxel(job, tmp_path, rng):
+    moving = save(tmp_path / "bad.nii.gz", rng.random((9, 10, 12)))
+    changed = {"moving": moving, "affine": "none", "labels": "", "moved_labels": ""}
+    return changed, r"\(9, 10, 12\).*\(9, 10, 11\).*one grid"
 
 
-def _other_affine(job, tmp_path, rng):
+def _no_common_place(job, tmp_path, rng):
     affine = AFFINE.copy()
-    affine[0, 3] += 1.0
-    return {"moving": save(tmp_path / "bad.nii.gz", rng.random(SHAPE), affine)}, "different affines"
+    affine[0, 3] += 500.0
+    moving = save(tmp_path / "bad.nii.gz", rng.random(SHAPE), affine)
+    return {"moving": moving, "labels": "", "moved_labels": ""}, "no common place.*--affine register"
+
+
+def _singular_affine(job, tmp_path, rng):
+    image = nibabel.Nifti1Image(rng.random(SHAPE), np.eye(4))
+    image.header["srow_x"] = image.header["srow_y"]
+    nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), tmp_path / "bad.nii.gz")
+    return {"fixed": str(tmp_path / "bad.nii.gz")}, "singular"
+
+
+def _a_series(job, tmp_path, rng):
+    return {"moving": save(tmp_path / "bad.nii.gz", rng.random((*SHAPE, 4)))}, "A series of volumes is not one image"
+
+
+def _points_that_are_none(job, tmp_path, rng):
+    (tmp_path / "bad.csv").write_text("x,y,z\n1,2,three\n")
+    return {"points": str(tmp_path / "bad.csv"), "moved_points": str(tmp_path / "points.csv")}, "line 2"
+
+
+def _transform_of_unknown_format(job, tmp_path, rng):
+    return {"transform": str(tmp_path / "bad.png")}, "not a transform file"
+
+
+def _mask_of_another_shape(job, tmp_path, rng):
+    return {"fixed_mask": save(tmp_path / "bad.nii.gz", np.ones((9, 10, 12), "uint8"))}, r"mask has shape \(9, 10, 12\)"
 
 
 def _labels_of_another_shape(job, tmp_path, rng):
@@ -162,8 +202,13 @@ def _unknown_output_format(job, tmp_path, rng):
 
 
 BAD = [
-    _other_shape,
-    _other_affine,
+    _other_shape_voxel_by_voxel,
+    _no_common_place,
+    _singular_affine,
+    _a_series,
+    _points_that_are_none,
+    _transform_of_unknown_format,
+    _mask_of_another_shape,
     _labels_of_another_shape,
     _labels_of_another_affine,
     _truncated,
@@ -195,6 +240,54 @@ def test_labels_and_moved_labels_belong_together(job, missing):
         run(job, **{missing: ""})
 
 
+@pytest.mark.parametrize("name", ("affine", "similarity", "points_convention"))
+def test_a_choice_that_does_not_exist_is_refused(job, name):
+    with pytest.raises(ValueError, match=f"{name} is one of .*'neither'"):
+        run(job, **{name: "neither"})
+
+
 def test_affines_that_differ_by_rounding_are_one_grid(job, tmp_path, rng):
     moving = save(tmp_path / "moving2.nii.gz", rng.random(SHAPE), AFFINE + 1e-4 * np.eye(4))
     assert run(job, moving=moving).displacement.shape == (*SHAPE, 3)
+
+
+def test_a_folder_gets_every_output_and_what_made_it(job, tmp_path):
+    (tmp_path / "points.csv").write_text("x,y,z\n-15,20,0\n")
+    given = {name: job[name] for name in ("moving", "fixed", "model", "labels")}
+    result = register_files(
+        RegisterConfig(**given, points=str(tmp_path / "points.csv"), output_dir=str(tmp_path / "o"))
+    )
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {
+        "space-fixed_desc-moved_image.nii.gz",
+        "space-moving_desc-moved_image.nii.gz",
+        "space-fixed_desc-moved_dseg.nii.gz",
+        "space-fixed_desc-moved_points.csv",
+        "space-fixed_desc-jacobian_image.nii.gz",
+        "from-moving_to-fixed_mode-image_xfm.nii.gz",
+        "from-moving_to-fixed_mode-image_xfm.json",
+        "from-fixed_to-moving_mode-image_xfm.nii.gz",
+        "from-fixed_to-moving_mode-image_xfm.json",
+    }
+    said = json.loads((tmp_path / "o" / "from-moving_to-fixed_mode-image_xfm.json").read_text())
+    assert (said["FromSpace"], said["ToSpace"]) == ("moving", "fixed")
+    digest = hashlib.sha256((tmp_path / "moving.nii.gz").read_bytes()).hexdigest()
+    assert said["SourceHashes"]["moving"] == f"sha256:{digest}"
+    assert said["Metrics"]["fold_fraction"] == result.measures()["fold_fraction"]
+    assert said["Metrics"]["inverse_max_residual_mm"] < 0.01 and said["Software"]["vxm_tf"]
+    back = json.loads((tmp_path / "o" / "from-fixed_to-moving_mode-image_xfm.json").read_text())
+    assert (back["FromSpace"], back["ToSpace"]) == ("fixed", "moving")
+
+
+def test_landmarks_go_where_the_moving_image_goes(job, tmp_path):
+    """A bright voxel of the moving file, and the landmark on it, land on the same voxel of the fixed grid."""
+    spot = np.zeros(SHAPE, "float32")
+    spot[5, 4, 6] = 1.0
+    moving = save(tmp_path / "spot.nii.gz", spot)
+    landmark = AFFINE[:3, :3] @ (5, 4, 6) + AFFINE[:3, 3]
+    (tmp_path / "points.csv").write_text("x,y,z\n" + ",".join(str(-v if k < 2 else v) for k, v in enumerate(landmark)))
+    points = {"points": str(tmp_path / "points.csv"), "moved_points": str(tmp_path / "moved.csv")}
+    run(job, moving=moving, **points, points_convention="LPS")
+    where = np.array(np.unravel_index(load(job["moved"]).argmax(), SHAPE))
+    np.testing.assert_array_equal(where, np.array((5, 4, 6)) - SHIFT)
+    moved = np.loadtxt(tmp_path / "moved.csv", delimiter=",", skiprows=1) * (-1, -1, 1)
+    np.testing.assert_allclose(moved, AFFINE[:3, :3] @ where + AFFINE[:3, 3], atol=1e-2)

@@ -100,7 +100,7 @@ def test_the_configuration_is_kept_beside_the_weights(finished):
 @pytest.mark.parametrize("name", ("best", "last"))
 def test_the_network_is_saved_with_its_normalisation(finished, name):
     network = load_model(f"{finished.output_dir}/{name}.keras")
-    assert network.metadata == {"normalization": "percentile", "multichannel": False}
+    assert network.metadata["normalization"] == "percentile" and network.metadata["multichannel"] is False
     assert network.settings["image_shape"] == (32, 32)
 
 

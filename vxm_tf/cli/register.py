@@ -4,11 +4,10 @@ from vxm_tf.cli import command
 from vxm_tf.data import normalize
 from vxm_tf.registration import RegisterConfig, register_files
 from vxm_tf.registration.bids import beside, with_bids_names
-from vxm_tf.registration.config import AFFINES, CONVENTIONS
+from vxm_tf.registration.config import AFFINES, CONVENTIONS, SIMILARITIES
 from vxm_tf.registration.native import voxel_displacement
-from vxm_tf.registration.refinement import SIMILARITIES
 from vxm_tf.report import registration_panel, write_picture
-from vxm_tf.spatial import resample
+from vxm_tf.spatial import dense, reoriented_grid, resample
 from vxm_tf.spatial.transform_files import FORMATS
 
 DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."
@@ -61,11 +60,17 @@ def _call(values):
     config = command.config(RegisterConfig, values)
     result = register_files(config)
     if config.output_dir:
-        _draw(result, beside(with_bids_names(config).transform, ".png"))
+        _draw(result, config)
 
 
-def _draw(result, path):
-    """The panel of a registration, on the fixed grid."""
-    moving = resample(result.moving.array, result.moving.grid, result.fixed.grid, result.affine)
-    images = [normalize(image, "percentile") for image in (moving, result.fixed.array, result.moved)]
-    write_picture(path, registration_panel(*images, voxel_displacement(result.field)))
+def _draw(result, config):
+    """The panel of a registration, in the usual orientation, at the voxel size that was worked at."""
+    grid = reoriented_grid(result.working_grid, "RAS"[: result.fixed.grid.ndim])
+    images = [
+        resample(result.moving.array, result.moving.grid, grid, result.affine),
+        resample(result.fixed.array, result.fixed.grid, grid),
+        resample(result.moving.array, result.moving.grid, grid, result.chain),
+    ]
+    images = [normalize(image, "percentile") for image in images]
+    picture = registration_panel(*images, voxel_displacement(dense(result.field, grid)))
+    write_picture(beside(with_bids_names(config).transform, ".png"), picture)

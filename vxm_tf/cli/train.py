@@ -20,6 +20,8 @@ def define_flags(values):
     flag.string("atlas", "Image that every scan is registered to; scan to scan without.")
     flag.boolean("multichannel", "The last axis of the files is channels.")
     flag.choice("normalization", NORMALIZATIONS, "How intensities are brought into [0, 1].")
+    flag.numbers("spacing_mm", "Voxel size of files that hold none.")
+    flag.string("orientation", "Where the axes of files that do not say point to, such as LIA.")
     flag.choice("cache", ("memory", "disk"), "Where decompressed scans are kept.")
     flag.string("output_dir", "For weights, logs and config.json; the same folder resumes.")
     flag.choice("preset", PRESETS, "Network: VoxelMorph's default, or fast at half resolution.")
@@ -46,4 +48,8 @@ def define_flags(values):
 
 def main(argv=None):
     """Entry point."""
-    command.run(define_flags, lambda values: train(command.config(TrainConfig, values)), DESCRIPTION, argv)
+    command.run(define_flags, _call, DESCRIPTION, argv)
+
+
+def _call(values):
+    train(command.config(TrainConfig, values, spacing_mm=command.numbers(values, "spacing_mm", float)))

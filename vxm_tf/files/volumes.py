@@ -151,6 +151,17 @@ def spacing_mm_of(path) -> tuple | None:
     return tuple(float(size) for size in nibabel.load(path).header.get_zooms()[:3])
 
 
+def orientation_of(path) -> str | None:
+    """Where a file's axes point to, such as "LIA", without reading its voxels; None where it does not say."""
+    if extension(path) == ".npz":
+        return None
+    image = nibabel.load(path)
+    if isinstance(image, nibabel.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
+        return None
+    axes = len([size for size in image.shape[:3] if size > 1])
+    return "".join(nibabel.aff2axcodes(image.affine)[:axes])
+
+
 def _load(path, key):
     path = Path(path)
     if not path.is_file():

@@ -43,7 +43,7 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     config = config or RegisterConfig()
     if moving.grid.ndim != fixed.grid.ndim:
         raise VolumeError(
-            f"The moving image has {moving.grid.ndim} axes and the fixed one {fixed.grid.ndim}; both have two or three."
+            f"{moving.name} has {moving.grid.ndim} axes and {fixed.name} {fixed.grid.ndim}; both must have as many."
         )
     settings = grid_settings(network, fixed, config)
     originals = (moving, fixed)
@@ -96,8 +96,8 @@ def _affine(originals, images, masks, config):
     if config.affine == "none":
         if moving.grid.shape != fixed.grid.shape:
             raise VolumeError(
-                f"--affine none lays voxel i on voxel i, but the moving image has shape {moving.grid.shape} and the "
-                f"fixed one {fixed.grid.shape}: they must share one grid. Use --affine header or --affine register."
+                f"--affine none lays voxel i on voxel i, but {moving.name} has shape {moving.grid.shape} and "
+                f"{fixed.name} {fixed.grid.shape}: they must share one grid. Use --affine header or --affine register."
             )
         return AffineTransform(moving.grid.affine @ np.linalg.inv(fixed.grid.affine))
     from vxm_tf.registration.affine import register_affine

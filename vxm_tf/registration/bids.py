@@ -36,6 +36,25 @@ class Names:
         return cls(prefix, suffix, space or "image")
 
 
+def names_of_pair(moving, fixed) -> tuple:
+    """The names of two images; where both files are called the same, by the folders in which they differ.
+
+    Raises:
+        VolumeError: one file.
+    """
+    names = Names.of(moving), Names.of(fixed)
+    if names[0].space != names[1].space:
+        return names
+    folders = [[re.sub(r"[^A-Za-z0-9]", "", part) for part in Path(p).resolve().parts[-2::-1]] for p in (moving, fixed)]
+    for pair in zip(*folders):
+        if pair[0] != pair[1]:
+            return tuple(dataclasses.replace(n, space=folder + n.space) for n, folder in zip(names, pair))
+    raise VolumeError(
+        f"{moving} and {fixed} have one name, so outputs in --output_dir would be mixed up. Name the outputs one by "
+        "one."
+    )
+
+
 def with_bids_names(config):
     """A `RegisterConfig` whose every output that was not named lies in its `output_dir`.
 
@@ -45,12 +64,7 @@ def with_bids_names(config):
     Raises:
         VolumeError: both images would have one name for their space.
     """
-    moving, fixed = Names.of(config.moving), Names.of(config.fixed)
-    if moving.space == fixed.space:
-        raise VolumeError(
-            f"{config.moving} and {config.fixed} have one name, so outputs in --output_dir would be mixed up. Rename a "
-            "copy of one of them, or name the outputs one by one."
-        )
+    moving, fixed = names_of_pair(config.moving, config.fixed)
     onto, back = f"{moving.prefix}space-{fixed.space}", f"{fixed.prefix}space-{moving.space}"
     tail = {"freesurfer": ".mgz", "x5": ".x5"}.get(config.transform_format, ".nii.gz")
     names = {

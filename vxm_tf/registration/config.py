@@ -4,6 +4,7 @@ import dataclasses
 
 AFFINES = ("none", "header", "register")
 CONVENTIONS = ("RAS", "LPS")
+SIMILARITIES = ("lncc", "mse", "mi")
 NO_MODEL = "none"
 
 

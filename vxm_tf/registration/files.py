@@ -11,10 +11,9 @@ from absl import logging
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
 from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import with_bids_names
-from vxm_tf.registration.config import AFFINES, CONVENTIONS, NO_MODEL
+from vxm_tf.registration.config import AFFINES, CONVENTIONS, NO_MODEL, SIMILARITIES
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
-from vxm_tf.registration.refinement import SIMILARITIES
 from vxm_tf.registration.sidecar import write_sidecar
 from vxm_tf.registration.skull_strip import brain_mask
 from vxm_tf.spatial import read_spatial_image, read_spatial_labels

@@ -15,16 +15,15 @@ def check_overlap(moving, fixed, affine, config):
     indices = np.stack(np.meshgrid(*[np.linspace(0, n - 1, 12) for n in fixed.grid.shape], indexing="ij"), -1)
     there = moving.grid.to_indices(affine.map(fixed.grid.to_world(indices)))
     inside = np.all((there >= -0.5) & (there <= np.array(moving.grid.shape) - 0.5), axis=-1).mean()
-    names = [str(i.volume.path) if i.volume else name for i, name in ((moving, "moving"), (fixed, "fixed"))]
     advice = " Align them first with --affine register." if config.affine == "header" else ""
     if inside == 0:
         raise VolumeError(
-            f"{names[0]} and {names[1]} have no common place in world space: their fields of view are centred at "
+            f"{moving.name} and {fixed.name} have no common place in world space: their fields of view are centred at "
             f"{_rounded(moving.grid.centre_mm)} and {_rounded(fixed.grid.centre_mm)} mm.{advice}"
         )
     if inside < SMALL_OVERLAP:
         logging.warning(
-            "Only %.0f %% of the field of view of %s lies within %s.%s", 100 * inside, names[1], names[0], advice
+            "Only %.0f %% of the field of view of %s lies within %s.%s", 100 * inside, fixed.name, moving.name, advice
         )
     if config.affine == "header":
         apart = np.linalg.norm(_content_centre(moving) - _content_centre(fixed))

@@ -9,7 +9,7 @@ import numpy as np
 
 from vxm_tf._version import __version__
 from vxm_tf.files.json_file import write_json
-from vxm_tf.registration.bids import Names, beside
+from vxm_tf.registration.bids import beside, names_of_pair
 from vxm_tf.registration.config import NO_MODEL
 
 
@@ -21,7 +21,7 @@ def write_sidecar(config, result, summary):
         result: a `NativeRegistration`.
         summary: seconds and measures, plain values.
     """
-    spaces = [Names.of(path).space for path in (config.moving, config.fixed)]
+    spaces = [names.space for names in names_of_pair(config.moving, config.fixed)]
     sources = {name: _source(getattr(config, name)) for name in ("moving", "fixed")}
     said = {
         "Type": "nonlinear",

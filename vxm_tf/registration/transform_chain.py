@@ -6,10 +6,11 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.files.volumes import VolumeError, read_series
-from vxm_tf.spatial import Chain
+from vxm_tf.spatial import Chain, DisplacementField
 from vxm_tf.spatial.headers import grid_of
 from vxm_tf.spatial.inversion import inverse
 from vxm_tf.spatial.transform_files import check_belongs, check_transform_output, read_transform, write_transform
+from vxm_tf.spatial.transforms import flattened, is_affine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +87,10 @@ def compose_files(config):
     Raises:
         VolumeError: input that cannot be used, or a place that cannot be written.
     """
-    check_transform_output(config.output, config.output_format or None)
     transform, fixed, moving = read_chain(
         config.transforms, fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
+    _check_output(config, transform)
     check_belongs(transform, grid_of(fixed), ", ".join(config.transforms))
     moving_grid = moving and grid_of(moving)
     kind = config.output_format or None
@@ -107,10 +108,10 @@ def invert_file(config):
     Raises:
         VolumeError: input that cannot be used, or a place that cannot be written.
     """
-    check_transform_output(config.output, config.output_format or None)
     transform, fixed, moving = read_chain(
         (config.transform,), fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
+    _check_output(config, transform)
     grid = grid_of(moving)
     if not _meets(transform, fixed, grid):
         raise VolumeError(
@@ -129,10 +130,12 @@ def invert_file(config):
     return inversion
 
 
+def _check_output(config, transform):
+    check_transform_output(config.output, config.output_format or None, transform.ndim, affine=is_affine(transform))
+
+
 def _meets(transform, fixed, grid):
     """Whether some point of the transform's own field, or of the fixed image, maps into the grid."""
-    from vxm_tf.spatial.transforms import DisplacementField, flattened
-
     first = flattened(transform)[0]
     start = first.grid if isinstance(first, DisplacementField) else (fixed and grid_of(fixed))
     if not start:

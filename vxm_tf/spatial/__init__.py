@@ -1,6 +1,6 @@
 """World space: grids in millimetres, transforms between scans, and other tools' transform files."""
 
-from vxm_tf.spatial.grid import Grid, reoriented
+from vxm_tf.spatial.grid import Grid, reoriented, reoriented_grid
 from vxm_tf.spatial.image import SpatialImage, read_spatial_image, read_spatial_labels
 from vxm_tf.spatial.inversion import Inversion, invert
 from vxm_tf.spatial.resampling import resample
@@ -18,5 +18,6 @@ __all__ = [
     "read_spatial_image",
     "read_spatial_labels",
     "reoriented",
+    "reoriented_grid",
     "resample",
 ]

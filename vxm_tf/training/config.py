@@ -17,6 +17,8 @@ class TrainConfig:
         atlas: image that every scan is registered to; scan to scan if empty.
         multichannel: the files' last axis is channels.
         normalization: name, see `vxm_tf.data.normalization`.
+        spacing_mm: voxel size, for scans in files that hold none (NPZ); one number, or one for each axis.
+        orientation: where the axes point to, such as "LIA", for scans in files that do not say.
         cache: "memory" or "disk".
         output_dir: for weights, logs and `config.json`.
         preset: of the network, see `vxm_tf.models.PRESETS`.
@@ -50,6 +52,8 @@ class TrainConfig:
     atlas: str = ""
     multichannel: bool = False
     normalization: str = "percentile"
+    spacing_mm: tuple[float, ...] = ()
+    orientation: str = ""
     cache: str = "memory"
     output_dir: str = "models/vxm"
     preset: str = "default"

@@ -6,7 +6,7 @@ from absl import logging
 from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
-from vxm_tf.files.volumes import VolumeError, own_labels
+from vxm_tf.files.volumes import VolumeError, orientation_of, own_labels, spacing_mm_of
 from vxm_tf.models import RegistrationNetwork, VxmDense
 from vxm_tf.registration import load_model
 from vxm_tf.training.trainer import RegistrationTrainer
@@ -56,6 +56,32 @@ def open_store(config, scans, what: str) -> ScanStore | None:
         cache_dir=f"{config.output_dir}/cache",
         progress=progress,
     )
+
+
+def recorded_grid(config, store) -> dict:
+    """What a network's images lie on, for its metadata: `shape`, `spacing_mm`, `orientation`, as far as scans share it.
+
+    `register.py` brings other images onto such a grid.
+    """
+    files = [scan.image for scan in store.scans]
+    axes = len(store.image_shape)
+    grid = {"shape": None if None in store.image_shape else list(store.image_shape)}
+    given = tuple(config.spacing_mm) * axes if len(config.spacing_mm) == 1 else tuple(config.spacing_mm)
+    spacings = {given} if given else {_rounded(spacing_mm_of(file), axes) for file in files}
+    orientations = {config.orientation} if config.orientation else {orientation_of(file) for file in files}
+    for name, found in (("spacing_mm", spacings), ("orientation", orientations)):
+        if len(found) > 1:
+            logging.warning(
+                "The training scans have more than one %s (%s): the network sees them as they are stored, and cannot "
+                "say how other images should be.",
+                name, ", ".join(sorted(map(str, found))),
+            )  # fmt: skip
+        grid[name] = next(iter(found)) if len(found) == 1 else None
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
+
+
+def _rounded(spacing_mm, axes):
+    return spacing_mm and tuple(round(float(size), 3) for size in spacing_mm[:axes])
 
 
 def read_atlas(config):

@@ -1,6 +1,7 @@
 """From a folder of scans to a trained network."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def train(config) -> Path:
             config.initial_model, input_settings(network)["normalization"], config.normalization,
         )  # fmt: skip
     network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
+    network.metadata["grid"] = setup.recorded_grid(config, store)
     trainer = setup.build_trainer(config, network)
     scored = val_store is not None and bool(val_pairs)
     with_dice = scored and val_store.has_labels and (atlas is None or atlas_labels is not None)
@@ -97,6 +99,8 @@ def _check_counts(config):
     for name in ("epochs", "steps_per_epoch", "batch_size"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} is 1 or more; got {getattr(config, name)}.")
+    if any(size <= 0 for size in config.spacing_mm):
+        raise ValueError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
 
 
 def _check_alike(store, val_store, atlas, config):
@@ -128,8 +132,10 @@ def _claim(output_dir, config):
     path = output_dir / "config.json"
     if not path.exists():
         return
-    before, now = read_json(path), dataclasses.asdict(config)
-    changed = [f"{name}: {before.get(name)!r} -> {now[name]!r}" for name in now if before.get(name) != now[name]]
+    # As JSON has it, where a tuple is a list; a setting that an older version did not know had its default.
+    default, now = (json.loads(json.dumps(dataclasses.asdict(c))) for c in (type(config)(), config))
+    before = {**default, **read_json(path)}
+    changed = [f"{name}: {before[name]!r} -> {now[name]!r}" for name in now if before[name] != now[name]]
     if changed and (output_dir / "state.json").exists():
         raise VolumeError(
             f"{output_dir} holds a training with other settings ({'; '.join(changed)}). Give the same command to go on "

@@ -62,6 +62,10 @@ def load_legacy(path, *, architecture=None, indexing=None, use_miccai_int=None, 
         "multichannel": network.settings["channels"] != (1, 1),
         "converted_from": file.path.name,
     }
+    if features:
+        # The frame of the papers: brains at 1 mm, axes as FreeSurfer conforms them.
+        shape = network.settings["image_shape"]
+        network.metadata["grid"] = {"shape": list(shape), "spacing_mm": [1.0] * len(shape), "orientation": "LIA"}
     for text in check_behaviour(network):
         warnings.warn(f"{file.path}: {text}", stacklevel=2)
     return network
