@@ -1,0 +1,184 @@
+"""Do ANTs, SimpleITK and nitransforms read our transforms as we mean them? On two real brains.
+
+    python benchmarks/other_tools.py --moving A.nii.gz --fixed B.nii.gz --model none --affine register
+
+Registers, writes the transform both ways, deformable alone and composed with the affine, and lets each tool apply each
+file to the image and to 500 landmarks. Printed and written are the largest differences from our own answer: of the
+image as a fraction of its range, of the landmarks in millimetres. Then the other way round: `vxm-apply` with a
+transform that ANTs made. Needs the extra `test`. Writes `benchmarks/results/other-tools.json`.
+
+nitransforms interpolates a field between its voxels by cubic splines, unlike the tools whose files these are, so it is
+given landmarks on voxels; and it ends an image at the outermost voxel centres, so the half voxel beyond is left out.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import tempfile
+from pathlib import Path
+
+import ants
+import nibabel
+import nitransforms
+import numpy as np
+import pandas
+import SimpleITK as sitk
+
+from vxm_tf.registration import RegisterConfig, load_model, register_images
+from vxm_tf.registration.apply import ApplyConfig, apply_files
+from vxm_tf.spatial import Chain, dense, invert, read_spatial_image, resample
+from vxm_tf.spatial.transform_files import write_transform
+
+HERE = Path(__file__).resolve().parent
+LPS = np.array((-1.0, -1.0, 1.0))
+
+
+def with_ants(file, image, onto, points):
+    moved = ants.apply_transforms(
+        ants.image_read(str(onto)), ants.image_read(str(image)), [str(file)], interpolator="linear"
+    ).numpy()
+    table = pandas.DataFrame(points * LPS, columns=["x", "y", "z"])
+    there = ants.apply_transforms_to_points(3, table, [str(file)])[["x", "y", "z"]].to_numpy() * LPS
+    return moved, there
+
+
+def with_simpleitk(file, image, onto, points):
+    if file.suffix == ".h5":
+        transform = sitk.ReadTransform(str(file))
+    else:
+        transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(file), sitk.sitkVectorFloat64))
+    moved = sitk.Resample(sitk.ReadImage(str(image), sitk.sitkFloat32), sitk.ReadImage(str(onto)), transform)
+    there = np.array([transform.TransformPoint(point) for point in (points * LPS).tolist()]) * LPS
+    return np.transpose(sitk.GetArrayFromImage(moved)), there
+
+
+def with_nitransforms(file, image, onto, points):
+    if file.suffix == ".h5":
+        transform = nitransforms.manip.TransformChain.from_filename(str(file), fmt="itk")
+    elif file.suffix == ".x5":
+        transform = nitransforms.nonlinear.DenseFieldTransform.from_filename(str(file), fmt="X5")
+    else:
+        transform = nitransforms.nonlinear.DenseFieldTransform.from_filename(str(file), fmt="itk")
+    moved = nitransforms.resampling.apply(transform, str(image), reference=str(onto), order=1)
+    return moved.get_fdata(), transform.map(points)
+
+
+TOOLS = {"ANTs": with_ants, "SimpleITK": with_simpleitk, "nitransforms": with_nitransforms}
+
+
+def cases(result):
+    """Name, transform, image that moves, grid that it moves to."""
+    moving, fixed = result.moving, result.fixed
+    alone = result.field
+    back = invert(alone, fixed.grid).transform
+    yield "deformable and affine, forward", result.chain, moving, fixed
+    yield "deformable and affine, inverse", result.inverse, fixed, moving
+    yield "deformable alone, forward", alone, moving, fixed
+    yield "deformable alone, inverse", back, fixed, fixed
+
+
+def as_nifti(image, path):
+    nibabel.save(nibabel.Nifti1Image(image.array[..., 0], image.grid.affine), path)
+    return path
+
+
+def inside(image, offset, count=500):
+    voxels = np.argwhere(image.array[..., 0] > 0.2 * image.array.max())
+    return image.grid.to_world(np.random.default_rng(0).choice(voxels, count) + offset)
+
+
+def between_centres(image, onto, field):
+    """Voxels whose value comes from between voxel centres of the image, or from well outside."""
+    location = image.grid.to_indices(onto.grid.points() + field.displacement_mm)
+    beyond = np.maximum(-location, location - (np.array(image.grid.shape) - 1)).max(axis=-1)
+    return (beyond <= 0) | (beyond > 0.51)
+
+
+def ours_for_others(result, folder):
+    rows = []
+    files = {id(i): as_nifti(i, folder / f"{n}.nii.gz") for n, i in (("m", result.moving), ("f", result.fixed))}
+    for name, transform, image, onto in cases(result):
+        field = dense(transform, onto.grid)
+        ours = resample(image.array[..., 0], image.grid, onto.grid, field)
+        compared = between_centres(image, onto, field)
+        for ending in (".nii.gz", ".h5", ".x5"):
+            file = folder / f"transform{ending}"
+            write_transform(file, Chain((transform,)), onto.grid)
+            for tool, apply in TOOLS.items():
+                if ending == ".x5" and tool != "nitransforms":
+                    continue
+                points = inside(onto, 0.0 if tool == "nitransforms" else 0.3)
+                try:
+                    moved, mapped = apply(file, files[id(image)], files[id(onto)], points)
+                    difference = np.abs(moved - ours)[compared if tool == "nitransforms" else ...]
+                    row = {
+                        "image": float(difference.max() / np.ptp(ours)),
+                        "landmarks_mm": float(np.linalg.norm(mapped - field.map(points), axis=1).max()),
+                    }
+                except Exception as error:
+                    row = {"error": f"{type(error).__name__}: {error}"[:200]}
+                rows.append({"case": name, "file": ending, "tool": tool, **row})
+                print(rows[-1], flush=True)
+    return rows
+
+
+def theirs_for_us(result, folder):
+    """ANTs registers; its own transforms, through `vxm-apply` and through ANTs."""
+    moving, fixed = (ants.image_read(str(as_nifti(i, folder / f"{n}.nii.gz"))) for n, i in
+                     (("m", result.moving), ("f", result.fixed)))  # fmt: skip
+    made = ants.registration(fixed, moving, "SyN", reg_iterations=(20, 10, 0), random_seed=1)
+    rows = []
+    points = inside(result.fixed, 0.3)
+    (folder / "points.csv").write_text("x,y,z\n" + "\n".join(",".join(map(str, p)) for p in points * LPS))
+    # ANTs lists transforms in the order of points, we in that of the image.
+    for name, transforms, reference, image, where in (
+        ("forward", made["fwdtransforms"], "f", "m", [False, False]),
+        ("warp alone", made["fwdtransforms"][:1], "f", "m", [False]),
+    ):
+        theirs = ants.apply_transforms(
+            ants.image_read(str(folder / f"{reference}.nii.gz")), ants.image_read(str(folder / f"{image}.nii.gz")),
+            transforms, interpolator="linear", whichtoinvert=where,
+        ).numpy()  # fmt: skip
+        table = pandas.DataFrame(points * LPS, columns=["x", "y", "z"])
+        mapped = ants.apply_transforms_to_points(3, table, transforms, whichtoinvert=where)[["x", "y", "z"]].to_numpy()
+        apply_files(
+            ApplyConfig(
+                transforms=tuple(reversed(transforms)),
+                reference=str(folder / f"{reference}.nii.gz"),
+                image=str(folder / f"{image}.nii.gz"),
+                moved=str(folder / "moved.nii.gz"),
+                points=str(folder / "points.csv"),
+                moved_points=str(folder / "moved.csv"),
+                points_convention="LPS",
+            )
+        )
+        moved = nibabel.load(folder / "moved.nii.gz").get_fdata()
+        ours = np.loadtxt(folder / "moved.csv", delimiter=",", skiprows=1)
+        row = {"image": float(np.abs(moved - theirs).max() / np.ptp(theirs))}
+        row["landmarks_mm"] = float(np.linalg.norm(ours - mapped, axis=1).max())
+        rows.append({"case": f"ANTs' own, {name}", "file": ".nii.gz, .mat", "tool": "vxm-apply", **row})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moving", required=True)
+    parser.add_argument("--fixed", required=True)
+    parser.add_argument("--model", default="none")
+    parser.add_argument("--affine", default="register")
+    parser.add_argument("--refine", type=int, default=-1)
+    options = parser.parse_args()
+    network = None if options.model == "none" else load_model(options.model)
+    moving, fixed = (read_spatial_image(path) for path in (options.moving, options.fixed))
+    config = RegisterConfig(affine=options.affine, refine=options.refine)
+    result = register_images(moving, fixed, network, config)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = ours_for_others(result, Path(folder)) + theirs_for_us(result, Path(folder))
+    versions = {name: importlib.metadata.version(name) for name in ("antspyx", "SimpleITK", "nitransforms")}
+    said = {"settings": vars(options), "versions": versions, "largest_differences": rows}
+    (HERE / "results" / "other-tools.json").write_text(json.dumps(said, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
