@@ -18,11 +18,11 @@ import numpy as np
 
 from vxm_tf.files.volumes import VolumeError, replace_atomically
 from vxm_tf.spatial.freesurfer_geometry import pack_geometry, unpack_geometry
-from vxm_tf.spatial.grid import Grid, apply_affine
+from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.nifti_fields import check_not_sheared
 from vxm_tf.spatial.parts import check_axes, required_grid
 from vxm_tf.spatial.reading import reading
-from vxm_tf.spatial.transforms import DisplacementField, dense
+from vxm_tf.spatial.transforms import DisplacementField, dense, slabs
 
 ABSOLUTE_VOXELS, VOXELS, ABSOLUTE_MM, MM = range(4)
 _VERSION, _WARP_INTENT, _FLOAT = 1, 3, 3
@@ -105,7 +105,7 @@ def _read_vectors(stream):
     vectors = np.frombuffer(data, dtype)
     if len(vectors) != np.prod(shape):
         raise VolumeError(f"is truncated: {np.prod(shape)} values announced, {len(vectors)} there. Copy it again.")
-    return vectors.reshape(shape, order="F").astype("float64")
+    return vectors.reshape(shape, order="F")
 
 
 def _read_tags(stream):
@@ -143,10 +143,19 @@ def _as_field(vectors, source, target, form):
         raise VolumeError(f"the form of its vectors is {form}; expected 0 to 3.")
     if vectors.shape[:-1] != target.shape:
         raise VolumeError(f"has shape {vectors.shape[:-1]}, but its target {target.shape}.")
+    displacement_mm = np.empty(vectors.shape, "float32")
+    for start, stop in slabs(target.shape):
+        displacement_mm[start:stop] = _displacement(
+            vectors[start:stop].astype("float64"), target.slab_points(start, stop), source, target, form
+        )
+    return DisplacementField(target, displacement_mm)
+
+
+def _displacement(vectors, points, source, target, form):
+    """The displacement in world millimetres that vectors of a form mean at points of the target."""
+    if form == VOXELS:
+        # The source's index less the target's.
+        vectors = vectors + target.to_indices(points)
     if form in (ABSOLUTE_VOXELS, VOXELS):
-        # A displacement in voxels is the source's index less the target's.
-        indices = np.moveaxis(np.indices(target.shape, "float64"), 0, -1) if form == VOXELS else 0.0
-        vectors = apply_affine(source.affine, vectors + indices)
-    if form != MM:
-        vectors = vectors - target.points()
-    return DisplacementField(target, vectors.astype("float32"))
+        vectors = source.to_world(vectors)
+    return vectors if form == MM else vectors - points

@@ -16,7 +16,7 @@ from vxm_tf.spatial.grid import Grid, apply_affine
 from vxm_tf.spatial.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, read_vectors, write_vectors
 from vxm_tf.spatial.parts import affine_for, check_axes, required_grid
 from vxm_tf.spatial.reading import reading
-from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense
+from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, slabs
 
 FIELD_TYPES = ("relative", "absolute")
 _GRIDS_NEEDED = "FSL counts in the voxels of both images, and its files hold at most the fixed image's grid"
@@ -37,7 +37,8 @@ def read_fsl(path, moving_grid: Grid | None, fixed_grid: Grid | None = None, *, 
         path: of the file.
         moving_grid: of the moving ("source") image.
         fixed_grid: of the fixed ("reference") image; needed for a matrix only, a field holds its own.
-        field_type: "relative" or "absolute"; None takes, as fslpy does, the reading under which the field varies less.
+        field_type: "relative" or "absolute"; None takes the reading under which points move more alike. FSL and fslpy
+            guess alike where both images' voxels are stored in the same order of axes.
 
     Returns:
         A displacement field or an affine transform.
@@ -77,17 +78,16 @@ def write_fsl(path, transform, fixed_grid: Grid, moving_grid: Grid | None):
         write_text(path, "".join("  ".join(f"{v:.12g}" for v in row) + "\n" for row in flirt))
         return
     field = dense(transform, fixed_grid)
-    absolute = apply_affine(_world_to_fsl(moving_grid), fixed_grid.points() + field.displacement_mm)
-    write_vectors(path, absolute - _own_coordinates(fixed_grid), fixed_grid, "4-D", FSL_DISPLACEMENT)
+    vectors = np.empty((*fixed_grid.shape, 3), "float32")
+    for start, stop in slabs(fixed_grid.shape):
+        points = fixed_grid.slab_points(start, stop)
+        absolute = apply_affine(_world_to_fsl(moving_grid), points + field.displacement_mm[start:stop])
+        vectors[start:stop] = absolute - apply_affine(_world_to_fsl(fixed_grid), points)
+    write_vectors(path, vectors, fixed_grid, "4-D", FSL_DISPLACEMENT)
 
 
 def _world_to_fsl(grid):
     return to_fsl(grid) @ np.linalg.inv(grid.affine)
-
-
-def _own_coordinates(grid):
-    indices = np.moveaxis(np.indices(grid.shape, "float64"), 0, -1)
-    return apply_affine(to_fsl(grid), indices)
 
 
 def _read_field(path, moving_grid, field_type):
@@ -98,16 +98,29 @@ def _read_field(path, moving_grid, field_type):
         raise VolumeError(f"FNIRT's fields have the intent {FSL_DISPLACEMENT}; got {intent}.")
     if not np.all(np.isfinite(vectors)):
         raise VolumeError("a displacement field holds NaN or infinite values.")
-    own, absolute = _own_coordinates(grid), np.asarray(vectors, "float64")
-    if (field_type or _likely_type(absolute, own)) == "relative":
-        absolute = absolute + own
-    world = apply_affine(np.linalg.inv(_world_to_fsl(moving_grid)), absolute)
-    return DisplacementField(grid, (world - grid.points()).astype("float32"))
+    field_type = field_type or _likely_type(vectors, grid, moving_grid)
+    displacement_mm = np.empty(vectors.shape, "float32")
+    for start, stop in slabs(grid.shape):
+        points = grid.slab_points(start, stop)
+        displacement_mm[start:stop] = _displacement(vectors[start:stop], points, grid, moving_grid, field_type)
+    return DisplacementField(grid, displacement_mm)
 
 
-def _likely_type(vectors, own):
-    as_they_are, less_own = (values.std(axis=(0, 1, 2)).sum() for values in (vectors, vectors - own))
-    return "absolute" if as_they_are > less_own else "relative"
+def _displacement(vectors, points, grid, moving_grid, field_type):
+    """The displacement in world millimetres that vectors of the file mean at points of the fixed space."""
+    own = apply_affine(_world_to_fsl(grid), points) if field_type == "relative" else 0.0
+    return apply_affine(np.linalg.inv(_world_to_fsl(moving_grid)), vectors + own) - points
+
+
+def _likely_type(vectors, grid, moving_grid):
+    thinned = tuple(slice(None, None, 1 + size // 40) for size in grid.shape)
+    indices = np.stack(np.meshgrid(*(np.arange(size)[s] for size, s in zip(grid.shape, thinned)), indexing="ij"), -1)
+    points = grid.to_world(indices)
+
+    def spread(field_type):
+        return _displacement(vectors[thinned], points, grid, moving_grid, field_type).std(axis=(0, 1, 2)).sum()
+
+    return min(FIELD_TYPES, key=spread)
 
 
 def _read_matrix(path, moving_grid, fixed_grid):

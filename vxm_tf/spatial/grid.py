@@ -23,7 +23,7 @@ class Grid:
         affine: `[ndim + 1, ndim + 1]`, homogeneous, voxel indices to world millimetres.
 
     Raises:
-        VolumeError: an affine of another size, with values that are not finite, or singular.
+        VolumeError: an axis without voxels; an affine of another size, with values that are not finite, or singular.
 
     Example:
 
@@ -42,6 +42,8 @@ class Grid:
         ndim = len(self.shape)
         if affine.shape != (ndim + 1, ndim + 1):
             raise VolumeError(f"A grid with {ndim} axes has an affine of {ndim + 1} rows; got shape {affine.shape}.")
+        if any(size < 1 for size in self.shape):
+            raise VolumeError(f"A grid has at least one voxel along each axis; got shape {tuple(self.shape)}.")
         check_affine(affine)
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
         object.__setattr__(self, "affine", affine)
@@ -103,9 +105,14 @@ class Grid:
 
 
 def check_affine(affine):
-    """Raise `VolumeError` unless an affine is finite and can be inverted."""
+    """Raise `VolumeError` unless an affine is square and homogeneous, finite and can be inverted."""
+    if affine.ndim != 2 or affine.shape[0] != affine.shape[1] or len(affine) < 2:
+        raise VolumeError(f"An affine has as many rows as columns, one more than the space axes; got {affine.shape}.")
     if not np.all(np.isfinite(affine)):
         raise VolumeError(f"An affine holds finite numbers; got\n{affine}")
+    # A matrix stored the other way round has its shift here.
+    if not np.allclose(affine[-1], np.eye(len(affine))[-1], rtol=0, atol=1e-6):
+        raise VolumeError(f"The last row of an affine holds zeros and a one. Is it transposed? It is\n{affine}")
     axes = affine[:-1, :-1]
     sizes = np.linalg.norm(axes, axis=0)
     if np.any(sizes < 1e-6) or abs(np.linalg.det(axes / np.maximum(sizes, 1e-6))) < 1e-4:

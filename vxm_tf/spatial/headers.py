@@ -4,11 +4,13 @@ import warnings
 
 import nibabel
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from vxm_tf.files.volumes import Volume, VolumeError
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 
-MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+# By NIfTI's code.
+UNITS = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 # Two affines of one header that place a corner further apart than this do not say the same.
 DISAGREEMENT_MM = 0.1
 
@@ -19,57 +21,75 @@ def grid_of(volume: Volume) -> Grid:
     Warns (`UserWarning`) where the header leaves the place open or contradicts itself, and says what is assumed:
 
     - no affine (NPZ, or NIfTI without sform and qform): spacing from the file, else 1 mm; axes R, A, S;
-    - sform and qform more than 0.1 mm apart: the sform counts;
+    - sform and qform more than 0.1 mm apart, or a qform that makes no sense: the sform counts;
     - units of metres or micrometres: converted to millimetres.
 
     Args:
         volume: an image `[*spatial, channels]` or a label map `[*spatial]` with two or three axes.
 
     Raises:
-        VolumeError: an affine that is singular or not finite.
+        VolumeError: an affine that is singular or not finite, an unknown unit, or a voxel size that is not positive.
     """
     shape = volume.spatial_shape
-    if volume.source is None:
-        return Grid(shape, _bare_affine(volume, len(shape)))
-    affine = np.array(volume.source.affine, "float64")
-    if isinstance(volume.source, nibabel.Nifti1Image):
-        affine = _nifti_affine(volume, affine, shape)
     try:
+        if volume.source is None:
+            return Grid(shape, _bare_affine(volume, len(shape)))
+        affine = np.array(volume.source.affine, "float64")
+        if isinstance(volume.source, nibabel.Nifti1Image):
+            affine = _nifti_affine(volume, affine, shape)
         return Grid(shape, _plane(affine, volume) if len(shape) == 2 else affine)
     except VolumeError as error:
         raise VolumeError(f"{volume.path}: {error}") from None
 
 
 def _bare_affine(volume, ndim):
-    spacing = volume.spacing_mm or (1.0,) * ndim
+    spacing = volume.spacing_mm or (1.0,)
+    spacing = spacing * ndim if len(spacing) == 1 else spacing
+    if len(spacing) != ndim or min(spacing) <= 0:
+        raise VolumeError(f"spacing_mm is one positive number for each of {ndim} axes, or one; got {spacing}.")
     said = "holds its voxel size but no place in space" if volume.spacing_mm else "holds neither voxel size nor place"
     warnings.warn(
-        f"{volume.path}: {said}; taken as voxels of {' x '.join(f'{s:g}' for s in spacing[:ndim])} mm with axes to the "
+        f"{volume.path}: {said}; taken as voxels of {' x '.join(f'{s:g}' for s in spacing)} mm with axes to the "
         "right, anterior and superior from the origin.",
-        stacklevel=3,
+        stacklevel=4,
     )
-    return np.diag([*spacing[:ndim], 1.0])
+    return np.diag([*spacing, 1.0])
 
 
 def _nifti_affine(volume, affine, shape):
     header = volume.source.header
-    forms = {name: getattr(header, f"get_{name}")(coded=True) for name in ("sform", "qform")}
-    known = [matrix for matrix, code in forms.values() if code > 0 and matrix is not None]
-    if not known:
+    unit, mm_per_unit = _unit(header)
+    scale = np.diag([*[mm_per_unit] * 3, 1.0])
+    sform, qform = header.get_sform(coded=True)[0], _qform(volume, header)
+    if sform is None and qform is None:
         warnings.warn(
             f"{volume.path}: has neither sform nor qform, so its place in space is unknown; taken with its voxel size "
             "and axes to the right, anterior and superior from the origin.",
             stacklevel=4,
         )
         affine = np.diag([*np.abs(header.get_zooms()[:3]), *[1.0] * (3 - len(header.get_zooms()[:3])), 1.0])
-    elif len(known) == 2:
-        _compare(volume, *known, shape)
-    unit = header.get_xyzt_units()[0]
-    if unit not in MM_PER_UNIT:
-        raise VolumeError(f"{volume.path}: its unit of length is {unit!r}; expected one of {', '.join(MM_PER_UNIT)}.")
-    if MM_PER_UNIT[unit] != 1.0:
+    elif sform is not None and qform is not None:
+        _compare(volume, scale @ sform, scale @ qform, shape)
+    if mm_per_unit != 1.0:
         warnings.warn(f"{volume.path}: its header is in units of a {unit}; converted to millimetres.", stacklevel=4)
-    return np.diag([*[MM_PER_UNIT[unit]] * 3, 1.0]) @ affine
+    return scale @ affine
+
+
+def _unit(header):
+    """(name, millimetres) of the unit of length, whatever the header says of time."""
+    code = int(header["xyzt_units"]) % 8
+    if code not in UNITS:
+        names = ", ".join(f"{number} ({name})" for number, (name, _) in UNITS.items())
+        raise VolumeError(f"its header's unit of length has code {code}; expected one of {names}.")
+    return UNITS[code]
+
+
+def _qform(volume, header):
+    try:
+        return header.get_qform(coded=True)[0]
+    except (ValueError, HeaderDataError) as error:
+        warnings.warn(f"{volume.path}: its qform makes no sense ({error}); the sform is used.", stacklevel=5)
+        return None
 
 
 def _compare(volume, sform, qform, shape):

@@ -23,6 +23,11 @@ class SpatialImage:
     grid: Grid
     volume: Volume | None = None
 
+    @property
+    def name(self) -> str:
+        """Its file, for messages."""
+        return str(self.volume.path) if self.volume else "an image in memory"
+
     def reoriented(self, orientation: str = "RAS"):
         """The same voxels in the same places, stored in another order of axes."""
         orientation = orientation if self.grid.ndim == 3 else orientation[: self.grid.ndim]
@@ -57,15 +62,16 @@ def read_spatial_labels(path, image: SpatialImage | None = None, what: str = "la
     volume = read_labels(path)
     if image is None:
         return SpatialImage(volume.array, grid_of(volume), volume)
-    name = image.volume.path
+    name = f"its image {image.volume.path}" if image.volume else "its image"
+    placed = image.volume is None or image.volume.source is not None
     if volume.array.shape != image.grid.shape:
         raise VolumeError(
-            f"{path}: this {what} has shape {volume.array.shape}, its image {name} has {image.grid.shape}. Resample it "
+            f"{path}: this {what} has shape {volume.array.shape}, {name} has {image.grid.shape}. Resample it "
             "onto the image's grid first, by nearest neighbour."
         )
-    if volume.source is not None and image.volume.source is not None and not grid_of(volume).is_same(image.grid):
+    if volume.source is not None and placed and not grid_of(volume).is_same(image.grid):
         raise VolumeError(
-            f"{path}: this {what} and its image {name} have one shape but different affines: their voxels do not lie "
+            f"{path}: this {what} and {name} have one shape but different affines: their voxels do not lie "
             "at the same places. Resample it onto the image's grid first, by nearest neighbour."
         )
     return SpatialImage(volume.array, image.grid, volume)

@@ -23,18 +23,15 @@ def interpolate(array, indices, interpolation: str = "linear", fill_value: float
         fill_value: outside; None repeats the edge everywhere.
 
     Returns:
-        `[..., channels]`: float32 or float64 for "linear", the array's dtype for "nearest".
+        `[..., channels]`: float32 or float64 for "linear", the array's dtype for "nearest", see `native`.
 
     Raises:
-        ValueError: unknown interpolation.
+        ValueError: unknown interpolation, or a fill value that the answer's dtype cannot hold.
     """
-    if interpolation not in ORDERS:
-        raise ValueError(f"interpolation is one of {', '.join(map(repr, ORDERS))}; got {interpolation!r}.")
+    array = native(array)
+    dtype = answer_dtype(array.dtype, interpolation, fill_value)
     indices = np.asarray(indices, "float64")
     coordinates = indices.reshape(-1, indices.shape[-1]).T
-    dtype = array.dtype
-    if interpolation == "linear" and dtype not in ("float32", "float64"):
-        dtype = np.dtype("float32")
     values = np.empty((coordinates.shape[1], array.shape[-1]), dtype)
 
     def fill(start):
@@ -50,6 +47,33 @@ def interpolate(array, indices, interpolation: str = "linear", fill_value: float
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(fill, range(0, len(values), _CHUNK)))
     return values.reshape(*indices.shape[:-1], array.shape[-1])
+
+
+def native(array) -> np.ndarray:
+    """An array as SciPy takes it without copies: in the machine's byte order, floats of 32 or 64 bits."""
+    array = np.asarray(array)
+    dtype = array.dtype.newbyteorder("=")
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        dtype = np.dtype("float32" if dtype.itemsize < 4 else "float64")
+    return array.astype(dtype, copy=False)
+
+
+def answer_dtype(dtype, interpolation: str, fill_value) -> np.dtype:
+    """The type of interpolated values.
+
+    Raises:
+        ValueError: unknown interpolation, or a fill value that the type cannot hold.
+    """
+    if interpolation not in ORDERS:
+        raise ValueError(f"interpolation is one of {', '.join(map(repr, ORDERS))}; got {interpolation!r}.")
+    if interpolation == "linear":
+        return dtype if dtype in ("float32", "float64") else np.dtype("float32")
+    if fill_value is not None and dtype.kind in "biu":
+        with np.errstate(invalid="ignore"):
+            held = np.array(fill_value).astype(dtype)
+        if held != fill_value:
+            raise ValueError(f"fill_value is {fill_value:g}, which voxels of type {dtype} cannot hold.")
+    return dtype
 
 
 def _inside(coordinates, shape):

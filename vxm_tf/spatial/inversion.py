@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from vxm_tf.spatial.grid import Grid, apply_affine
-from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, flattened, slabs
+from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, flattened, is_affine, slabs
 
 FIXED_POINT_STEPS = 8
 NEWTON_STEPS = 12
@@ -70,14 +70,22 @@ def affine_part(transform) -> np.ndarray:
 
 
 def _fitted(field):
-    """Least squares over some ten voxels an axis; a field that hardly moves gives nearly the identity."""
+    """Least squares over some ten voxels an axis; a field that hardly moves gives nearly the identity.
+
+    Along an axis of one voxel the field counts as constant. Where a field all but flattens space, what is fitted undoes
+    nothing, and its mean shift is taken.
+    """
     picks = [np.unique(np.linspace(0, size - 1, 10).astype(int)) for size in field.grid.shape]
     indices = np.stack(np.meshgrid(*picks, indexing="ij"), -1).reshape(-1, field.ndim)
-    points = field.grid.to_world(indices)
-    moved = points + field.displacement_mm[tuple(indices.T)]
-    solution, *_ = np.linalg.lstsq(np.c_[points, np.ones(len(points))], moved, rcond=None)
+    displacement = field.displacement_mm[tuple(indices.T)].astype("float64")
+    middle, shift = indices.mean(axis=0), displacement.mean(axis=0)
+    slope, *_ = np.linalg.lstsq(indices - middle, displacement - shift, rcond=None)
+    linear = np.eye(field.ndim) + slope.T @ np.linalg.inv(field.grid.affine[:-1, :-1])
+    if np.linalg.svd(linear, compute_uv=False).min() < 0.05:
+        linear = np.eye(field.ndim)
+    centre = field.grid.to_world(middle)
     matrix = np.eye(field.ndim + 1)
-    matrix[:-1] = solution.T
+    matrix[:-1, :-1], matrix[:-1, -1] = linear, centre + shift - linear @ centre
     return matrix
 
 
@@ -149,8 +157,7 @@ def solve_points(transform, targets_mm):
 
 def inverse(transform, grid: Grid):
     """(transform, `Inversion` or None): exact for affine transforms and chains of them, else on the grid."""
-    parts = flattened(transform)
-    if all(isinstance(part, AffineTransform) for part in parts):
-        return Chain(tuple(part.inverse() for part in reversed(parts))), None
+    if is_affine(transform):
+        return Chain(tuple(part.inverse() for part in reversed(flattened(transform)))), None
     inversion = invert(transform, grid)
     return inversion.transform, inversion

@@ -4,6 +4,7 @@ Points go from fixed to moving space in LPS millimetres (x to the left, y to the
 nothing, so what is read here has `outside="zero"`.
 """
 
+import warnings
 from pathlib import Path
 
 import h5py
@@ -54,11 +55,14 @@ def write_itk(path, transform, fixed_grid: Grid):
         transform: any; affine throughout for a matrix.
         fixed_grid: of the fixed image. With two axes they are taken as R and A: an axial plane.
 
+    Warns (`UserWarning`) if a `.nii` of the same name lies beside a `.nii.gz`, because ITK then reads the former.
+
     Raises:
         VolumeError: a field where a matrix is asked for, a sheared grid in NIfTI, or a place that cannot be written.
     """
     name = str(path).lower()
     if name.endswith((".nii", ".nii.gz")):
+        _warn_of_twin(path)
         field = dense(transform, fixed_grid)
         write_vectors(path, turned(field.displacement_mm), fixed_grid, "5-D", VECTOR)
     elif name.endswith((".h5", ".hdf5")):
@@ -67,6 +71,14 @@ def write_itk(path, transform, fixed_grid: Grid):
         _write_matlab(path, to_record(affine_for(path, transform)))
     else:
         write_text(path, _text(to_record(affine_for(path, transform))))
+
+
+def _warn_of_twin(path):
+    twin = Path(str(path)[:-3])
+    if twin.suffix.lower() == ".nii" and twin.exists():
+        warnings.warn(
+            f"{path}: beside it lies {twin.name}, which ITK and ANTs read in its place. Move one of them.", stacklevel=4
+        )
 
 
 def is_itk_matlab(path) -> bool:
@@ -87,7 +99,8 @@ def _read_field(path):
             f"ITK's displacement fields have the intent {VECTOR} (vector); got {intent}. If the file is another "
             "tool's, say which format it has."
         )
-    return DisplacementField(grid, turned(vectors), outside="zero")
+    # ITK takes vectors with NIfTI's intent for displacements as RAS, those without a meaning as they are.
+    return DisplacementField(grid, vectors if intent == DISPLACEMENT_VECTOR else turned(vectors), outside="zero")
 
 
 def _from_queue(records):

@@ -52,7 +52,8 @@ def turned(vectors) -> np.ndarray:
 def turned_affine(matrix) -> np.ndarray:
     """A map of RAS coordinates as one of LPS coordinates or the reverse."""
     signs = np.array([-1.0, -1.0, *[1.0] * (len(matrix) - 2)])
-    return signs[:, None] * matrix * signs
+    # Adding 0 turns -0 into 0, which reads better in text files.
+    return signs[:, None] * matrix * signs + 0.0
 
 
 def to_transform(record: ItkRecord):
@@ -91,7 +92,7 @@ def _field(record):
     affine[:n, :n], affine[:n, n] = fixed[3 * n :].reshape(n, n) * spacing, origin
     affine[:2] *= -1
     vectors = np.moveaxis(np.reshape(record.parameters, (n, *shape), order="F"), 0, -1)
-    return DisplacementField(Grid(shape, affine), np.ascontiguousarray(turned(vectors)), outside="zero")
+    return DisplacementField(Grid(shape, affine), turned(np.ascontiguousarray(vectors, "float32")), outside="zero")
 
 
 def to_record(transform) -> ItkRecord:

@@ -50,6 +50,8 @@ def read_lta(path) -> AffineTransform:
             raise VolumeError(f"expected an .lta with one 4 x 4 matrix; it says nxforms = {settings.get('nxforms')}.")
         start = lines.index("1 4 4") + 1
         matrix = np.array([row.split() for row in lines[start : start + 4]], "float64")
+        if matrix.shape != (4, 4):
+            raise VolumeError(f"its matrix has {len(matrix)} lines of 4; expected 4. The file may be truncated.")
         kind = int(settings.get("type", -1))
         if kind not in (_VOXELS, _WORLD):
             raise VolumeError(f"its matrix is of type {kind}; expected 0 (voxels) or 1 (world). Use lta_convert.")

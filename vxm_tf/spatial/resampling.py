@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE, Grid
-from vxm_tf.spatial.interpolation import interpolate
+from vxm_tf.spatial.interpolation import answer_dtype, interpolate, native
 from vxm_tf.spatial.transforms import slabs
 
 
@@ -25,30 +25,35 @@ def resample(array, grid: Grid, to_grid: Grid, transform=None, *, interpolation=
     Returns:
         `[*to_grid.shape]`, with `channels` if the array has them: float32 (float64 for float64) for "linear", the
         array's own dtype for "nearest".
+
+    Raises:
+        ValueError: unknown interpolation, or a fill value that the answer's dtype cannot hold.
     """
+    array = native(array)
+    dtype = answer_dtype(array.dtype, interpolation, fill_value)
     if array.ndim == grid.ndim:
         options = {"interpolation": interpolation, "fill_value": fill_value}
         return resample(array[..., None], grid, to_grid, transform, **options)[..., 0]
-    if transform is None and fill_value is not None and (lattice := _lattice(grid, to_grid)) is not None:
-        moved = _pick(array, *lattice, to_grid.shape, fill_value)
-        return moved if interpolation == "nearest" or moved.dtype == "float64" else moved.astype("float32")
-    pieces = []
+    if transform is None and (lattice := _lattice(grid, to_grid)) is not None:
+        return _pick(array, *lattice, to_grid.shape, fill_value, dtype)
+    moved = np.empty((*to_grid.shape, array.shape[-1]), dtype)
     for start, stop in slabs(to_grid.shape):
         points = to_grid.slab_points(start, stop)
         points = points if transform is None else transform.map(points)
-        pieces.append(interpolate(array, grid.to_indices(points), interpolation, fill_value))
-    return np.concatenate(pieces)
+        moved[start:stop] = interpolate(array, grid.to_indices(points), interpolation, fill_value)
+    return moved
 
 
 def smoothed_for(array, grid: Grid, to_grid: Grid) -> np.ndarray:
     """`array` without the detail that a coarser grid cannot hold.
 
-    Gaussian of (r - 1) / 2 voxels along an axis that becomes r times coarser, as `skimage.transform.resize` does.
+    Gaussian of (r - 1) / 2 voxels along an axis that becomes r times coarser, as `skimage.transform.resize` does; how
+    the grids are turned against each other makes no difference where the voxels of `to_grid` are cubes.
 
     Args:
         array: `[*grid.shape, channels]`.
     """
-    ratios = np.abs(to_grid.step_from(grid)[:-1, :-1]).max(axis=1)
+    ratios = np.linalg.norm(to_grid.step_from(grid)[:-1, :-1], axis=1)
     sigmas = np.maximum(0.0, (ratios - 1.0) / 2.0)
     if np.all(sigmas < 0.05):
         return array
@@ -73,13 +78,15 @@ def _lattice(grid, to_grid):
     return axes, signs.astype(int), np.round(offset).astype(int)[axes]
 
 
-def _pick(array, axes, signs, first, shape, fill_value):
-    """The voxels themselves, by slicing, `fill_value` outside."""
+def _pick(array, axes, signs, first, shape, fill_value, dtype):
+    """The voxels themselves, by slicing, `fill_value` or the edge outside."""
     array = np.transpose(array, (*axes, len(axes)))
-    moved = np.full((*shape, array.shape[-1]), fill_value, array.dtype)
+    moved = np.full((*shape, array.shape[-1]), 0 if fill_value is None else fill_value, dtype)
     source, target = [], []
     for axis, (sign, begin, size) in enumerate(zip(signs, first, shape)):
         index = begin + sign * np.arange(size)
+        if fill_value is None:
+            index = index.clip(0, array.shape[axis] - 1)
         inside = np.flatnonzero((index >= 0) & (index < array.shape[axis]))
         if not len(inside):
             return moved

@@ -195,8 +195,9 @@ def _format_of_content(path, extension):
     )
 
 
-def _sample_points(grid, most=15):
-    axes = [np.linspace(0, size - 1, min(size, most)) for size in grid.shape]
+def _sample_points(grid, along_axis=20):
+    """Places spread evenly over a field of view, `[n, ndim]`, in millimetres."""
+    axes = [(np.arange(along_axis) + 0.5) / along_axis * size - 0.5 for size in grid.shape]
     return grid.to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
-from vxm_tf.spatial.interpolation import interpolate
+from vxm_tf.spatial.interpolation import interpolate, native
 
 OUTSIDE = ("nearest", "zero")
 
@@ -65,7 +65,7 @@ class DisplacementField:
     outside: str = "nearest"
 
     def __post_init__(self):
-        field = np.asarray(self.displacement_mm)
+        field = native(self.displacement_mm)
         if field.shape != (*self.grid.shape, self.grid.ndim):
             raise VolumeError(
                 f"A displacement on a grid of shape {self.grid.shape} has shape {(*self.grid.shape, self.grid.ndim)}; "
@@ -134,6 +134,11 @@ def flattened(transform) -> tuple:
     if isinstance(transform, Chain):
         return tuple(part for inner in transform.transforms for part in flattened(inner))
     return (transform,)
+
+
+def is_affine(transform) -> bool:
+    """Whether a transform is a matrix, or a chain of them."""
+    return all(isinstance(part, AffineTransform) for part in flattened(transform))
 
 
 def dense(transform, grid: Grid) -> DisplacementField:

@@ -28,7 +28,8 @@ class GridSettings:
 def content_box(image) -> tuple:
     """(first, last) index of each axis between which an image is brighter than its background.
 
-    Brighter than a twentieth of the way from the minimum to the 99.5th percentile, first channel.
+    Brighter than a twentieth of the way from the minimum to the 99.5th percentile, first channel. Where that is
+    constant, it is all content.
 
     Args:
         image: `[*spatial, channels]`.
@@ -39,7 +40,7 @@ def content_box(image) -> tuple:
     box = []
     for axis in range(bright.ndim):
         occupied = np.flatnonzero(bright.any(axis=tuple(a for a in range(bright.ndim) if a != axis)))
-        box.append((int(occupied[0]), int(occupied[-1])))
+        box.append((int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, bright.shape[axis] - 1))
     return tuple(box)
 
 
@@ -64,6 +65,9 @@ def working_grid(fixed_grid: Grid, box, settings: GridSettings, margin_voxels: i
         spacing = np.where(np.abs(spacing / own.spacing_mm - 1) < LATTICE_TOLERANCE, own.spacing_mm, spacing)
     steps = axes * spacing
     same_lattice = np.allclose(steps, own.affine[:-1, :-1], atol=1e-6)
+    if same_lattice:
+        # Without this rounding adds up over hundreds of voxels.
+        steps = own.affine[:-1, :-1]
     if same_lattice and settings.shape is not None and tuple(settings.shape) == own.shape:
         return own
     low, high = _extent(fixed_grid, box, steps, margin_voxels)
