@@ -7,7 +7,7 @@ import numpy as np
 
 from vxm_tf.files.json_file import write_text
 from vxm_tf.files.volumes import VolumeError
-from vxm_tf.spatial.itk_kinds import turned
+from vxm_tf.spatial.formats.itk_kinds import turned
 
 CONVENTIONS = ("RAS", "LPS")
 _AXES = ("x", "y", "z")

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import Chain, DisplacementField
-from vxm_tf.spatial.itk import is_itk_matlab, read_itk, write_itk
+from vxm_tf.spatial.formats.itk import is_itk_matlab, read_itk, write_itk
 
 DENSE, AFFINE = (".nii.gz", ".nii", ".h5"), (".txt", ".tfm", ".mat")
 

@@ -8,7 +8,7 @@ import pytest
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import AffineTransform, Chain, Grid, dense
-from vxm_tf.spatial.afni import read_afni, write_afni
+from vxm_tf.spatial.formats.afni import read_afni, write_afni
 
 
 def test_nitransforms_moves_points_as_we_do(tmp_path, straight_transform, straight_grid, moving_grid):

@@ -9,7 +9,7 @@ from fsl.transform import flirt, fnirt, nonlinear
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
-from vxm_tf.spatial.fsl import read_fsl, to_fsl, write_fsl
+from vxm_tf.spatial.formats.fsl import read_fsl, to_fsl, write_fsl
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import scipy.io
 
 from vxm_tf.files.json_file import write_text
 from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.spatial.formats.itk_kinds import ItkRecord, to_record, to_transform, turned
+from vxm_tf.spatial.formats.nifti_fields import DISPLACEMENT_VECTOR, VECTOR, read_vectors, write_vectors
+from vxm_tf.spatial.formats.parts import affine_for, zero_outside_parts
+from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.itk_kinds import ItkRecord, to_record, to_transform, turned
-from vxm_tf.spatial.nifti_fields import DISPLACEMENT_VECTOR, VECTOR, read_vectors, write_vectors
-from vxm_tf.spatial.parts import affine_for, zero_outside_parts
-from vxm_tf.spatial.reading import reading
 from vxm_tf.spatial.transforms import Chain, DisplacementField, dense
 
 _TEXT_BANNER = "#Insight Transform File V1.0"

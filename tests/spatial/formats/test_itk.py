@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
-from vxm_tf.spatial.itk import read_itk, write_itk
+from vxm_tf.spatial.formats.itk import read_itk, write_itk
 from vxm_tf.spatial.transforms import flattened
 
 DENSE = (".nii.gz", ".nii", ".h5")

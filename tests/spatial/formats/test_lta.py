@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.files import VolumeError
-from vxm_tf.spatial.lta import read_lta, write_lta
+from vxm_tf.spatial.formats.lta import read_lta, write_lta
 
 
 def test_surfa_moves_the_image_by_our_lta(

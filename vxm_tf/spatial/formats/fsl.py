@@ -12,10 +12,10 @@ import numpy as np
 
 from vxm_tf.files.json_file import write_text
 from vxm_tf.files.volumes import VolumeError
+from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, read_vectors, write_vectors
+from vxm_tf.spatial.formats.parts import affine_for, check_axes, required_grid
+from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid, apply_affine
-from vxm_tf.spatial.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, read_vectors, write_vectors
-from vxm_tf.spatial.parts import affine_for, check_axes, required_grid
-from vxm_tf.spatial.reading import reading
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, slabs
 
 FIELD_TYPES = ("relative", "absolute")

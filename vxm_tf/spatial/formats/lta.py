@@ -6,10 +6,10 @@ import numpy as np
 
 from vxm_tf.files.json_file import write_text
 from vxm_tf.files.volumes import VolumeError
-from vxm_tf.spatial.freesurfer_geometry import geometry_from_text, geometry_text
+from vxm_tf.spatial.formats.freesurfer_geometry import geometry_from_text, geometry_text
+from vxm_tf.spatial.formats.parts import affine_for, check_axes
+from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.parts import affine_for, check_axes
-from vxm_tf.spatial.reading import reading
 from vxm_tf.spatial.transforms import AffineTransform
 
 _VOXELS, _WORLD = 0, 1

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 
 from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.spatial.formats.parts import check_axes, zero_outside_parts
+from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.parts import check_axes, zero_outside_parts
-from vxm_tf.spatial.reading import reading
 from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField
 
 

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from vxm_tf.spatial import AffineTransform, Chain
-from vxm_tf.spatial.itk import read_itk, write_itk
+from vxm_tf.spatial.formats.itk import read_itk, write_itk
 
 AFFINE = (".txt", ".tfm", ".mat")
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from vxm_tf.files.volumes import VolumeError, replace_atomically
-from vxm_tf.spatial.freesurfer_geometry import pack_geometry, unpack_geometry
+from vxm_tf.spatial.formats.freesurfer_geometry import pack_geometry, unpack_geometry
+from vxm_tf.spatial.formats.nifti_fields import check_not_sheared
+from vxm_tf.spatial.formats.parts import check_axes, required_grid
+from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.nifti_fields import check_not_sheared
-from vxm_tf.spatial.parts import check_axes, required_grid
-from vxm_tf.spatial.reading import reading
 from vxm_tf.spatial.transforms import DisplacementField, dense, slabs
 
 ABSOLUTE_VOXELS, VOXELS, ABSOLUTE_MM, MM = range(4)

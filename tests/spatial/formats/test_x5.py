@@ -12,8 +12,8 @@ from nitransforms.io import x5 as their_x5
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid
+from vxm_tf.spatial.formats.x5 import is_x5, read_x5, write_x5
 from vxm_tf.spatial.transforms import flattened
-from vxm_tf.spatial.x5 import is_x5, read_x5, write_x5
 
 
 def test_nitransforms_moves_points_as_we_do(tmp_path, transform, fixed_grid):

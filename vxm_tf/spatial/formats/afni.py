@@ -12,11 +12,11 @@ import numpy as np
 
 from vxm_tf.files.json_file import write_text
 from vxm_tf.files.volumes import VolumeError
+from vxm_tf.spatial.formats.itk_kinds import turned, turned_affine
+from vxm_tf.spatial.formats.nifti_fields import read_vectors, write_vectors
+from vxm_tf.spatial.formats.parts import affine_for, check_axes
+from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.itk_kinds import turned, turned_affine
-from vxm_tf.spatial.nifti_fields import read_vectors, write_vectors
-from vxm_tf.spatial.parts import affine_for, check_axes
-from vxm_tf.spatial.reading import reading
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense
 
 # AFNI's own limit, above which it calls an image oblique.

@@ -9,7 +9,7 @@ import pytest
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid, dense
-from vxm_tf.spatial.freesurfer import read_freesurfer_warp, write_freesurfer_warp
+from vxm_tf.spatial.formats.freesurfer import read_freesurfer_warp, write_freesurfer_warp
 from vxm_tf.spatial.grid import apply_affine
 
 FORMS = ("absolute voxels", "voxels", "absolute mm", "mm")
