@@ -6,10 +6,12 @@ import pytest
 
 from vxm_tf.files.volumes import (
     Volume,
+    VolumeError,
     extension,
     own_labels,
     read_image,
     read_labels,
+    read_series,
     spacing_mm_of,
     stem,
     write_volume,
@@ -181,3 +183,47 @@ def test_the_voxel_size_of_an_npz_is_what_it_says(write_npz, stored, expected):
 def test_an_npz_with_a_segmentation_is_its_own_labels(write_npz):
     both, image = write_npz("both.npz", seg=np.zeros(SHAPE, "uint8")), write_npz("image.npz")
     assert (own_labels(both), own_labels(image)) == (both, None)
+
+
+@pytest.mark.parametrize("dtype", ("uint8", "int16", "int32", "float32", "float64"))
+@pytest.mark.parametrize("shape", [SHAPE, (*SHAPE, 4), (9, 10)])
+def test_a_series_keeps_its_own_type_and_has_its_number_last(write_nibabel, rng, shape, dtype):
+    stored = rng.integers(0, 200, shape).astype(dtype)
+    series = read_series(write_nibabel("v.nii.gz", stored))
+    assert (series.array.dtype, series.spatial_shape) == (np.dtype(dtype), shape[:3])
+    np.testing.assert_array_equal(series.array, stored if len(shape) == 4 else stored[..., None])
+    np.testing.assert_allclose(series.spacing_mm, SPACING_MM[: len(shape)], rtol=1e-6)
+
+
+def test_a_series_of_one_is_a_volume_and_a_slice_a_slice(write_nibabel):
+    for stored, expected in (((*SHAPE, 1), (*SHAPE, 1)), ((9, 10, 1, 1), (9, 10, 1)), ((9, 10, 1, 4), (9, 10, 1, 4))):
+        series = read_series(write_nibabel("v.nii", np.zeros(stored, "int16")))
+        assert (series.array.shape, series.spatial_shape) == (expected, expected[:-1])
+
+
+def test_a_series_in_an_archive(write_npz, rng):
+    stored = rng.random((*SHAPE, 3))
+    series = read_series(write_npz("v.npz", vol=stored, spacing_mm=np.array(SPACING_MM)))
+    assert (series.source, series.spacing_mm, series.spatial_shape) == (None, SPACING_MM, SHAPE)
+    np.testing.assert_array_equal(series.array, stored)
+
+
+@pytest.mark.parametrize("value", (np.nan, -np.inf))
+def test_a_series_with_voxels_that_are_no_numbers_is_refused(write_nibabel, value):
+    stored = np.zeros((*SHAPE, 2), "float32")
+    stored[1, 2, 3, 1] = value
+    with pytest.raises(VolumeError, match="v.nii: holds NaN or infinite voxels"):
+        read_series(write_nibabel("v.nii", stored))
+
+
+@pytest.mark.parametrize("shape", [(9,), (2, 3, 4, 5, 6)])
+def test_a_series_has_two_to_four_axes(write_npz, shape):
+    with pytest.raises(VolumeError, match="v.npz: expected an image or a series of volumes, got an array of shape"):
+        read_series(write_npz("v.npz", shape))
+
+
+def test_the_last_axis_of_an_array_is_space_for_label_maps_alone(array, rng):
+    labels = rng.integers(0, 9, SHAPE).astype("int32")
+    assert Volume(labels, None, None, "v.npz").spatial_shape == SHAPE
+    assert Volume(array, None, None, "v.npz").spatial_shape == SHAPE[:2]
+    assert Volume(labels, None, None, "v.npz", SHAPE[:2]).spatial_shape == SHAPE[:2]
