@@ -1,6 +1,5 @@
 """Two images anywhere in the world: brought onto the network's grid, aligned, and the answer brought back."""
 
-import dataclasses
 import time
 
 import numpy as np
@@ -109,9 +108,10 @@ def _affine(originals, images, masks, config):
 
 def _working_grid(fixed, network, settings, config):
     if network is None:
+        fixed = fixed.reoriented(config.orientation) if config.orientation else fixed
         box = content_box(fixed.array)
         spacing = isotropic_spacing_mm(fixed.grid, box, MAX_WORKING_VOXELS, config.spacing_mm)
-        settings = dataclasses.replace(settings, spacing_mm=spacing, orientation=config.orientation or None)
+        settings = GridSettings(spacing_mm=spacing, orientation=config.orientation or None)
         return working_grid(fixed.grid, box, settings, MARGIN_VOXELS)
     if settings.spacing_mm is None and settings.orientation is None and settings.shape is None:
         return fixed.grid

@@ -17,6 +17,7 @@ from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.sidecar import write_sidecar
 from vxm_tf.registration.skull_strip import brain_mask
 from vxm_tf.spatial import read_spatial_image, read_spatial_labels
+from vxm_tf.spatial.headers import check_axial, has_place
 from vxm_tf.spatial.points import read_points, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 
@@ -47,6 +48,9 @@ def register_files(config) -> NativeRegistration:
     network = None if config.model == NO_MODEL else load_model(config.model)
     moving, fixed = read_pair(config, network)
     _check_outputs(config, fixed.grid.ndim)
+    for path, image in ((config.transform, fixed), (config.inverse_transform, moving)):
+        if path:
+            check_axial(image.volume, path)
     labels = read_spatial_labels(config.labels, moving, "segmentation") if config.labels else None
     points = read_points(config.points, config.points_convention, ndim=moving.grid.ndim) if config.points else None
     masks = [
@@ -70,7 +74,7 @@ def read_pair(config, network=None):
         images = [read_spatial_image(path, multichannel=multichannel) for path in (config.moving, config.fixed)]
     for index, other in ((0, 1), (1, 0)):
         bare, placed = images[index].volume, images[other].volume
-        if bare.source is None and placed.source is not None and bare.spatial_shape == placed.spatial_shape:
+        if not has_place(bare) and has_place(placed) and bare.spatial_shape == placed.spatial_shape:
             images[index] = dataclasses.replace(images[index], grid=images[other].grid)
             caught = [w for w in caught if not str(w.message).startswith(f"{bare.path}:")]
             logging.warning("%s knows no place in space; taken to lie on the grid of %s.", bare.path, placed.path)

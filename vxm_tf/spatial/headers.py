@@ -42,6 +42,24 @@ def grid_of(volume: Volume) -> Grid:
         raise VolumeError(f"{volume.path}: {error}") from None
 
 
+def has_place(volume: Volume) -> bool:
+    """Whether a file says where its voxels lie."""
+    if not isinstance(volume.source, nibabel.Nifti1Image):
+        return volume.source is not None
+    return bool(volume.source.header["sform_code"] or volume.source.header["qform_code"])
+
+
+def check_axial(volume: Volume, path):
+    """Raise `VolumeError` if an image with two axes is not an axial slice: other planes fit no 2-D transform file."""
+    if volume.source is None or len(volume.spatial_shape) != 2:
+        return
+    if sorted(nibabel.io_orientation(volume.source.affine)[:2, 0]) != [0, 1]:
+        raise VolumeError(
+            f"{path}: a transform of slices can be written for axial planes only, and {volume.path} is none. Write "
+            "--displacement, in voxels, instead."
+        )
+
+
 def _bare_affine(volume, ndim):
     spacing = volume.spacing_mm or (1.0,)
     spacing = spacing * ndim if len(spacing) == 1 else spacing

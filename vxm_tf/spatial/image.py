@@ -6,7 +6,7 @@ import numpy as np
 
 from vxm_tf.files.volumes import Volume, VolumeError, read_image, read_labels
 from vxm_tf.spatial.grid import Grid, reoriented
-from vxm_tf.spatial.headers import grid_of
+from vxm_tf.spatial.headers import grid_of, has_place
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,11 +26,12 @@ class SpatialImage:
     @property
     def name(self) -> str:
         """Its file, for messages."""
-        return str(self.volume.path) if self.volume else "an image in memory"
+        return str(self.volume.path) if self.volume else "(in memory)"
 
     def reoriented(self, orientation: str = "RAS"):
         """The same voxels in the same places, stored in another order of axes."""
-        orientation = orientation if self.grid.ndim == 3 else orientation[: self.grid.ndim]
+        if self.grid.ndim == 2:
+            orientation = "".join(letter for letter in orientation if letter in "RLAP")
         return SpatialImage(*reoriented(self.array, self.grid, orientation))
 
     def with_array(self, array):
@@ -62,14 +63,14 @@ def read_spatial_labels(path, image: SpatialImage | None = None, what: str = "la
     volume = read_labels(path)
     if image is None:
         return SpatialImage(volume.array, grid_of(volume), volume)
-    name = f"its image {image.volume.path}" if image.volume else "its image"
-    placed = image.volume is None or image.volume.source is not None
+    name = f"its image {image.name}"
+    placed = has_place(volume) and (image.volume is None or has_place(image.volume))
     if volume.array.shape != image.grid.shape:
         raise VolumeError(
             f"{path}: this {what} has shape {volume.array.shape}, {name} has {image.grid.shape}. Resample it "
             "onto the image's grid first, by nearest neighbour."
         )
-    if volume.source is not None and placed and not grid_of(volume).is_same(image.grid):
+    if placed and not grid_of(volume).is_same(image.grid):
         raise VolumeError(
             f"{path}: this {what} and {name} have one shape but different affines: their voxels do not lie "
             "at the same places. Resample it onto the image's grid first, by nearest neighbour."

@@ -22,8 +22,8 @@ class Inversion:
         transform: `DisplacementField` from moving to fixed space.
         mean_residual_mm: mean over voxels of |transform(inverse(q)) - q|, in millimetres.
         max_residual_mm: the largest.
-        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm: no point maps there, as where the
-            transform folds or the field ends.
+        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm: no point was found that maps there, as
+            where the transform folds or the field ends.
     """
 
     transform: DisplacementField
@@ -104,15 +104,18 @@ def solve(transform, targets_mm, start_mm, inverse_linear):
     points = np.array(start_mm, "float64")
     error = transform.map(points) - targets_mm
     residual = np.linalg.norm(error, axis=-1)
+    stuck = np.zeros(len(points), bool)
     for step in range(FIXED_POINT_STEPS + NEWTON_STEPS):
-        left = np.flatnonzero(residual > TOLERANCE_MM)
+        left = np.flatnonzero((residual > TOLERANCE_MM) & ~stuck)
         if not len(left):
             break
         if step < FIXED_POINT_STEPS:
             update = error[left] @ inverse_linear.T
         else:
             update = _newton_step(transform, points[left], error[left], inverse_linear)
-        _take(transform, targets_mm, points, error, residual, left, update)
+        refused = _take(transform, targets_mm, points, error, residual, left, update)
+        # Newton's step is the last resort: where no part of it helps, the next would be the same.
+        stuck[refused] = step >= FIXED_POINT_STEPS
     return points, residual
 
 
@@ -127,7 +130,7 @@ def _newton_step(transform, points, error, inverse_linear):
 
 
 def _take(transform, targets, points, error, residual, left, update):
-    """Go as much of each step as brings its point nearer; shorten the others."""
+    """Go as much of each step as brings its point nearer; return the points that no part of it brings nearer."""
     for fraction in (1.0, 0.5, 0.2):
         trial = points[left] - fraction * update
         trial_error = transform.map(trial) - targets[left]
@@ -137,7 +140,8 @@ def _take(transform, targets, points, error, residual, left, update):
         points[taken], error[taken], residual[taken] = trial[better], trial_error[better], trial_residual[better]
         left, update = left[~better], update[~better]
         if not len(left):
-            return
+            break
+    return left
 
 
 def solve_points(transform, targets_mm):
