@@ -94,7 +94,7 @@ def test_a_training_leaves_its_files(finished):
 
 def test_the_configuration_is_kept_beside_the_weights(finished):
     with open(f"{finished.output_dir}/config.json") as stream:
-        assert json.load(stream) == dataclasses.asdict(finished)
+        assert json.load(stream) == json.loads(json.dumps(dataclasses.asdict(finished)))
 
 
 @pytest.mark.parametrize("name", ("best", "last"))
@@ -144,6 +144,16 @@ def test_a_finished_training_started_again_does_nothing_and_says_so(finished, ti
     assert "This training is complete" in messages()
     assert fed == []
     assert files(train_module.Path(finished.output_dir)) == before
+
+
+def test_settings_that_an_older_version_did_not_know_are_no_other_settings(finished, tiny, messages):
+    path = train_module.Path(finished.output_dir) / "config.json"
+    before = path.read_text()
+    known = {name: value for name, value in json.loads(before).items() if name not in ("spacing_mm", "orientation")}
+    path.write_text(json.dumps(known))
+    train(finished)
+    path.write_text(before)
+    assert "This training is complete" in messages()
 
 
 def test_other_settings_in_the_same_folder_are_refused_with_the_difference(finished, tiny):

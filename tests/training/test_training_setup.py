@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import nibabel
 import numpy as np
 import pytest
 
 from vxm_tf import losses
-from vxm_tf.data import VolumeError
+from vxm_tf.data import Scan, ScanStore, VolumeError
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.evaluation.evaluate import find_pairs
 from vxm_tf.models import VxmDense
@@ -174,3 +175,37 @@ def test_a_training_of_very_few_steps_has_a_learning_rate(network, steps):
     rates = learning_rates(network, epochs=1, steps_per_epoch=steps, warmup_steps=20)
     assert np.all(np.isfinite(rates)) and np.all(np.array(rates) > 0)
     assert max(rates) <= 1e-2 * (1 + 1e-6)
+
+
+def nifti_store(folder, rng, *affines):
+    scans = []
+    for number, affine in enumerate(affines):
+        path = folder / f"scan{number}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(rng.random((9, 10, 11)), affine), path)
+        scans.append(Scan(path.name, path, None))
+    return ScanStore(scans)
+
+
+LIA = np.array([[-1.5, 0, 0, 9], [0, 0, 2.0, -8], [0, -1.25, 0, 6], [0, 0, 0, 1.0]])
+
+
+def test_the_grid_of_the_scans_is_recorded(tmp_path, rng):
+    store = nifti_store(tmp_path, rng, LIA, LIA + 1e-6)
+    grid = setup.recorded_grid(TrainConfig(), store)
+    assert grid == {"shape": [9, 10, 11], "spacing_mm": [1.5, 1.25, 2.0], "orientation": "LIA"}
+
+
+def test_what_scans_do_not_share_is_left_open_and_told(tmp_path, rng, caplog):
+    store = nifti_store(tmp_path, rng, LIA, np.diag([1.5, 1.25, 2.0, 1.0]))
+    assert setup.recorded_grid(TrainConfig(), store) == {"shape": [9, 10, 11], "spacing_mm": [1.5, 1.25, 2.0]}
+    assert "more than one orientation (LIA, RAS)" in caplog.text
+
+
+def test_files_that_do_not_say_take_what_is_given(tmp_path, rng):
+    np.savez(tmp_path / "scan.npz", vol=rng.random((9, 10, 11)))
+    store = ScanStore([Scan("scan", tmp_path / "scan.npz", None)])
+    assert setup.recorded_grid(TrainConfig(), store) == {"shape": [9, 10, 11]}
+    given = TrainConfig(spacing_mm=(2.0,), orientation="LIA")
+    assert setup.recorded_grid(given, store) == {
+        "shape": [9, 10, 11], "spacing_mm": [2.0, 2.0, 2.0], "orientation": "LIA",
+    }  # fmt: skip

@@ -190,7 +190,12 @@ def _load_npz(path, key):
     with np.load(path, allow_pickle=False) as archive:
         if key not in archive.files:
             raise VolumeError(f"{path}: has no array {key!r}; it holds {', '.join(archive.files) or 'nothing'}.")
-        array, spacing_mm = archive[key], _spacing_mm(archive)
+        try:
+            array = archive[key]
+        except SystemError:
+            # Python 3.11 now and then miscounts its recursion while several threads parse headers.
+            array = archive[key]
+        spacing_mm = _spacing_mm(archive)
     if array.dtype.kind not in "buif":
         raise VolumeError(f"{path}: {key!r} is of type {array.dtype}; numbers are needed.")
     return array, spacing_mm, None
