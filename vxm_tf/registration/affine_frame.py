@@ -1,0 +1,189 @@
+"""Scans in frames of their own, on isotropic lattices: what an affine registration works on.
+
+A scan is cut to its mask, or to what lies in an empty background, or not at all. Its frame has the origin in the
+middle of that and axes along the voxels', in millimetres and RAS order. Nothing in it depends on the header but voxel
+sizes, and those are rounded: headers that differ by float32's rounding, or by the storage order of the axes, give the
+same numbers and so the same registration.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+from scipy import ndimage
+
+from vxm_tf.spatial import Grid, reoriented
+
+# This part of the border's voxels has one value where a scan is said to have an empty background.
+BACKGROUND_SHARE = 0.95
+# Smoothing and interpolation leave less than this of the object beyond its edge.
+BACKGROUND_LEVEL = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """The part of an image that counts, in RAS order, with its frame: world = centre_mm + directions @ frame.
+
+    Attributes:
+        values: float32 `[*spatial]`.
+        mask: bool `[*spatial]`, or None.
+        steps_mm: `[ndim, ndim]`, columns are the voxel axes in the frame, rounded.
+        directions: `[ndim, ndim]`, orthonormal, the frame's axes in the world.
+        centre_mm: world position of the frame's origin.
+        background: the value that surrounds the object on all sides, or None where it is cut off or masked.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray | None
+    steps_mm: np.ndarray
+    directions: np.ndarray
+    centre_mm: np.ndarray
+    background: float | None
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.values.ndim
+
+    @property
+    def frame_to_world(self) -> np.ndarray:
+        """`[ndim + 1, ndim + 1]`."""
+        return homogeneous(self.directions, self.centre_mm)
+
+    @property
+    def spacing_mm(self) -> float:
+        """Geometric mean of the voxel sizes."""
+        return float(abs(np.linalg.det(self.steps_mm)) ** (1 / self.ndim))
+
+    def extent_mm(self) -> np.ndarray:
+        """`[2, ndim]`, first and last corner in the frame."""
+        half = (np.array(self.values.shape) - 1) / 2
+        corners = np.array(list(itertools.product(*zip(-half, half)))) @ self.steps_mm.T
+        return np.array([corners.min(axis=0), corners.max(axis=0)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Lattice:
+    """A scan on isotropic voxels along its frame's axes.
+
+    Attributes:
+        values: float32 `[*spatial]`, 0 to 1.
+        mask: bool `[*spatial]`, or None.
+        origin_mm: first voxel in the frame.
+        spacing_mm: size of the voxels.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray | None
+    origin_mm: np.ndarray
+    spacing_mm: float
+
+    def points(self) -> np.ndarray:
+        """`[ndim, voxels]` in the frame, inside the mask."""
+        points = np.indices(self.values.shape).reshape(self.values.ndim, -1)
+        if self.mask is not None:
+            points = points[:, self.mask.ravel()]
+        return self.origin_mm[:, None] + self.spacing_mm * points
+
+    def centre_of_mass_mm(self) -> np.ndarray:
+        """Of the intensities inside the mask; of the mask where there is one."""
+        weights = self.values if self.mask is None else self.mask
+        return self.origin_mm + self.spacing_mm * np.array(ndimage.center_of_mass(weights))
+
+    def without_background(self, rim: int = 0):
+        """The lattice with a mask of the object, its holes filled, and so many voxels around it."""
+        mask = ndimage.binary_fill_holes(self.values > BACKGROUND_LEVEL)
+        return dataclasses.replace(self, mask=ndimage.binary_dilation(mask, iterations=rim) if rim else mask)
+
+    def radius_mm(self) -> float:
+        """Root mean square distance of the intensities, or of the mask, from their centre of mass."""
+        weights = (self.values if self.mask is None else self.mask).ravel().astype("float64")
+        points = self.origin_mm[:, None] + self.spacing_mm * np.indices(self.values.shape).reshape(self.values.ndim, -1)
+        squares = np.sum((points - self.centre_of_mass_mm()[:, None]) ** 2, axis=0)
+        return float(np.sqrt(np.average(squares, weights=weights)))
+
+
+def homogeneous(linear, translation) -> np.ndarray:
+    """`[ndim + 1, ndim + 1]` from its parts."""
+    matrix = np.eye(len(linear) + 1)
+    matrix[:-1, :-1], matrix[:-1, -1] = linear, translation
+    return matrix
+
+
+def nearest_rotation(linear) -> np.ndarray:
+    """The rotation closest to a matrix `[ndim, ndim]`."""
+    left, _, right = np.linalg.svd(linear)
+    left[:, -1] *= np.sign(np.linalg.det(left @ right))
+    return left @ right
+
+
+def scan_of(array, grid: Grid, mask=None) -> Scan:
+    """An image `[*spatial]`, and a mask of the same shape or None, in its frame."""
+    orientation = "RAS"[: grid.ndim]
+    values, ras = reoriented(np.asarray(array, "float32"), grid, orientation)
+    background = None if mask is not None else _background(values)
+    if mask is not None:
+        mask, _ = reoriented(np.asarray(mask, bool), grid, orientation)
+    box = _box(values != background if mask is None else mask)
+    linear = ras.affine[:-1, :-1]
+    directions = nearest_rotation(linear)
+    steps = directions.T @ linear
+    quantum = 2.0 ** (np.round(np.log2(abs(np.linalg.det(steps)) ** (1 / grid.ndim))) - 13)
+    centre_mm = ras.to_world([(part.start + part.stop - 1) / 2 for part in box])
+    return Scan(
+        values=values[box],
+        mask=None if mask is None else mask[box],
+        steps_mm=np.round(steps / quantum) * quantum,
+        directions=directions,
+        centre_mm=centre_mm,
+        background=background,
+    )
+
+
+def _box(inside):
+    """Slices around the true voxels."""
+    (box,) = ndimage.find_objects(inside.astype("uint8"))
+    return box
+
+
+def _background(values):
+    """The one value of nearly all voxels on the border, else None."""
+    inner = np.zeros(values.shape, bool)
+    inner[(slice(1, -1),) * values.ndim] = True
+    border = values[~inner]
+    lowest = values.min()
+    return float(lowest) if np.mean(border == lowest) >= BACKGROUND_SHARE else None
+
+
+def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
+    """A scan smoothed and interpolated on isotropic voxels, its intensities stretched to [0, 1].
+
+    Args:
+        scan: what to sample.
+        spacing_mm: of the lattice.
+        margin_mm: background around the object, where the scan has one.
+    """
+    first, last = scan.extent_mm()
+    if scan.background is not None:
+        first, last = first - margin_mm, last + margin_mm
+    shape = np.floor((last - first) / spacing_mm + 1e-6).astype(int) + 1
+    origin = (first + last - (shape - 1) * spacing_mm) / 2
+    to_indices = np.linalg.inv(scan.steps_mm)
+    linear, offset = to_indices * spacing_mm, to_indices @ origin + (np.array(scan.values.shape) - 1) / 2
+    ratio = spacing_mm / np.linalg.norm(scan.steps_mm, axis=0)
+    width = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))
+    smooth = ndimage.gaussian_filter(scan.values, width, mode="nearest", truncate=3)
+    outside = {"mode": "nearest"} if scan.background is None else {"mode": "constant", "cval": scan.background}
+    values = ndimage.affine_transform(smooth, linear, offset, tuple(shape), order=1, **outside)
+    mask = None
+    if scan.mask is not None:
+        mask = ndimage.affine_transform(scan.mask.astype("float32"), linear, offset, tuple(shape), order=1) > 0.5
+    return Lattice(_stretched(values, mask, scan.background), mask, origin, spacing_mm)
+
+
+def _stretched(values, mask, background):
+    """Values in [0, 1], from the background or the 1st percentile to the 99.5th of what counts."""
+    counted = values[mask] if mask is not None else values if background is None else values[values > background]
+    low, high = np.percentile(counted, (1, 99.5))
+    low = low if background is None else background
+    return np.clip((values - low) / max(high - low, 1e-12), 0, 1).astype("float32")
