@@ -124,7 +124,9 @@ def check_affine(affine):
 
 def apply_affine(affine, points) -> np.ndarray:
     """Points `[..., ndim]` through a homogeneous matrix `[ndim + 1, ndim + 1]`, in float64."""
-    return np.asarray(points, "float64") @ affine[:-1, :-1].T + affine[:-1, -1]
+    moved = np.asarray(points, "float64") @ affine[:-1, :-1].T
+    moved += affine[:-1, -1]
+    return moved
 
 
 def axis_map(grid: Grid, orientation: str) -> np.ndarray:

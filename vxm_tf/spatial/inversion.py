@@ -103,20 +103,21 @@ def solve(transform, targets_mm, start_mm, inverse_linear):
     """
     points = np.array(start_mm, "float64")
     error = transform.map(points) - targets_mm
-    residual = np.linalg.norm(error, axis=-1)
-    stuck = np.zeros(len(points), bool)
-    for step in range(FIXED_POINT_STEPS + NEWTON_STEPS):
-        left = np.flatnonzero((residual > TOLERANCE_MM) & ~stuck)
-        if not len(left):
-            break
-        if step < FIXED_POINT_STEPS:
-            update = error[left] @ inverse_linear.T
-        else:
-            update = _newton_step(transform, points[left], error[left], inverse_linear)
-        refused = _take(transform, targets_mm, points, error, residual, left, update)
-        # Newton's step is the last resort: where no part of it helps, the next would be the same.
-        stuck[refused] = step >= FIXED_POINT_STEPS
+    residual = _lengths(error)
+    state = transform, targets_mm, points, error, residual
+    left = np.flatnonzero(residual > TOLERANCE_MM)
+    for _ in range(FIXED_POINT_STEPS):
+        improved = _take(state, left, error[left] @ inverse_linear.T)
+        left = improved[residual[improved] > TOLERANCE_MM]
+    left = np.flatnonzero(residual > TOLERANCE_MM)
+    for _ in range(NEWTON_STEPS):
+        improved = _take(state, left, _newton_step(transform, points[left], error[left], inverse_linear))
+        left = improved[residual[improved] > TOLERANCE_MM]
     return points, residual
+
+
+def _lengths(vectors):
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
 
 
 def _newton_step(transform, points, error, inverse_linear):
@@ -129,19 +130,22 @@ def _newton_step(transform, points, error, inverse_linear):
     return np.linalg.solve(jacobian, error[..., None])[..., 0]
 
 
-def _take(transform, targets, points, error, residual, left, update):
-    """Go as much of each step as brings its point nearer; return the points that no part of it brings nearer."""
+def _take(state, left, update):
+    """Go the longest part of each step that brings its point nearer; return the points that were moved."""
+    transform, targets, points, error, residual = state
+    moved = []
     for fraction in (1.0, 0.5, 0.2):
+        if not len(left):
+            break
         trial = points[left] - fraction * update
         trial_error = transform.map(trial) - targets[left]
-        trial_residual = np.linalg.norm(trial_error, axis=-1)
+        trial_residual = _lengths(trial_error)
         better = trial_residual < residual[left]
         taken = left[better]
         points[taken], error[taken], residual[taken] = trial[better], trial_error[better], trial_residual[better]
+        moved.append(taken)
         left, update = left[~better], update[~better]
-        if not len(left):
-            break
-    return left
+    return np.concatenate(moved) if moved else left
 
 
 def solve_points(transform, targets_mm):
