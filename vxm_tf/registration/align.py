@@ -123,7 +123,8 @@ def _on_grid(image, grid, affine):
     """An image through one interpolation, without detail that the grid cannot hold."""
     there = image.grid if affine is None else Grid(image.grid.shape, affine.inverse().matrix @ image.grid.affine)
     smooth = smoothed_for(image.array, there, grid)
-    return resample(smooth, there, grid, fill_value=float(image.array.min()))
+    # Beyond its field of view the edge goes on, as in training: a made-up background would be an edge to align.
+    return resample(smooth, there, grid, fill_value=None)
 
 
 def _align(images, network, config):
