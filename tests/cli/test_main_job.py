@@ -36,10 +36,14 @@ def job(tmp_path_factory):
         "export/export_model.py --model=model/best.keras --output_dir=served",
         "register.py --moving=moving.nii.gz --fixed=fixed.nii.gz --model=model/best.keras --moved=moved.nii.gz "
         "--displacement=displacement.nii.gz --labels=moving_labels.nii.gz --moved_labels=moved_labels.nii.gz",
+        "register.py --moving=moving.nii.gz --fixed=fixed.nii.gz --model=none --refine=4 --output_dir=registered",
+        "vxm_tf.cli.apply --transforms=registered/from-moving_to-fixed_mode-image_xfm.nii.gz --reference=fixed.nii.gz "
+        "--image=moving.nii.gz --moved=applied.nii.gz --labels=moving_labels.nii.gz "
+        "--moved_labels=applied_labels.nii.gz",
     )
     for step in steps:
         script, *arguments = step.split()
-        command = [sys.executable, ROOT / script, *arguments]
+        command = [sys.executable, *([ROOT / script] if script.endswith(".py") else ["-m", script]), *arguments]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         (folder / f"{Path(script).stem}.txt").write_text(done.stdout + done.stderr)
@@ -75,6 +79,18 @@ def test_registration_leaves_volumes_on_the_fixed_grid(job):
         volume = nibabel.load(job / f"{name}.nii.gz")
         assert volume.shape == shape
         np.testing.assert_array_equal(volume.affine, fixed.affine)
+
+
+def test_a_registration_without_a_model_leaves_a_picture_and_moves_something(job):
+    assert imread(job / "registered" / "from-moving_to-fixed_mode-image_xfm.png").std() > 10
+    metrics = json.loads((job / "registered" / "from-moving_to-fixed_mode-image_xfm.json").read_text())["Metrics"]
+    assert metrics["refine_steps"] == 4 and metrics["mean_displacement_mm"] > 0.01
+
+
+def test_what_was_written_moves_the_image_again_as_it_did(job):
+    moved = nibabel.load(job / "registered" / "space-fixed_desc-moved_image.nii.gz").get_fdata()
+    np.testing.assert_allclose(nibabel.load(job / "applied.nii.gz").get_fdata(), moved, atol=1e-3)
+    assert set(np.unique(nibabel.load(job / "applied_labels.nii.gz").dataobj)) > {0}
 
 
 def test_without_data_the_command_trains_on_phantoms_and_says_so(call, tiny, tmp_path, monkeypatch, caplog):
