@@ -83,6 +83,10 @@ EXAMPLES = {
         lambda: losses.LNCC(3, epsilon=1e-6, name="similarity", reduction="sum"), (9, 10, 11), (2, 2)
     ),
     "MSE": Example(lambda: losses.MSE(0.1), (15, 18), (2, 2)),
+    "MutualInformation": Example(lambda: losses.MutualInformation(8), (15, 18), (1, 1)),
+    "MutualInformation in blocks": Example(
+        lambda: losses.MutualInformation(6, patch=4, name="similarity", reduction="sum"), (9, 10, 11), (2, 2)
+    ),
     "SoftDice": Example(losses.SoftDice, (9, 10, 11), (4, 4)),
     "GradientPenalty l1": Example(lambda: losses.GradientPenalty("l1"), (15, 18), (2,)),
     "GradientPenalty l2": Example(losses.GradientPenalty, (9, 10, 11), (3,)),

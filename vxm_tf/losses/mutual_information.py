@@ -1,0 +1,119 @@
+"""How much one image tells about another, whatever the relation of their intensities."""
+
+import itertools
+import math
+
+import keras
+from keras import ops as K
+
+from vxm_tf.ops.fusion import fused
+from vxm_tf.ops.grid import axis_indices, spatial_shape
+
+WINDOW = 3
+"""Bins that one intensity falls into: the support of the quadratic B-spline."""
+
+
+@keras.saving.register_keras_serializable(package="vxm_tf")
+class MutualInformation(keras.losses.Loss):
+    """Minus the mutual information of two images' intensities, in nats, plain (not normalised).
+
+    With p the joint histogram of the intensities (i, j), I = sum p(i, j) log(p(i, j) / (p(i) p(j))): 0 for
+    images that are independent, the entropy of an image where it determines the other. It asks for a relation
+    and not for a likeness, so inverting an image changes nothing. The histogram is smooth in the intensities:
+    each falls into three bins by a quadratic B-spline, the Parzen window (Thévenaz and Unser, IEEE TIP 2000).
+
+    A relation that holds all over an image says little about a small place in it. With `patch` there is one
+    histogram to each block of the image, and the loss is minus the information given the block, the mean over
+    voxels of that of their block (conditional mutual information, Loeckx et al., IEEE TMI 2010, there with blocks
+    that overlap). Every channel is scored on its own.
+
+    Args:
+        num_bins: of either image's intensities, 0 in the middle of the second and 1 in that of the last but one.
+        patch: edge of the blocks in voxels, rounded so that the axis is divided evenly; 0 for one histogram.
+
+    Call arguments:
+        y_true, y_pred: `[batch, *spatial, channels]`, intensities in [0, 1]; what lies beyond is clipped.
+
+    Raises:
+        ValueError: less than 4 bins, or a negative patch.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vxm_tf.losses import MutualInformation
+    >>> image = np.random.default_rng(0).random((1, 15, 18, 1), "float32")
+    >>> loss = MutualInformation(8)
+    >>> bool(abs(loss(image, image) - loss(image, 1 - image)) < 1e-5)
+    True
+    """
+
+    def __init__(self, num_bins=32, *, patch=0, name="mutual_information", **kwargs):
+        super().__init__(name=name, **{**kwargs, "dtype": "float32"})
+        if num_bins <= WINDOW:
+            raise ValueError(f"An intensity falls into {WINDOW} bins, so there are 4 or more; got num_bins={num_bins}.")
+        if patch < 0:
+            raise ValueError(f"patch is the edge of a block in voxels, or 0 for the whole image; got {patch}.")
+        self.num_bins = num_bins
+        self.patch = patch
+
+    def call(self, y_true, y_pred):
+        return -_information(y_true, y_pred, self.num_bins, self.patch)
+
+    def get_config(self):
+        return {**super().get_config(), "num_bins": self.num_bins, "patch": self.patch}
+
+
+@fused
+def _information(first, second, num_bins, patch):
+    """`[batch]`."""
+    batch, *shape, channels = K.shape(first)
+    block, num_blocks = _blocks(first, patch)
+    joint = _joint_histogram(first, second, block, batch * channels * num_blocks, num_bins)
+    joint = K.reshape(joint, (batch, channels, num_blocks, num_bins, num_bins)) / _voxels(shape)
+    first_only, second_only = K.sum(joint, axis=4), K.sum(joint, axis=3)
+    entropies = _entropy(first_only) + _entropy(second_only) - _entropy(joint) - _entropy(K.sum(first_only, axis=3))
+    return K.mean(entropies, axis=1)
+
+
+def _blocks(image, patch):
+    """For each value of an image the number of the block that it belongs to, and how many blocks an item has."""
+    batch, *_, channels = K.shape(image)
+    index, total = K.zeros_like(image, dtype="int32"), 1
+    for axis, size in enumerate(spatial_shape(image)):
+        count = K.maximum((2 * size + patch) // (2 * patch), 1) if patch else 1
+        place = K.cast(axis_indices(size, axis, len(image.shape) - 2), "int32")[..., None]
+        index, total = index * count + place * count // size, total * count
+    item = K.reshape(K.arange(batch * channels, dtype="int32"), [batch, *[1] * (len(image.shape) - 2), channels])
+    return index + item * total, total
+
+
+def _joint_histogram(first, second, block, num_blocks, num_bins):
+    """`[num_blocks * num_bins^2]`: the windows' products, summed where they fall."""
+    rows, columns = _window(first, num_bins), _window(second, num_bins)
+    histogram = 0.0
+    for (row, row_weight), (column, column_weight) in itertools.product(rows, columns):
+        index = (block * num_bins + row) * num_bins + column
+        weight = K.reshape(row_weight * column_weight, (-1,))
+        histogram = histogram + K.segment_sum(weight, K.reshape(index, (-1,)), num_blocks * num_bins**2)
+    return histogram
+
+
+def _window(image, num_bins):
+    """The three bins (number, weight) of every intensity; the weights sum to 1."""
+    position = K.clip(image, 0.0, 1.0) * (num_bins - WINDOW) + 1.0
+    nearest = K.cast(K.floor(position + 0.5), "int32")
+    beyond = position - K.cast(nearest, "float32")
+    weights = 0.5 * K.square(0.5 - beyond), 0.75 - K.square(beyond), 0.5 * K.square(0.5 + beyond)
+    return [(nearest + step, weight) for step, weight in zip((-1, 0, 1), weights)]
+
+
+def _entropy(probabilities):
+    """`[batch, channels]`: minus the sum of p log p over all further axes."""
+    terms = probabilities * K.log(K.maximum(probabilities, 1e-12))
+    return -K.sum(terms, axis=tuple(range(2, len(terms.shape))))
+
+
+def _voxels(shape):
+    if all(isinstance(size, int) for size in shape):
+        return float(math.prod(shape))
+    return K.cast(K.prod(K.stack(shape)), "float32")
