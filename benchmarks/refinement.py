@@ -1,0 +1,197 @@
+"""Refinement beside greedy on the ordered pairs of a folder of 2 mm brains: Dice, folds and seconds.
+
+    python benchmarks/refinement.py --model none
+    python benchmarks/refinement.py --model models/brains-2mm-fast/best.keras
+
+Every pair runs through every contestant in turn, so that what else the machine does falls on all alike:
+
+- `greedy`: picsl-greedy, WNCC in a radius of 2, 100x100x50 iterations, as packaged, two threads, images as stored;
+- `identity`: `refine` from nothing, images normalised as `register.py` does;
+- `network` and `network+20`: with `--model`, the network alone and 20 steps from its velocity;
+- `mi` and `mi inverted`: with `--similarity mi`, `refine` from nothing by mutual information, on the images as they
+  are and with the moving image inverted: 1 - moving where the normalised image is above 0, and 0 where it is 0, as an
+  image of another contrast has a dark background too.
+
+Labels are moved by nearest neighbour through each displacement. The first pair's seconds hold the compiling of
+ours, which medians leave out and `first_seconds` names. Writes `benchmarks/results/refinement.json`.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import vxm_tf  # before tensorflow, for oneDNN
+from vxm_tf import metrics
+from vxm_tf.data import normalize
+from vxm_tf.registration.model_file import input_settings, load_model
+from vxm_tf.registration.pair import register_pair, warp_labels
+from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
+
+HERE = Path(__file__).resolve().parent
+LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
+GREEDY = "-m WNCC 2x2x2 -n 100x100x50 -s 1.732vox 0.707vox"
+SEED = 0
+
+
+def greedy(moving, fixed):
+    """Displacement in voxels. Greedy's own is in mm of ITK's axes, left and posterior."""
+    from picsl_greedy import Greedy3D
+
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    begin = time.perf_counter()
+    program = Greedy3D()
+    images = {name: _itk(array, affine) for name, array in (("fixed", fixed), ("moving", moving))}
+    program.execute(f"-threads 2 -i fixed moving {GREEDY} -o warp", warp=None, **images)
+    warp = program["warp"]
+    seconds = time.perf_counter() - begin
+    import SimpleITK
+
+    # ITK arrays run z, y, x; spacing and directions are those set in `_itk`.
+    field = SimpleITK.GetArrayFromImage(warp).transpose(2, 1, 0, 3) / 2.0
+    return field.astype("float32"), seconds
+
+
+def _itk(array, affine):
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array[..., 0].astype("float32").transpose(2, 1, 0)))
+    image.SetSpacing([float(step) for step in np.diag(affine)[:3]])
+    return image
+
+
+def timed_refine(moving, fixed, config, network=None):
+    """(displacement, seconds); the network's prediction counts."""
+    begin = time.perf_counter()
+    velocity = None if network is None else starting_velocity(network, moving, fixed)
+    result = refine(moving, fixed, velocity, config)
+    return result.displacement, time.perf_counter() - begin
+
+
+def predicted(network, moving, fixed):
+    result = register_pair(network, moving, fixed)
+    return result.displacement, result.seconds
+
+
+def inverted(image):
+    """Another contrast on the same dark background."""
+    return np.where(image > 0, 1.0 - image, 0.0).astype("float32")
+
+
+def contestants(options, network):
+    """{name: function of (moving, fixed), normalised, and of both as stored}."""
+    if network is not None:
+        own = {
+            "network": lambda m, f, *_: predicted(network, m, f),
+            "network+20": lambda m, f, *_: timed_refine(m, f, RefineConfig(steps=20), network),
+        }
+    elif options.similarity == "mi":
+        config = RefineConfig(similarity="mi")
+        own = {
+            "mi": lambda m, f, *_: timed_refine(m, f, config),
+            "mi inverted": lambda m, f, *_: timed_refine(inverted(m), f, config),
+        }
+    else:
+        config = RefineConfig(similarity=options.similarity)
+        own = {"identity": lambda m, f, *_: timed_refine(m, f, config)}
+    return own if options.nogreedy else {"greedy": lambda m, f, moving, fixed: greedy(moving, fixed), **own}
+
+
+def score(displacement, moving_labels, fixed_labels):
+    dice = metrics.dice(warp_labels(moving_labels, displacement), fixed_labels, LABELS)
+    return {
+        "dice": float(np.nanmean(list(dice.values()))),
+        "fold_fraction": metrics.fold_fraction(displacement),
+        "non_diffeomorphic_volume": metrics.non_diffeomorphic_volume(displacement),
+    }
+
+
+def load(path, normalization):
+    with np.load(path) as data:
+        image = data["vol"][..., None].astype("float32")
+        return {"stored": image, "image": normalize(image, normalization), "labels": data["seg"]}
+
+
+def summary(rows):
+    """Of one contestant."""
+    values = {key: [row[key] for row in rows] for key in rows[0] if key not in ("moving", "fixed", "method")}
+    later = values["seconds"][1:] or values["seconds"]
+    return {
+        **{f"mean_{key}": float(np.mean(numbers)) for key, numbers in values.items() if key != "seconds"},
+        "median_dice": float(np.median(values["dice"])),
+        "max_non_diffeomorphic_volume": max(values["non_diffeomorphic_volume"]),
+        "median_seconds": float(np.median(later)),
+        "first_seconds": values["seconds"][0],
+    }
+
+
+def environment():
+    names = ("vxm_tf", "keras", "tensorflow", "numpy", "picsl_greedy")
+    versions = {name: vxm_tf.__version__ if name == "vxm_tf" else version(name) for name in names}
+    return {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "seed": SEED,
+        "load_average": os.getloadavg(),
+        "versions": versions,
+    }
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data" / "brains-2mm"))
+    parser.add_argument("--split", choices=("val", "train"), default="val")
+    parser.add_argument("--pairs", type=int, default=0, help="the first so many ordered pairs; 0 for all")
+    parser.add_argument("--model", default="none", help="a .keras file, or none to start from the identity")
+    parser.add_argument("--similarity", choices=("lncc", "mse", "mi"), default="lncc")
+    parser.add_argument("--nogreedy", action="store_true", help="leave greedy out")
+    parser.add_argument("--output", default=str(HERE / "results" / "refinement.json"))
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    np.random.seed(SEED)
+    network = None if options.model == "none" else load_model(options.model)
+    normalization = input_settings(network)["normalization"] if network else "percentile"
+    scans = {p.stem: load(p, normalization) for p in sorted((Path(options.data_dir) / options.split).glob("*.npz"))}
+    if network is not None:
+        network = network.for_shape(next(iter(scans.values()))["image"].shape[:-1])
+    pairs = list(itertools.permutations(scans, 2))[: options.pairs or None]
+    rows, methods = [], {"affine": None, **contestants(options, network)}
+    for number, (moving, fixed) in enumerate(pairs, 1):
+        m, f = scans[moving], scans[fixed]
+        for name, method in methods.items():
+            images = (m["image"], f["image"], m["stored"], f["stored"])
+            field, seconds = method(*images) if method else (np.zeros((*f["labels"].shape, 3), "float32"), 0.0)
+            row = {"moving": moving, "fixed": fixed, "method": name, "seconds": seconds}
+            rows.append({**row, **score(field, m["labels"], f["labels"])})
+            print(f"{number}/{len(pairs)} {moving} -> {fixed} {name}: ", end="")
+            print(f"Dice {rows[-1]['dice']:.4f}, folds {rows[-1]['fold_fraction']:.1e}, {seconds:.1f} s", flush=True)
+    report(options, rows, methods)
+
+
+def report(options, rows, methods):
+    table = {name: summary([row for row in rows if row["method"] == name]) for name in methods}
+    path = Path(options.output)
+    result = json.loads(path.read_text()) if path.is_file() else {}
+    key = f"{options.split}, {options.similarity}, {'identity' if options.model == 'none' else options.model}"
+    settings = {"greedy": GREEDY, "threads": 2, "refine": RefineConfig(similarity=options.similarity).__dict__}
+    result[key] = {"environment": environment(), "settings": settings, "summary": table, "pairs": rows}
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"\n{'':14}  mean Dice  median  folds     NDV       median s  first s")
+    for name, line in table.items():
+        print(
+            f"{name:14}  {line['mean_dice']:9.4f}  {line['median_dice']:6.4f}  {line['mean_fold_fraction']:.2e}  "
+            f"{line['mean_non_diffeomorphic_volume']:.2e}  {line['median_seconds']:8.2f}  {line['first_seconds']:7.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

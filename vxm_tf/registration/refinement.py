@@ -1,0 +1,277 @@
+"""Registering or refining one pair by optimisation: gradient descent on its own velocity."""
+
+import dataclasses
+import functools
+import math
+import time
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+from keras import ops as K
+
+from vxm_tf import losses, ops
+from vxm_tf.registration.admissible import Limits, admissible_change
+from vxm_tf.registration.pair_model import CELL, PairModel, to_image_grid, with_slopes
+from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid
+
+# Where none is given. The weights put the similarities' different scales on one level of smoothness.
+STEPS = {"from velocity": 20, "from identity": 150}
+WEIGHTS = {"lncc": 0.5, "mse": 1.0, "mi": 2.0}
+LEARNING_RATES = {"from velocity": 0.2, "from identity": 0.2}
+VOXELS_PER_BIN = 8
+# How the steps are shared among grids, coarse to fine; a step on one costs an eighth of one on the next.
+SHARES = {"from velocity": (0.4, 0.6), "from identity": (0.4, 0.35, 0.25)}
+
+
+@dataclasses.dataclass(frozen=True)
+class RefineConfig:
+    """Settings of `refine`; the defaults were chosen on brains of 2 mm with intensities in [0, 1].
+
+    Attributes:
+        steps: of the optimiser, on all grids together; None for 20 from a given velocity and 100 from the
+            identity. 0 returns the start.
+        similarity: "lncc", "mse", or "mi" for images of different contrast.
+        window: edge of LNCC's box, in voxels of each grid.
+        image_sigma: noise of MSE, in units of intensity.
+        bins: of the histograms of MI, at most; small blocks and images have fewer.
+        patch: edge of the blocks of MI with a histogram of their own, in voxels of each grid; 0 for one of all.
+        weight: of the mean squared derivative of the displacement, beside a similarity of order 1; None for
+            the similarity's own in `WEIGHTS`.
+        fold_weight: of `folding_penalty`, which is 0 until a simplex of the grid loses four fifths of its volume.
+        learning_rate: Adam's, in cells of each grid a step (a cell is two voxels); it falls to a tenth over
+            each grid's steps, along a cosine. None for 0.2 from a given velocity and 0.1 from the identity.
+        seconds: no further step begins after so long; 0 for no limit. The first step of a process compiles.
+        tolerance: a step makes progress if it lowers the loss by more than this.
+        patience: steps without progress after which a grid is left.
+        integration_steps: squarings.
+    """
+
+    steps: int | None = None
+    similarity: str = "lncc"
+    window: int = 9
+    image_sigma: float = 0.05
+    bins: int = 16
+    patch: int = 16
+    weight: float | None = None
+    fold_weight: float = 10.0
+    learning_rate: float | None = None
+    seconds: float = 0.0
+    tolerance: float = 1e-4
+    patience: int = 10
+    integration_steps: int = 5
+
+    def __post_init__(self):
+        if self.similarity not in WEIGHTS:
+            raise ValueError(f"similarity is one of {', '.join(map(repr, WEIGHTS))}; got {self.similarity!r}.")
+        for name in ("steps", "weight", "fold_weight", "seconds", "tolerance", "integration_steps"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} is 0 or more; got {value}.")
+        for name in ("learning_rate", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is more than 0; got {value}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Refinement:
+    """What `refine` found.
+
+    Attributes:
+        displacement: float32 `[*spatial, ndim]`, in voxels: moved(x) = moving(x + displacement(x)).
+        inverse_displacement: the same for the other direction, fixed_moved(x) = fixed(x + inverse(x)).
+        velocity: float32 `[*grid, ndim]`, in cells of its grid, of which both are integrals.
+        steps: done, on all grids together.
+        seconds: wall time of everything, compiling included.
+        losses: of every step, before it: similarity + weight * regularity + fold_weight * folding. Each grid has
+            its own level.
+        stop: why it ended: "steps", "converged" (no progress on the finest grid), "seconds", or "diverged"
+            (a loss that is no number; the answer is of the grid before).
+    """
+
+    displacement: np.ndarray
+    inverse_displacement: np.ndarray
+    velocity: np.ndarray
+    steps: int
+    seconds: float
+    losses: tuple[float, ...]
+    stop: str
+
+
+def refine(
+    moving, fixed, velocity=None, config: RefineConfig | None = None, progress: Callable | None = None
+) -> Refinement:
+    """The displacement that aligns `moving` with `fixed`, from a velocity or from nothing.
+
+    Adam moves a stationary velocity field on half the image's grid, coarse grids first, to minimise
+    similarity(moved, fixed) + weight * mean |d displacement|^2 + fold_weight * folding. The answer never
+    folds more than the start: neither `metrics.fold_fraction` nor `metrics.non_diffeomorphic_volume` of the
+    displacement is higher than before, so from the identity both are 0.
+
+    Compiled steps are kept for later pairs of the same shape; not for several threads at a time.
+
+    Args:
+        moving: float `[*spatial, channels]`, two or three axes of at least 4 voxels, normalised to [0, 1].
+        fixed: the same shape, on the same grid.
+        velocity: where to start, `[*grid, ndim]` in cells of its grid; a cell covers two voxels along each
+            axis, the first cell the first two, and cells may lie beyond the image's end. None for the
+            identity. See `starting_velocity`.
+        config: a `RefineConfig`.
+        progress: called before each step with (steps done, steps at most, last loss or None).
+
+    Raises:
+        ValueError: images or a velocity of other shapes, or with values that are not finite.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vxm_tf.registration.refinement import RefineConfig, refine
+    >>> image = np.random.default_rng(0).random((16, 18, 1), "float32")
+    >>> refine(image, image, config=RefineConfig(steps=0)).displacement.shape
+    (16, 18, 2)
+    """
+    begin = time.perf_counter()
+    config = config or RefineConfig()
+    moving, fixed = check_images(moving, fixed)
+    shape, identity = fixed.shape[:-1], velocity is None
+    start = check_velocity(velocity, shape)
+    kind = "from identity" if identity else "from velocity"
+    grids = pyramid({"moving": moving, "fixed": fixed, "start": start}, len(SHARES[kind]))
+    if config.learning_rate is None:
+        config = dataclasses.replace(config, learning_rate=LEARNING_RATES[kind])
+    counts = _share(STEPS[kind] if config.steps is None else config.steps, SHARES[kind][-len(grids) :])
+    change, history, stop = _descend(grids, counts, config, _Clock(begin, config.seconds), progress)
+    integrate = functools.partial(_displacement, shape=shape, steps=config.integration_steps)
+    limits = Limits() if identity else Limits.of(integrate(start[None]))
+    total = start[None] + admissible_change(start[None], change, integrate, limits)
+    answer = (integrate(total), integrate(-total), total[0], len(history))
+    return Refinement(*answer, time.perf_counter() - begin, tuple(history), stop)
+
+
+def starting_velocity(network, moving, fixed) -> np.ndarray:
+    """What a network says of a pair, as the velocity that `refine` starts from.
+
+    Integrated with the network's number of steps it gives the network's displacement exactly if that
+    integrates at half resolution and resizes by "areas", as the presets do; nearly, up to one more
+    interpolation, otherwise. The displacement of a network that integrates nothing is taken for a velocity,
+    which gives a smaller or larger displacement where it varies within its own length.
+
+    Args:
+        network: a `RegistrationNetwork`.
+        moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
+
+    Returns:
+        float32 `[*grid, ndim]`, in cells of two voxels, over the image padded as the network pads it.
+
+    Raises:
+        ValueError: another number of axes or channels than the network takes.
+    """
+    moving, fixed = check_images(moving, fixed, network.settings["channels"])
+    own = network.settings["image_shape"]
+    if None not in own:
+        network = network.for_shape(moving.shape[:-1])
+    answer = _velocity_model(network).predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
+    velocity = K.convert_to_numpy(answer["velocity"])
+    resolution = network._integration_resolution(network.settings)
+    padded = [size * resolution for size in velocity.shape[1:-1]]
+    if network.settings["resize_rule"] != "areas":
+        velocity = ops.resize(velocity, padded, network.settings["resize_rule"])
+    return K.convert_to_numpy(ops.resize(velocity, [-(-size // CELL) for size in padded]))[0]
+
+
+_velocity_models = weakref.WeakKeyDictionary()
+
+
+def _velocity_model(network):
+    """The network with this output alone, whose compiled prediction serves every later pair."""
+    if network not in _velocity_models:
+        _velocity_models[network] = network.with_outputs("velocity")
+    return _velocity_models[network]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clock:
+    begin: float
+    seconds: float
+
+    def is_over(self, part=1.0) -> bool:
+        """Whether that part of the time has passed."""
+        return self.seconds > 0 and time.perf_counter() - self.begin >= part * self.seconds
+
+
+def _share(steps, shares):
+    """Whole numbers of steps in about these proportions, `steps` in all."""
+    ends = [round(steps * sum(shares[: k + 1]) / sum(shares)) for k in range(len(shares))]
+    return [end - before for end, before in zip(ends, [0, *ends])]
+
+
+def _descend(grids, counts, config, clock, progress):
+    """(change of the finest grid's velocity, losses, why it ended), after the steps of every grid."""
+    change, history, stop = np.zeros_like(grids[0]["start"]), [], "steps"
+    report = (lambda: progress(len(history), sum(counts), history[-1] if history else None)) if progress else None
+    for number, (grid, count) in enumerate(zip(grids, counts)):
+        if number:
+            change = finer(change, grid["start"].shape)
+        last = number == len(grids) - 1
+        if count and not clock.is_over():
+            change, stop = _descend_grid(grid, change, count, config, history, report, clock, 1.0 if last else 0.5)
+    return change, history, "seconds" if clock.is_over() and stop == "steps" and len(history) < sum(counts) else stop
+
+
+def _descend_grid(grid, change, count, config, history, report, clock, part):
+    """(change after `count` steps on one grid, why it ended)."""
+    model = _model_for(grid, config)
+    model.begin(change)
+    inputs = {name: K.convert_to_tensor(grid[name]) for name in ("fixed", "start")}
+    inputs["moving_and_slopes"] = with_slopes(K.convert_to_tensor(grid["moving"]))
+    best, waited = math.inf, 0
+    for step in range(count):
+        if report:
+            report()
+        loss = model.step(inputs, config.learning_rate * _fall(step / count))
+        history.append(loss)
+        if not math.isfinite(loss):
+            return change, "diverged"
+        waited = 0 if loss < best - config.tolerance else waited + 1
+        best = min(best, loss) if waited == 0 else best
+        if waited >= config.patience:
+            return K.convert_to_numpy(model.change), "converged"
+        if clock.is_over(part):
+            break
+    return K.convert_to_numpy(model.change), "steps"
+
+
+def _fall(phase):
+    """From 1 to a tenth along a cosine."""
+    return 0.1 + 0.45 * (1.0 + math.cos(math.pi * phase))
+
+
+def _model_for(grid, config):
+    shapes = grid["start"].shape[1:-1], grid["fixed"].shape[1:-1]
+    bins = _bins(config, shapes[1])
+    arguments = {"lncc": (config.window,), "mse": (config.image_sigma,), "mi": (bins, config.patch)}
+    weight = WEIGHTS[config.similarity] if config.weight is None else config.weight
+    similarity = (config.similarity, *arguments[config.similarity])
+    return _model(*shapes, similarity, weight, config.fold_weight, config.integration_steps)
+
+
+def _bins(config, image_shape):
+    """No more than a histogram can fill: with few voxels to a bin, chance looks like information."""
+    voxels = math.prod(min(config.patch or size, size) for size in image_shape)
+    return min(config.bins, max(4, math.isqrt(voxels // VOXELS_PER_BIN)))
+
+
+@functools.lru_cache(maxsize=16)
+def _model(grid, image_shape, similarity, weight, fold_weight, integration_steps):
+    name, *arguments = similarity
+    if name == "mi":
+        similarity = losses.MutualInformation(arguments[0], patch=arguments[1])
+    else:
+        similarity = {"lncc": losses.LNCC, "mse": losses.MSE}[name](*arguments)
+    settings = {"weight": weight, "fold_weight": fold_weight, "integration_steps": integration_steps}
+    return PairModel(grid, image_shape, similarity, **settings)
+
+
+def _displacement(velocity, shape, steps):
+    return K.convert_to_numpy(to_image_grid(ops.integrate(velocity, steps), shape))[0]

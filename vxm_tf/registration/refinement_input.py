@@ -1,0 +1,97 @@
+"""What a refinement is given: checked, and on coarser grids."""
+
+import numpy as np
+from keras import ops as K
+
+from vxm_tf import ops
+from vxm_tf.registration.pair_model import CELL
+
+MIN_VOXELS = 4
+# A grid coarser than this holds few shapes worth aligning, and hardly more voxels than the similarity's window.
+MIN_COARSE_VOXELS = 16
+# Networks pad to a multiple of 2^levels, of which half as many cells as voxels are then beyond the image.
+MAX_CELLS_BEYOND = 16
+
+
+def check_images(moving, fixed, channels=None):
+    """Both images in float32.
+
+    Args:
+        moving, fixed: arrays `[*spatial, channels]`.
+        channels: of the one and the other, where a network asks for them; otherwise they are equal.
+
+    Raises:
+        ValueError: other shapes, or values that are not finite.
+    """
+    images = [np.asarray(image, "float32") for image in (moving, fixed)]
+    for name, image in zip(("moving", "fixed"), images):
+        if image.ndim not in (3, 4) or min(image.shape[:-1]) < MIN_VOXELS:
+            raise ValueError(
+                f"The {name} image is [*spatial, channels] with two or three axes of at least {MIN_VOXELS} voxels; got "
+                f"shape {image.shape}. Leave the batch axis away and add one for channels."
+            )
+        if not np.isfinite(image).all():
+            raise ValueError(f"The {name} image holds values that are NaN or infinite; replace them first.")
+    counts = [image.shape[-1] for image in images]
+    if images[0].shape[:-1] != images[1].shape[:-1] or counts != list(channels or counts[:1] * 2):
+        wanted = f"{' and '.join(map(str, channels))} channels" if channels else "equal channels"
+        raise ValueError(
+            f"Moving and fixed image share one grid and have {wanted}; got shapes {images[0].shape} and "
+            f"{images[1].shape}. Resample one onto the other first."
+        )
+    return images
+
+
+def check_velocity(velocity, image_shape):
+    """A velocity in float32 for images of that spatial shape; zeros for None.
+
+    Raises:
+        ValueError: a grid that cannot belong to the images, or values that are not finite.
+    """
+    least = tuple(-(-size // CELL) for size in image_shape)
+    if velocity is None:
+        return np.zeros((*least, len(least)), "float32")
+    velocity = np.asarray(velocity, "float32")
+    grid = velocity.shape[:-1]
+    fits = len(grid) == len(least) == velocity.shape[-1]
+    if not fits or not all(low <= size <= low + MAX_CELLS_BEYOND for low, size in zip(least, grid)):
+        raise ValueError(
+            f"A velocity for images of {image_shape} voxels has shape {(*least, len(least))}: one cell for {CELL} "
+            f"voxels of each axis, and up to {MAX_CELLS_BEYOND} more beyond the image's end; got shape "
+            f"{velocity.shape}. Bring it onto that grid with vxm_tf.ops.resize."
+        )
+    if not np.isfinite(velocity).all():
+        raise ValueError("The velocity holds values that are NaN or infinite.")
+    return velocity
+
+
+def pyramid(finest, levels):
+    """What the steps on each grid get, `{name: [1, *spatial, channels]}`, the coarsest first.
+
+    Args:
+        finest: `moving`, `fixed` and `start` without a batch axis.
+        levels: at most so many grids, each with half the voxels of the next along every axis.
+    """
+    grids = [{name: array[None] for name, array in finest.items()}]
+    while len(grids) < levels and min(grids[0]["fixed"].shape[1:-1]) >= 2 * MIN_COARSE_VOXELS:
+        coarse = {name: _halved(array) for name, array in grids[0].items()}
+        # A coarse cell is twice as long.
+        coarse["start"] *= 0.5
+        grids.insert(0, coarse)
+    return grids
+
+
+def finer(change, shape):
+    """A change of velocity `[1, *grid, ndim]` on the grid, of about twice the size, that `shape` names."""
+    fine = K.convert_to_numpy(ops.resize(change, [2 * size for size in change.shape[1:-1]]))
+    return fine[tuple(slice(0, size) for size in shape)]
+
+
+def _halved(array):
+    """Means of two by two (by two) voxels, the last voxel of an odd axis twice."""
+    for axis in range(1, array.ndim - 1):
+        if array.shape[axis] % 2:
+            array = np.concatenate([array, np.take(array, [-1], axis)], axis)
+        even, odd = (np.take(array, range(side, array.shape[axis], 2), axis) for side in (0, 1))
+        array = 0.5 * (even + odd)
+    return array.astype("float32")
