@@ -50,7 +50,7 @@ def test_the_loss_is_minus_the_brute_force_information(shape, pair, num_bins):
 def test_with_patches_it_is_the_mean_over_voxels_of_the_blocks(pair):
     """Axes of 15 and 18 voxels and blocks of about 5: three blocks of 5 by four of 4 or 5."""
     first, second = pair((15, 18), batch=1)
-    rows, columns = (np.arange(size) * count // size for size, count in ((15, 3), (18, 4)))
+    rows, columns = ((2 * np.arange(size) + 1) * count // (2 * size) for size, count in ((15, 3), (18, 4)))
     total = 0.0
     for i in range(3):
         for j in range(4):
@@ -112,7 +112,7 @@ def test_a_constant_image_tells_nothing_and_has_a_finite_gradient(shape, pair):
 @pytest.mark.parametrize("patch", [0, 6])
 def test_gradient(shape, pair, check_gradient, patch):
     first, second = (0.1 + 0.6 * image for image in pair(shape))
-    check_gradient(losses.MutualInformation(5, patch=patch, reduction=None), first, second, step=3e-2, rtol=2e-2)
+    check_gradient(losses.MutualInformation(5, patch=patch, reduction=None), first, second, step=2e-2, rtol=1e-1)
 
 
 def test_intensities_beyond_the_range_are_clipped(shape, pair):

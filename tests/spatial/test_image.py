@@ -75,7 +75,7 @@ def test_labels_that_lie_elsewhere_are_refused(tmp_path, labels, image, affine, 
 def test_an_image_of_no_file_has_a_place_that_its_labels_must_share(write_nibabel, labels, image):
     path = write_nibabel("seg.nii", labels)
     assert read_spatial_labels(path, SpatialImage(image.array, image.grid)).grid is image.grid
-    with pytest.raises(VolumeError, match="this label map and its image \(in memory\) have one shape"):
+    with pytest.raises(VolumeError, match=r"this label map and its image \(in memory\) have one shape"):
         read_spatial_labels(path, SpatialImage(image.array, Grid(SHAPE, np.eye(4))))
 
 

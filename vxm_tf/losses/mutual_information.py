@@ -82,7 +82,7 @@ def _blocks(image, patch):
     for axis, size in enumerate(spatial_shape(image)):
         count = K.maximum((2 * size + patch) // (2 * patch), 1) if patch else 1
         place = K.cast(axis_indices(size, axis, len(image.shape) - 2), "int32")[..., None]
-        index, total = index * count + place * count // size, total * count
+        index, total = index * count + (2 * place + 1) * count // (2 * size), total * count
     item = K.reshape(K.arange(batch * channels, dtype="int32"), [batch, *[1] * (len(image.shape) - 2), channels])
     return index + item * total, total
 

@@ -21,15 +21,15 @@ def jacobian_determinant(displacement):
     displacement = as_float32(displacement)
     columns = [central_differences(displacement, axis + 1) for axis in range(ndim)]
     matrix = [[columns[j][..., i] + float(i == j) for j in range(ndim)] for i in range(ndim)]
-    return _determinant(matrix)
+    return determinant(matrix)
 
 
-def _determinant(matrix):
-    """Laplace expansion along the first row, for a nested list of tensors."""
+def determinant(matrix):
+    """Of a nested list of tensors, element by element; Laplace expansion along the first row."""
     if len(matrix) == 1:
         return matrix[0][0]
     total = ops.zeros_like(matrix[0][0])
     for j, entry in enumerate(matrix[0]):
         minor = [row[:j] + row[j + 1 :] for row in matrix[1:]]
-        total = total + (-1) ** j * entry * _determinant(minor)
+        total = total + (-1) ** j * entry * determinant(minor)
     return total

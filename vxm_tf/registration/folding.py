@@ -8,6 +8,7 @@ from keras import ops as K
 from vxm_tf.ops.differences import shifted
 from vxm_tf.ops.fusion import fused
 from vxm_tf.ops.grid import as_float32, check_field
+from vxm_tf.ops.jacobian import determinant
 
 # In 3-D a cube has, besides those at its corners, a tetrahedron in its middle, whichever of two ways it is cut.
 _MIDDLE = [
@@ -75,7 +76,7 @@ def _volumes(displacement):
         edge = K.stack([vertices[b] - vertices[a] + step.astype("float32") for (a, b), step in zip(edges, steps)])
         matrix.append([edge[..., component] for component in range(ndim)])
     undeformed = [abs(np.linalg.det(np.subtract(*np.moveaxis(np.array(s), 1, 0)))) for s in simplices]
-    return _determinant(matrix) / np.reshape(undeformed, [-1] + [1] * (ndim + 1)).astype("float32")
+    return determinant(matrix) / np.reshape(undeformed, [-1] + [1] * (ndim + 1)).astype("float32")
 
 
 def _corner(place):
@@ -88,14 +89,3 @@ def _vertex(padded, place):
     for axis, side in enumerate(place):
         padded = shifted(padded, axis + 1, side, padded.shape[axis + 1] - 1 + side)
     return padded
-
-
-def _determinant(rows):
-    """Laplace expansion along the first row, for a nested list of tensors."""
-    if len(rows) == 1:
-        return rows[0][0]
-    total = 0.0
-    for column, entry in enumerate(rows[0]):
-        minor = [row[:column] + row[column + 1 :] for row in rows[1:]]
-        total = total + (-1.0) ** column * entry * _determinant(minor)
-    return total
