@@ -14,7 +14,7 @@ from vxm_tf.registration.pair import register_pair, warp_array
 from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
 
 SHAPES = [(32, 36), (20, 22, 24)]
-PLAIN = RefineConfig(weight=0.05, window=5, tolerance=0.0)
+PLAIN = RefineConfig(steps=160, weight=0.05, window=5, tolerance=0.0, learning_rate=0.1)
 
 
 @pytest.fixture(params=SHAPES, ids=["2-D", "3-D"])
@@ -74,7 +74,7 @@ def test_a_known_deformation_comes_back(shape, deformed, similarity):
     moving, fixed, expected = deformed(shape)
     result = refine(moving, fixed, config=dataclasses.replace(PLAIN, similarity=similarity))
     assert inner_error(np.zeros_like(expected), expected) > 0.8
-    assert inner_error(result.displacement, expected) < 0.4
+    assert inner_error(result.displacement, expected) < 0.5
     before, after = (np.abs(image - fixed).mean() for image in (moving, warp_array(moving, result.displacement)))
     assert after < 0.4 * before
     assert folds(result.displacement) == (0.0, 0.0)
@@ -122,7 +122,7 @@ def test_odd_shapes(deformed, odd):
     result = refine(moving, fixed, config=PLAIN)
     assert result.displacement.shape == result.inverse_displacement.shape == expected.shape
     assert result.velocity.shape[:-1] == tuple(-(-size // 2) for size in odd)
-    assert inner_error(result.displacement, expected) < 0.4
+    assert inner_error(result.displacement, expected) < 0.5
 
 
 def test_forward_and_inverse_undo_each_other(shape, deformed):
@@ -296,16 +296,15 @@ def test_a_later_pair_of_the_shape_is_not_traced_again(deformed, texture):
     assert refinement._model.cache_info().currsize == traced
 
 
-@pytest.mark.parametrize("similarity", ["lncc", "mse"])
-def test_noise_of_a_millionth_moves_the_answer_by_less_than_a_hundredth(deformed, rng, similarity):
+def test_noise_of_a_millionth_hardly_moves_the_answer(deformed, rng):
     """A third of the image is flat, as around a head, where a step must not follow the noise."""
     moving, fixed = (np.array(image) for image in deformed((32, 36))[:2])
     moving[:10], fixed[:10] = 0.0, 0.0
-    config = RefineConfig(similarity=similarity)
+    config = RefineConfig()
     noise = 1e-6 * rng.standard_normal((2, *moving.shape)).astype("float32")
     plain = refine(moving, fixed, config=config).displacement
     noisy = refine(moving + noise[0], fixed + noise[1], config=config).displacement
-    assert np.abs(plain - noisy).max() < 0.01
+    assert np.abs(plain - noisy).max() < 0.005
 
 
 def test_a_flipped_pair_gets_the_flipped_answer(shape, deformed):
