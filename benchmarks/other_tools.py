@@ -53,12 +53,12 @@ def with_simpleitk(file, image, onto, points):
 
 
 def with_nitransforms(file, image, onto, points):
-    if file.suffix == ".h5":
-        transform = nitransforms.manip.TransformChain.from_filename(str(file), fmt="itk")
-    elif file.suffix == ".x5":
-        transform = nitransforms.nonlinear.DenseFieldTransform.from_filename(str(file), fmt="X5")
-    else:
+    if file.name.endswith(".nii.gz"):
         transform = nitransforms.nonlinear.DenseFieldTransform.from_filename(str(file), fmt="itk")
+    else:
+        transform = nitransforms.manip.TransformChain.from_filename(
+            str(file), fmt="itk" if file.suffix == ".h5" else None
+        )
     moved = nitransforms.resampling.apply(transform, str(image), reference=str(onto), order=1)
     return moved.get_fdata(), transform.map(points)
 
@@ -101,19 +101,19 @@ def ours_for_others(result, folder):
         field = dense(transform, onto.grid)
         ours = resample(image.array[..., 0], image.grid, onto.grid, field)
         compared = between_centres(image, onto, field)
-        for ending in (".nii.gz", ".h5", ".x5"):
+        for ending in (".nii.gz", ".h5"):
             file = folder / f"transform{ending}"
             write_transform(file, Chain((transform,)), onto.grid)
             for tool, apply in TOOLS.items():
-                if ending == ".x5" and tool != "nitransforms":
-                    continue
                 points = inside(onto, 0.0 if tool == "nitransforms" else 0.3)
+                # Up to half a voxel beyond the outermost centres parts in a chain go on, one field of both does not.
+                expected = (field if ending == ".nii.gz" else transform).map(points)
                 try:
                     moved, mapped = apply(file, files[id(image)], files[id(onto)], points)
                     difference = np.abs(moved - ours)[compared if tool == "nitransforms" else ...]
                     row = {
                         "image": float(difference.max() / np.ptp(ours)),
-                        "landmarks_mm": float(np.linalg.norm(mapped - field.map(points), axis=1).max()),
+                        "landmarks_mm": float(np.linalg.norm(mapped - expected, axis=1).max()),
                     }
                 except Exception as error:
                     row = {"error": f"{type(error).__name__}: {error}"[:200]}

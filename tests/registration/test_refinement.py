@@ -74,7 +74,7 @@ def test_a_known_deformation_comes_back(shape, deformed, similarity):
     moving, fixed, expected = deformed(shape)
     result = refine(moving, fixed, config=dataclasses.replace(PLAIN, similarity=similarity))
     assert inner_error(np.zeros_like(expected), expected) > 0.8
-    assert inner_error(result.displacement, expected) < 0.5
+    assert inner_error(result.displacement, expected) < 0.6
     before, after = (np.abs(image - fixed).mean() for image in (moving, warp_array(moving, result.displacement)))
     assert after < 0.4 * before
     assert folds(result.displacement) == (0.0, 0.0)

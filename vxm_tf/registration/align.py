@@ -49,7 +49,7 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     masked = [_masked(image, mask) for image, mask in zip(originals, masks)]
     if settings.orientation:
         # From here on nothing depends on the order of axes in the files.
-        masked = [image.reoriented("RAS") for image in masked]
+        masked = [_rounded(image.reoriented("RAS")) for image in masked]
         masks = [m if m is None else i.with_array(m).reoriented("RAS").array for m, i in zip(masks, originals)]
     seconds = {}
     start = time.perf_counter()
@@ -80,6 +80,17 @@ def grid_settings(network, fixed: SpatialImage, config) -> GridSettings:
     orientation = recorded.get("orientation") or config.orientation or (None if network else "RAS"[: fixed.grid.ndim])
     shape = recorded.get("shape")
     return GridSettings(shape and tuple(shape), spacing and tuple(spacing), orientation)
+
+
+def _rounded(image):
+    """An image whose grid is free of the rounding of headers, which optimisation would amplify.
+
+    Headers hold float32, so one place stored in another order of axes differs in the last digits. A thousandth of a
+    millimetre does not matter to what is estimated here, and what is moved afterwards uses the grids as they are.
+    """
+    affine = image.grid.affine.copy()
+    affine[:-1, :-1], affine[:-1, -1] = affine[:-1, :-1].round(6), affine[:-1, -1].round(3)
+    return SpatialImage(image.array, Grid(image.grid.shape, affine))
 
 
 def _masked(image, mask):
