@@ -2,8 +2,8 @@
 
 from vxm_tf.cli import command
 from vxm_tf.registration.apply import ApplyConfig, apply_files
-from vxm_tf.registration.config import CONVENTIONS
 from vxm_tf.spatial.interpolation import ORDERS
+from vxm_tf.spatial.points import CONVENTIONS
 from vxm_tf.spatial.transform_files import FORMATS
 
 DESCRIPTION = "Move an image, a series, labels or landmarks by transforms of any tool."

@@ -4,10 +4,11 @@ from vxm_tf.cli import command
 from vxm_tf.data import normalize
 from vxm_tf.registration import RegisterConfig, register_files
 from vxm_tf.registration.bids import beside, with_bids_names
-from vxm_tf.registration.config import AFFINES, CONVENTIONS, SIMILARITIES
+from vxm_tf.registration.config import AFFINES, SIMILARITIES
 from vxm_tf.registration.native import voxel_displacement
 from vxm_tf.report import registration_panel, write_picture
 from vxm_tf.spatial import dense, reoriented_grid, resample
+from vxm_tf.spatial.points import CONVENTIONS
 from vxm_tf.spatial.transform_files import FORMATS
 
 DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."

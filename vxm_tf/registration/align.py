@@ -14,6 +14,7 @@ from vxm_tf.registration.overlap import check_overlap
 from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
 from vxm_tf.spatial.resampling import smoothed_for
+from vxm_tf.spatial.transforms import identity
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
 # Without a network one step takes time by the voxel; this many take about half a second on two cores.
@@ -102,7 +103,7 @@ def _masked(image, mask):
 def _affine(originals, images, masks, config):
     moving, fixed = originals
     if config.affine == "header":
-        return AffineTransform(np.eye(fixed.grid.ndim + 1))
+        return identity(fixed.grid.ndim)
     if config.affine == "none":
         if moving.grid.shape != fixed.grid.shape:
             raise VolumeError(
@@ -147,8 +148,7 @@ def _align(images, network, config):
         nothing = np.zeros((*images[1].shape[:-1], images[1].ndim - 1), "float32")
         return nothing, nothing, 0
     velocity = None if network is None else starting_velocity(network, *images)
-    count = {} if steps is None else {"steps": steps}
-    settings = RefineConfig(**count, similarity=config.similarity, seconds=config.refine_seconds)
+    settings = RefineConfig(steps=steps, similarity=config.similarity, seconds=config.refine_seconds)
     result = refine(*images, velocity, settings)
     logging.info("%d steps of optimisation in %.1f s.", result.steps, result.seconds)
     return result.displacement, result.inverse_displacement, result.steps

@@ -7,13 +7,13 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, read_labels, read_series, write_volume
-from vxm_tf.registration.config import CONVENTIONS
+from vxm_tf.registration.config import check_choices
 from vxm_tf.registration.transform_chain import read_chain
 from vxm_tf.spatial import resample
 from vxm_tf.spatial.headers import grid_of
 from vxm_tf.spatial.interpolation import ORDERS
 from vxm_tf.spatial.inversion import solve_points
-from vxm_tf.spatial.points import read_points, write_points
+from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_belongs
 
 PAIRS = (("image", "moved"), ("labels", "moved_labels"), ("points", "moved_points"))
@@ -68,7 +68,7 @@ def apply_files(config):
         ValueError: a setting that does not exist.
     """
     _check(config)
-    transform, fixed, _ = read_chain(
+    transform, fixed, moving = read_chain(
         config.transforms,
         fixed=config.reference,
         moving=config.moving or config.image or config.labels,
@@ -77,7 +77,7 @@ def apply_files(config):
     if config.image or config.labels:
         check_belongs(transform, grid_of(fixed), ", ".join(config.transforms))
     if config.image:
-        source = read_series(config.image)
+        source = read_series(config.image) if config.moving else moving
         moved = resample(
             source.array,
             grid_of(source),
@@ -120,9 +120,7 @@ def _check(config):
         raise VolumeError("Nothing to move: give --image, --labels or --points.")
     if (config.image or config.labels) and not config.reference:
         raise VolumeError("--reference must be given: the fixed image, whose grid what is moved gets.")
-    for name, known in (("interpolation", ORDERS), ("points_convention", CONVENTIONS)):
-        if getattr(config, name) not in known:
-            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
+    check_choices(config, {"interpolation": ORDERS, "points_convention": CONVENTIONS})
     for output in filter(None, (config.moved, config.moved_labels)):
         check_output(output)
     if config.moved_points:

@@ -3,7 +3,6 @@
 import dataclasses
 
 AFFINES = ("none", "header", "register")
-CONVENTIONS = ("RAS", "LPS")
 SIMILARITIES = ("lncc", "mse", "mi")
 NO_MODEL = "none"
 
@@ -73,3 +72,10 @@ class RegisterConfig:
     spacing_mm: float = 0.0
     orientation: str = ""
     output_dir: str = ""
+
+
+def check_choices(config, choices):
+    """Raise `ValueError` for a setting whose value is not among its choices, `{name: values}`."""
+    for name, known in choices.items():
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")

@@ -11,14 +11,14 @@ from absl import logging
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
 from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import with_bids_names
-from vxm_tf.registration.config import AFFINES, CONVENTIONS, NO_MODEL, SIMILARITIES
+from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_choices
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.sidecar import write_sidecar
 from vxm_tf.registration.skull_strip import brain_mask
 from vxm_tf.spatial import read_spatial_image, read_spatial_labels
 from vxm_tf.spatial.headers import check_axial, has_place
-from vxm_tf.spatial.points import read_points, write_points
+from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 
 VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels")
@@ -101,9 +101,7 @@ def _check(config):
         given = bool(getattr(config, first)), bool(getattr(config, second))
         if given[0] != given[1] and not (config.output_dir and given[0]):
             raise VolumeError(f"--{first} and --{second} belong together: what to move, and where to write it.")
-    for name, known in CHOICES.items():
-        if getattr(config, name) not in known:
-            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
+    check_choices(config, CHOICES)
     if config.refine < -1 or config.refine_seconds < 0 or config.spacing_mm < 0:
         raise ValueError("refine is -1 or a number of steps; refine_seconds and spacing_mm are 0 or more.")
 

@@ -12,9 +12,7 @@ SMALL_OVERLAP = 0.25
 
 def check_overlap(moving, fixed, affine, config):
     """Raise `VolumeError` where two images have no common place in the world; warn where there is little."""
-    indices = np.stack(np.meshgrid(*[np.linspace(0, n - 1, 12) for n in fixed.grid.shape], indexing="ij"), -1)
-    there = moving.grid.to_indices(affine.map(fixed.grid.to_world(indices)))
-    inside = np.all((there >= -0.5) & (there <= np.array(moving.grid.shape) - 0.5), axis=-1).mean()
+    inside = moving.grid.contains(affine.map(fixed.grid.sample_points())).mean()
     advice = " Align them first with --affine register." if config.affine == "header" else ""
     if inside == 0:
         raise VolumeError(

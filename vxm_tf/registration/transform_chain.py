@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 from absl import logging
 
 from vxm_tf.files.volumes import VolumeError, read_series
@@ -140,6 +139,4 @@ def _meets(transform, fixed, grid):
     start = first.grid if isinstance(first, DisplacementField) else (fixed and grid_of(fixed))
     if not start:
         return True
-    indices = np.stack(np.meshgrid(*[np.linspace(0, n - 1, 12) for n in start.shape], indexing="ij"), -1)
-    there = grid.to_indices(transform.map(start.to_world(indices)))
-    return bool(np.any(np.all((there >= -0.5) & (there <= np.array(grid.shape) - 0.5), axis=-1)))
+    return bool(grid.contains(transform.map(start.sample_points())).any())

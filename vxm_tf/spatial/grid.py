@@ -92,6 +92,16 @@ class Grid:
         """World position of every voxel, `[*shape, ndim]`, float64, in millimetres."""
         return self.slab_points(0, self.shape[0])
 
+    def sample_points(self, count: int = 12) -> np.ndarray:
+        """World positions of `count` places along each axis, from the first voxel to the last, `[count^ndim, ndim]`."""
+        axes = [np.linspace(0, size - 1, count) for size in self.shape]
+        return self.to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.ndim))
+
+    def contains(self, points_mm) -> np.ndarray:
+        """Whether each point `[..., ndim]` lies in the field of view, half a voxel beyond the outermost centres."""
+        indices = self.to_indices(points_mm)
+        return np.all((indices >= -0.5) & (indices <= np.array(self.shape) - 0.5), axis=-1)
+
     def step_from(self, other) -> np.ndarray:
         """The affine from this grid's indices to the other's."""
         return np.linalg.inv(other.affine) @ self.affine

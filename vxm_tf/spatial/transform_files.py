@@ -137,7 +137,7 @@ def check_belongs(transform, fixed_grid: Grid, path):
     points = _sample_points(fixed_grid)
     for number, part in enumerate(flattened(transform)):
         if isinstance(part, DisplacementField):
-            covered = _covered(part.grid, points)
+            covered = float(part.grid.contains(points).mean())
             if covered < _LEAST_COVERED:
                 raise VolumeError(
                     f"{path}: its displacement field covers {covered:.0%} of the fixed image in world space, so it "
@@ -199,11 +199,6 @@ def _sample_points(grid, along_axis=20):
     """Places spread evenly over a field of view, `[n, ndim]`, in millimetres."""
     axes = [(np.arange(along_axis) + 0.5) / along_axis * size - 0.5 for size in grid.shape]
     return grid.to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim))
-
-
-def _covered(grid, points_mm):
-    indices = grid.to_indices(points_mm)
-    return float(np.mean(np.all((indices >= -0.5) & (indices <= np.array(grid.shape) - 0.5), axis=1)))
 
 
 def _described(grid):

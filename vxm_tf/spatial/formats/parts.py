@@ -4,7 +4,7 @@ import numpy as np
 
 from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, flattened, slabs
+from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, flattened, is_affine, slabs
 
 # An edge that would have to be repeated so far that a field grows by more is written as a field on the image's grid.
 _LARGEST_GROWTH = 8
@@ -12,11 +12,10 @@ _LARGEST_GROWTH = 8
 
 def as_affine(transform) -> AffineTransform | None:
     """The one matrix of a transform that is affine throughout; None where a part is dense."""
-    parts = flattened(transform)
-    if not all(isinstance(part, AffineTransform) for part in parts):
+    if not is_affine(transform):
         return None
     matrix = np.eye(transform.ndim + 1)
-    for part in parts:
+    for part in flattened(transform):
         matrix = part.matrix @ matrix
     return AffineTransform(matrix)
 
