@@ -205,7 +205,7 @@ def main():
     parser.add_argument("--method", choices=METHODS, default="affine")
     parser.add_argument("--model", default="none", help="with --method register: a .keras file, or none")
     parser.add_argument("--dof", type=int, default=12)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", nargs="+", default=["hippocampus", "brains-1mm"])
     parser.add_argument("--brains", default="val", help="folder of brains-1mm; train for tuning")
     parser.add_argument("--skip", type=int, default=0, help="hippocampi to leave out; 100 for tuning")
