@@ -16,6 +16,8 @@ OUTPUTS = (
     "moved", "fixed_moved", "transform", "inverse_transform", "displacement", "jacobian", "moved_labels",
     "moved_points", "output_dir",
 )  # fmt: skip
+# The panel shows rows of a 2-D image downwards, and turns slices of a 3-D one itself.
+DRAWN = {2: "PR", 3: "RAS"}
 
 
 def define_flags(values):
@@ -66,7 +68,7 @@ def _call(values):
 
 def _draw(result, config):
     """The panel of a registration, in the usual orientation, at the voxel size that was worked at."""
-    grid = reoriented_grid(result.working_grid, "RAS"[: result.fixed.grid.ndim])
+    grid = reoriented_grid(result.working_grid, DRAWN[result.fixed.grid.ndim])
     images = [
         resample(result.moving.array, result.moving.grid, grid, result.affine),
         resample(result.fixed.array, result.fixed.grid, grid),
