@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.ops.fusion import unfused
+from vxm_tf.serving.signatures import signatures
 
 
 def export_saved_model(network: RegistrationNetwork, output_dir, version: int | None = None) -> Path:
@@ -70,17 +71,10 @@ def _for_any_shape(network):
 
 
 def _write(network, directory):
-    spatial, channels = network.settings["image_shape"], network.settings["channels"]
-    specs = [
-        tf.TensorSpec((None, *spatial, count), tf.float32, name=name)
-        for name, count in zip(("moving", "fixed"), channels)
-    ]
     archive = keras.export.ExportArchive()
     archive.track(network)
     # Compiled kernels belong to one shape, and on a CPU server each new shape would stall a request.
     with unfused():
-        archive.add_endpoint(
-            "serving_default",
-            tf.function(lambda moving, fixed: network({"moving": moving, "fixed": fixed}), input_signature=specs),
-        )
+        for name, function in signatures(network).items():
+            archive.add_endpoint(name, function)
         archive.write_out(directory, verbose=False)

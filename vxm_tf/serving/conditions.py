@@ -1,0 +1,63 @@
+"""What a request must fulfil, checked where the graph runs: a server answers with the sentence, as status 400."""
+
+import tensorflow as tf
+
+# Volumes beyond are refused before memory is asked for: 512 voxels cubed.
+MAX_VOXELS = 2**27
+WEAK_DETERMINANT = 1e-4
+
+
+def require(condition, *said):
+    """An operation that fails unless `condition` holds.
+
+    Args:
+        condition: bool scalar, a tensor.
+        said: what the error says: strings, and tensors whose values are shown between them.
+    """
+    return tf.debugging.Assert(condition, list(said), summarize=16)
+
+
+def after(checks, tensor):
+    """`tensor`, computed from only once all checks have passed."""
+    with tf.control_dependencies(checks):
+        return tf.identity(tensor)
+
+
+def finite(tensor, name):
+    """The tensor, which must hold neither NaN nor infinite values."""
+    values = tf.reduce_all(tf.math.is_finite(tensor))
+    return after([require(values, f"{name}: holds values that are NaN or infinite. Replace them, such as by 0.")], tensor)
+
+
+def not_too_large(shape, name):
+    """A check of a spatial shape, integers `[ndim]`."""
+    count = tf.reduce_prod(tf.cast(shape, tf.float64))
+    fits = tf.reduce_all(shape >= 1) & (count <= MAX_VOXELS)
+    return require(fits, f"{name}: a volume has at least 1 voxel along each axis and at most {MAX_VOXELS}; got", shape)
+
+
+def image(tensor, name):
+    """An image `[batch, *spatial, channels]` with voxels, and not too many, all finite."""
+    shape = tf.shape(tensor)
+    batch = require(shape[0] >= 1, f"{name}: the batch is empty; got shape", shape)
+    return finite(after([batch, not_too_large(shape[1:-1], name)], tensor), name)
+
+
+def same_grid(first, second, names):
+    """Both tensors, which must have one batch and one spatial shape."""
+    shapes = tf.shape(first), tf.shape(second)
+    same = tf.reduce_all(shapes[0][:-1] == shapes[1][:-1])
+    check = require(
+        same, f"{names[0]} and {names[1]} lie on one grid, so they have equal shapes but for channels; got", *shapes
+    )
+    return after([check], first), after([check], second)
+
+
+def sound_affine(affine, name):
+    """An affine `[4, 4]`, which must be finite and invertible."""
+    axes = affine[:3, :3]
+    sizes = tf.norm(axes, axis=0)
+    volume = tf.abs(tf.linalg.det(axes / tf.maximum(sizes, 1e-6)))
+    sound = tf.reduce_all(tf.math.is_finite(affine)) & tf.reduce_all(sizes >= 1e-6) & (volume >= WEAK_DETERMINANT)
+    said = f"{name}: the header's affine is singular or not finite, so voxels have no place in space. It is"
+    return after([require(sound, said, affine)], affine)

@@ -1,0 +1,151 @@
+"""All signatures of a served network, in one place.
+
+Every number at an edge is float32 or int32; names that end in `_bytes` make TensorFlow Serving answer in base64.
+
+| signature | in | out |
+|---|---|---|
+| `register`, also `serving_default` | `moving`, `fixed` | `moved`, `displacement` |
+| `displacement_only` | `moving`, `fixed` | `displacement` |
+| `inverse` | `moving`, `fixed` | `fixed_moved`, `inverse_displacement` |
+| `warp` | `image`, `displacement` | `moved`, linear |
+| `warp_labels` | `labels`, `displacement` | `moved`, nearest neighbour |
+| `register_bytes` | gzipped `moving`, `fixed`; `_shape`, `_dtype` of each | `moved_bytes`, `moved_range`, `displacement_bytes`, `shape` |
+| `register_nifti` | `moving`, `fixed`: whole files | `moved_bytes`, `transform_bytes`: whole files |
+
+`inverse` needs a network that integrates; the last two one that takes single channels, `register_nifti` three axes.
+"""
+
+import tensorflow as tf
+
+from vxm_tf import ops
+from vxm_tf.serving import conditions, volume_bytes
+from vxm_tf.serving.intensity import normalize
+from vxm_tf.serving.native import register_native
+from vxm_tf.serving.nifti_reading import read_nifti
+from vxm_tf.serving.nifti_writing import VECTOR_INTENT, right_angled, write_nifti
+from vxm_tf.spatial.working_grid import GridSettings
+
+DEFAULT = "serving_default"
+
+
+def signatures(network) -> dict:
+    """Name to `tf.function` with its input signature.
+
+    Args:
+        network: a `RegistrationNetwork` for any shape, in float32.
+    """
+    found = {"register": _register(network), "displacement_only": _displacement_only(network)}
+    if network.settings["integration_steps"]:
+        found["inverse"] = _inverse(network)
+    ndim, channels = len(network.settings["image_shape"]), tuple(network.settings["channels"])
+    found["warp"] = _warp(ndim, "image", "linear")
+    found["warp_labels"] = _warp(ndim, "labels", "nearest")
+    if channels == (1, 1):
+        found["register_bytes"] = _register_bytes(network)
+        if ndim == 3:
+            found["register_nifti"] = _register_nifti(network)
+    return {DEFAULT: found["register"], **found}
+
+
+def grid_settings(network) -> GridSettings:
+    """The grid that a network recorded when it was trained."""
+    grid = network.metadata.get("grid") or {}
+    named = {name: grid.get(name) for name in ("shape", "spacing_mm", "orientation")}
+    return GridSettings(**{k: v if v is None or isinstance(v, str) else tuple(v) for k, v in named.items()})
+
+
+def normalization(network) -> str:
+    """How intensities are normalised before a network sees them."""
+    return network.metadata.get("normalization", "percentile")
+
+
+def _register(network):
+    model = network.with_outputs("moved", "displacement")
+    return _of_pair(network, model)
+
+
+def _displacement_only(network):
+    return _of_pair(network, network.with_outputs("displacement"))
+
+
+def _inverse(network):
+    return _of_pair(network, network.with_outputs("fixed_moved", "inverse_displacement"))
+
+
+def _of_pair(network, model):
+    spatial, channels = network.settings["image_shape"], network.settings["channels"]
+    specs = [_spec((None, *spatial, count), name) for name, count in zip(("moving", "fixed"), channels)]
+
+    def call(moving, fixed):
+        moving, fixed = conditions.image(moving, "moving"), conditions.image(fixed, "fixed")
+        moving, fixed = conditions.same_grid(moving, fixed, ("moving", "fixed"))
+        return model({"moving": moving, "fixed": fixed})
+
+    return tf.function(call, input_signature=specs)
+
+
+def _warp(ndim, name, interpolation):
+    spatial = (None,) * ndim
+    specs = [_spec((None, *spatial, None), name), _spec((None, *spatial, ndim), "displacement")]
+
+    def call(image, displacement):
+        image, displacement = conditions.image(image, name), conditions.finite(displacement, "displacement")
+        image, displacement = conditions.same_grid(image, displacement, (name, "displacement"))
+        return {"moved": ops.warp(image, displacement, interpolation)}
+
+    if name == "labels":
+        return tf.function(lambda labels, displacement: call(labels, displacement), input_signature=specs)
+    return tf.function(call, input_signature=specs)
+
+
+def _register_bytes(network):
+    ndim, method = len(network.settings["image_shape"]), normalization(network)
+    model = network.with_outputs("displacement")
+    specs = []
+    for name in ("moving", "fixed"):
+        specs += [
+            _spec((), name, tf.string),
+            _spec((None,), f"{name}_shape", tf.int32),
+            _spec((), f"{name}_dtype", tf.string),
+        ]
+
+    def call(moving, moving_shape, moving_dtype, fixed, fixed_shape, fixed_dtype):
+        moving = volume_bytes.decode(moving, moving_shape, moving_dtype, ndim, "moving")
+        fixed = volume_bytes.decode(fixed, fixed_shape, fixed_dtype, ndim, "fixed")
+        pair = conditions.same_grid(moving[None, ..., None], fixed[None, ..., None], ("moving", "fixed"))
+        images = [normalize(image[0, ..., 0], method, name) for image, name in zip(pair, ("moving", "fixed"))]
+        displacement = model({"moving": images[0][None, ..., None], "fixed": images[1][None, ..., None]})["displacement"]
+        moved = ops.warp(pair[0], displacement)
+        moved_bytes, moved_range = volume_bytes.encode_image(moved[0, ..., 0])
+        return {
+            "moved_bytes": moved_bytes,
+            "moved_range": moved_range,
+            "displacement_bytes": volume_bytes.encode_displacement(displacement[0]),
+            "shape": tf.identity(fixed_shape),
+        }
+
+    return tf.function(call, input_signature=specs)
+
+
+def _register_nifti(network):
+    model, settings, method = network.with_outputs("displacement"), grid_settings(network), normalization(network)
+
+    def predict(moving, fixed):
+        return model({"moving": moving, "fixed": fixed})["displacement"]
+
+    def call(moving, fixed):
+        moving, fixed = read_nifti(moving, "moving"), read_nifti(fixed, "fixed")
+        fixed = fixed._replace(affine=right_angled(fixed.affine, "fixed"))
+        moved, displacement_mm = register_native(predict, moving, fixed, settings, method)
+        # ITK's axes run to the left and to the back.
+        vectors = displacement_mm * tf.constant([-1.0, -1.0, 1.0])
+        return {
+            "moved_bytes": write_nifti(moved, fixed.affine),
+            "transform_bytes": write_nifti(vectors, fixed.affine, VECTOR_INTENT),
+        }
+
+    return tf.function(call, input_signature=[_spec((), "moving", tf.string), _spec((), "fixed", tf.string)])
+
+
+def _spec(shape, name, dtype=tf.float32):
+    return tf.TensorSpec(shape, dtype, name=name)
