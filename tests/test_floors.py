@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "report": {*THREE_LOWER, "_version"},
     "training": {*THREE_LOWER, "registration", "report", "_version"},
     "evaluation": {*THREE_LOWER, "registration", "report", "_version"},
-    "serving": {"ops", "layers", "models", "_version"},
+    "serving": {*THREE_LOWER, "_version"},
     "cli": {*THREE_LOWER, "registration", "report", "training", "evaluation", "serving", "_version"},
     # Aside.
     "convert": {"cli"},

@@ -25,8 +25,8 @@ def after(checks, tensor):
 
 def finite(tensor, name):
     """The tensor, which must hold neither NaN nor infinite values."""
-    values = tf.reduce_all(tf.math.is_finite(tensor))
-    return after([require(values, f"{name}: holds values that are NaN or infinite. Replace them, such as by 0.")], tensor)
+    said = f"{name}: holds values that are NaN or infinite. Replace them, such as by 0."
+    return after([require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
 
 
 def not_too_large(shape, name):

@@ -56,7 +56,8 @@ def _rounded(grid):
 
 def _overlap(moving, fixed):
     """A check that some of the fixed field of view lies in the moving one."""
-    places = [tf.linspace(tf.zeros([], tf.float64), tf.cast(size - 1, tf.float64), OVERLAP_POINTS) for size in tf.unstack(fixed.shape)]
+    zero = tf.zeros([], tf.float64)
+    places = [tf.linspace(zero, last, OVERLAP_POINTS) for last in tf.unstack(tf.cast(fixed.shape - 1, tf.float64))]
     points = tf.stack(tf.meshgrid(*places, indexing="ij"), axis=-1)
     step = step_between(moving, fixed)
     found = tf.linalg.matvec(step[:3, :3], points) + step[:3, 3]

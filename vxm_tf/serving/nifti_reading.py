@@ -92,9 +92,8 @@ def _data(content, fields, shape, name):
     code = fields.int16[35]
     codes = tf.constant(list(KINDS))
     place = tf.argmax(codes == code, output_type=tf.int32)
-    supported = require(
-        tf.reduce_any(codes == code), f"{name}: voxels are integers of 8 to 64 or floats of 32 or 64 bits; the type is", code
-    )
+    said = f"{name}: voxels are integers of 8 to 64 or floats of 32 or 64 bits; NIfTI's code for the type is"
+    supported = require(tf.reduce_any(codes == code), said, code)
     bytes_each = tf.gather(tf.constant([KINDS[c][1] for c in KINDS], tf.int64), after([supported], place))
     offset = fields.float32[27]
     # Zero means right after the header.
@@ -102,8 +101,8 @@ def _data(content, fields, shape, name):
     check = require(sensible, f"{name}: voxels start at byte {DATA_OFFSET} or later; the header says", offset)
     start = tf.cast(tf.maximum(after([check], offset), float(DATA_OFFSET)), tf.int64)
     size = tf.reduce_prod(tf.cast(shape, tf.int64)) * bytes_each
-    length = tf.cast(tf.strings.length(content), tf.int64)
-    whole = require(start + size <= length, f"{name}: is cut short; its bytes, and those it should have:", length, start + size)
+    length, end = tf.cast(tf.strings.length(content), tf.int64), start + size
+    whole = require(end <= length, f"{name}: is cut short; its bytes, and those it should have:", length, end)
     data = tf.strings.substr(after([whole], content), start, size)
     branches = [_branch(data, c, order) for c in KINDS for order in (True, False)]
     flat = tf.switch_case(2 * place + tf.cast(~fields.little, tf.int32), branches)
@@ -133,7 +132,8 @@ def _affine(fields, name):
     choice = tf.where(sform_code > 0, 0, tf.where(qform_code > 0, 1, 2))
     rows = tf.switch_case(choice, [lambda: sform, lambda: _qform(fields, zooms, name), lambda: bare])
     unit = fields.units
-    known = require(unit < len(UNITS_MM), f"{name}: the unit of length is 0 (unknown), 1 (m), 2 (mm) or 3 (um); it is", unit)
+    said = f"{name}: the unit of length is 0 (unknown), 1 (m), 2 (mm) or 3 (um); the header says"
+    known = require(unit < len(UNITS_MM), said, unit)
     rows *= tf.gather(tf.constant(UNITS_MM, tf.float64), after([known], unit))
     return tf.concat([rows, tf.constant([[0, 0, 0, 1]], tf.float64)], axis=0)
 

@@ -77,5 +77,5 @@ def _gaussian_matrix(size, sigma):
     weights /= tf.reduce_sum(weights)
     rows = tf.repeat(tf.range(size), 2 * radius + 1)
     columns = tf.clip_by_value(tf.reshape(tf.range(size)[:, None] + offsets, [-1]), 0, size - 1)
-    every = tf.tile(weights, [size])
-    return tf.cast(tf.reshape(tf.math.unsorted_segment_sum(every, rows * size + columns, size * size), (size, size)), tf.float32)
+    sums = tf.math.unsorted_segment_sum(tf.tile(weights, [size]), rows * size + columns, size * size)
+    return tf.cast(tf.reshape(sums, (size, size)), tf.float32)

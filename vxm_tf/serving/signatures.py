@@ -9,8 +9,8 @@ Every number at an edge is float32 or int32; names that end in `_bytes` make Ten
 | `inverse` | `moving`, `fixed` | `fixed_moved`, `inverse_displacement` |
 | `warp` | `image`, `displacement` | `moved`, linear |
 | `warp_labels` | `labels`, `displacement` | `moved`, nearest neighbour |
-| `register_bytes` | gzipped `moving`, `fixed`; `_shape`, `_dtype` of each | `moved_bytes`, `moved_range`, `displacement_bytes`, `shape` |
-| `register_nifti` | `moving`, `fixed`: whole files | `moved_bytes`, `transform_bytes`: whole files |
+| `register_bytes` | see `volume_bytes` | `moved_bytes`, `moved_range`, `displacement_bytes`, `shape` |
+| `register_nifti` | `moving`, `fixed`, files | `moved_bytes`, `transform_bytes`, files |
 
 `inverse` needs a network that integrates; the last two one that takes single channels, `register_nifti` three axes.
 """
@@ -113,8 +113,9 @@ def _register_bytes(network):
         moving = volume_bytes.decode(moving, moving_shape, moving_dtype, ndim, "moving")
         fixed = volume_bytes.decode(fixed, fixed_shape, fixed_dtype, ndim, "fixed")
         pair = conditions.same_grid(moving[None, ..., None], fixed[None, ..., None], ("moving", "fixed"))
-        images = [normalize(image[0, ..., 0], method, name) for image, name in zip(pair, ("moving", "fixed"))]
-        displacement = model({"moving": images[0][None, ..., None], "fixed": images[1][None, ..., None]})["displacement"]
+        images = {name: normalize(image[0, ..., 0], method, name) for image, name in zip(pair, ("moving", "fixed"))}
+        images = {name: image[None, ..., None] for name, image in images.items()}
+        displacement = model(images)["displacement"]
         moved = ops.warp(pair[0], displacement)
         moved_bytes, moved_range = volume_bytes.encode_image(moved[0, ..., 0])
         return {

@@ -36,14 +36,17 @@ def decode(content, shape, dtype, ndim: int, name: str):
     known = require(tf.reduce_any(names == dtype), f"{name}_dtype: is one of {', '.join(DTYPES)}; got", dtype)
     shape = after([axes, not_too_large(shape, name)], shape)
     choice = tf.argmax(names == after([known], dtype), output_type=tf.int32)
-    wanted = tf.reduce_prod(tf.cast(shape, tf.int64)) * tf.gather(tf.constant([size for _, size in DTYPES.values()], tf.int64), choice)
-    content = gunzip(after([archive], content), name)
-    length = tf.cast(tf.strings.length(content), tf.int64)
-    whole = require(length == wanted, f"{name}: bytes once inflated, and those that shape and dtype ask for:", length, wanted)
-    content = after([whole], content)
+    bytes_each = tf.gather([size for _, size in DTYPES.values()], choice)
+    content = _of_size(gunzip(after([archive], content), name), tf.reduce_prod(shape) * bytes_each, name)
     branches = [lambda code=code: tf.cast(numbers(content, code), tf.float32) for code, _ in DTYPES.values()]
     values = tf.reshape(tf.switch_case(choice, branches), shape)
     return finite(tf.ensure_shape(values, [None] * ndim), name)
+
+
+def _of_size(content, wanted, name):
+    length = tf.strings.length(content)
+    said = f"{name}: bytes once inflated, and those that shape and dtype ask for:"
+    return after([require(length == wanted, said, length, wanted)], content)
 
 
 def encode_displacement(displacement):
