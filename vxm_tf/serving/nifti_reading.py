@@ -10,6 +10,8 @@ from vxm_tf.serving.raw_bytes import KINDS, numbers
 
 HEADER_BYTES = 348
 DATA_OFFSET = 352
+# As nibabel has it: what float32 leaves of a turn by 180 degrees.
+ROUNDING = 3 * 2.0**-23
 # By the header's code, in millimetres; 0 is unknown and taken for millimetres.
 UNITS_MM = (1.0, 1000.0, 1.0, 0.001)
 
@@ -64,8 +66,10 @@ def _fields(header, name):
     little, big = (tf.io.decode_raw(header, tf.int32, little_endian=order)[0] for order in (True, False))
     said = f"{name}: is no NIfTI-1 file; the size of its header is not {HEADER_BYTES} but, read both ways,"
     known = require((little == HEADER_BYTES) | (big == HEADER_BYTES), said, little, big)
-    magic = tf.strings.substr(header, 344, 3)
-    single = require(magic == b"n+1", f"{name}: is not one whole NIfTI-1 file (magic n+1); its magic is", magic)
+    # Said in numbers: bytes of any kind are no text that a server could answer with.
+    magic = tf.io.decode_raw(tf.strings.substr(header, 344, 3), tf.uint8)
+    is_single = tf.reduce_all(magic == tuple(b"n+1"))
+    single = require(is_single, f"{name}: is not one whole NIfTI-1 file (magic 110 43 49, n+1); its magic is", magic)
     header = after([known, single], header)
     is_little = little == HEADER_BYTES
 
@@ -142,8 +146,9 @@ def _qform(fields, zooms, name):
     """`[3, 4]` of the quaternion, whose first part follows from its length of 1."""
     b, c, d = tf.unstack(fields.float32[64:67])
     rest = 1.0 - (b * b + c * c + d * d)
-    check = require(rest > -1e-6, f"{name}: the qform's quaternion is longer than 1:", fields.float32[64:67])
-    a = tf.sqrt(tf.maximum(after([check], rest), 0.0))
+    said = f"{name}: the qform's quaternion is longer than 1:"
+    rest = after([require(rest > -ROUNDING, said, fields.float32[64:67])], rest)
+    a = tf.where(rest < ROUNDING, tf.constant(0.0, tf.float64), tf.sqrt(tf.abs(rest)))
     rotation = tf.stack(
         [
             [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],

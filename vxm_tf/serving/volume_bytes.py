@@ -33,7 +33,7 @@ def decode(content, shape, dtype, ndim: int, name: str):
     axes = require(tf.size(shape) == ndim, f"{name}_shape: holds {ndim} sizes; got", shape)
     archive = require(is_gzip(content), f"{name}: is not gzipped, for it does not begin with the bytes 1f 8b.")
     names = tf.constant(list(DTYPES))
-    known = require(tf.reduce_any(names == dtype), f"{name}_dtype: is one of {', '.join(DTYPES)}; got", dtype)
+    known = require(tf.reduce_any(names == dtype), f"{name}_dtype: is one of {', '.join(DTYPES)}.")
     shape = after([axes, not_too_large(shape, name)], shape)
     choice = tf.argmax(names == after([known], dtype), output_type=tf.int32)
     bytes_each = tf.gather([size for _, size in DTYPES.values()], choice)

@@ -47,7 +47,7 @@ def _covering(fixed, box, steps, own, same_lattice, least):
     shape = tf.maximum(needed, least) if least is not None else needed
     first = (low + high) / 2.0 - tf.cast(shape - 1, tf.float64) / 2.0
     phase = _solve(steps, own.affine[:3, 3])
-    first = tf.where(same_lattice, tf.round(first - phase) + phase, first)
+    first = tf.where(same_lattice, tf.math.ceil(first - phase - 0.5 - LATTICE_TOLERANCE) + phase, first)
     return GridTensor(shape, homogeneous(steps, tf.linalg.matvec(steps, first)))
 
 
