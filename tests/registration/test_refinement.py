@@ -90,7 +90,7 @@ def test_mutual_information_aligns_images_of_any_contrast(deformed, contrast):
     assert inner_error(result.displacement, expected) < 0.5 * inner_error(np.zeros_like(expected), expected)
 
 
-@pytest.mark.parametrize(("patch", "size", "bins"), [(16, (99, 99, 99), 16), (16, (64, 72), 5), (0, (64, 72), 16)])
+@pytest.mark.parametrize(("patch", "size", "bins"), [(32, (99, 99, 99), 32), (16, (99, 99, 99), 22), (16, (64, 72), 5), (0, (64, 72), 24)])
 def test_small_blocks_get_few_bins(patch, size, bins):
     assert refinement._bins(RefineConfig(similarity="mi", patch=patch), size) == bins
 

@@ -100,6 +100,17 @@ def test_rounding_does_not_add_up_over_many_voxels(never_interpolated):
     never_interpolated(fixed, found)
 
 
+def test_rounding_does_not_decide_between_two_places(oblique):
+    """The box's middle lies half way between those of two grids."""
+    places = []
+    for noise in (-1e-12, 0.0, 1e-12):
+        affine = oblique.affine.copy()
+        affine[:-1, -1] *= 1 + noise
+        grid = working_grid(Grid(SHAPE, affine), ((3, 10), (4, 13), (2, 9)), GridSettings(shape=(11, 13, 15)))
+        places.append(grid.affine)
+    np.testing.assert_allclose(places, places[:1] * 3, atol=1e-9)
+
+
 def test_content_that_fits_decides_the_place_content_that_does_not_the_size(straight):
     found = working_grid(straight, BOX, GridSettings((8, 8, 8), None, "PIR"))
     assert found.shape == (8, 10, 8)

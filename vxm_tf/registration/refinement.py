@@ -50,8 +50,8 @@ class RefineConfig:
     similarity: str = "lncc"
     window: int = 9
     image_sigma: float = 0.05
-    bins: int = 16
-    patch: int = 16
+    bins: int = 32
+    patch: int = 32
     weight: float | None = None
     fold_weight: float = 10.0
     learning_rate: float = 0.2

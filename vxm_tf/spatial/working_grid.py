@@ -76,7 +76,8 @@ def working_grid(fixed_grid: Grid, box, settings: GridSettings, margin_voxels: i
     first = (low + high) / 2 - (shape - 1) / 2
     if same_lattice:
         phase = np.linalg.solve(steps, own.affine[:-1, -1])
-        first = np.round(first - phase) + phase
+        # Halves are common, and rounding errors must not decide where they go.
+        first = np.ceil(first - phase - 0.5 - LATTICE_TOLERANCE) + phase
     affine = np.eye(len(shape) + 1)
     affine[:-1, :-1], affine[:-1, -1] = steps, steps @ first
     return Grid(tuple(shape), affine)
