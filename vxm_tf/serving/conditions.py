@@ -36,11 +36,17 @@ def not_too_large(shape, name):
     return require(fits, f"{name}: a volume has at least 1 voxel along each axis and at most {MAX_VOXELS}; got", shape)
 
 
-def image(tensor, name):
-    """An image `[batch, *spatial, channels]` with voxels, and not too many, all finite."""
+def image(tensor, name, channels: int | None = None):
+    """An image `[batch, *spatial, channels]` with voxels, and not too many, all finite.
+
+    A server does not hold requests to the sizes in a signature, so the number of channels is looked at too.
+    """
     shape = tf.shape(tensor)
-    batch = require(shape[0] >= 1, f"{name}: the batch is empty; got shape", shape)
-    return finite(after([batch, not_too_large(shape[1:-1], name)], tensor), name)
+    checks = [require(shape[0] >= 1, f"{name}: the batch is empty; got shape", shape), not_too_large(shape[1:-1], name)]
+    if channels is not None:
+        plural = "channel" if channels == 1 else "channels"
+        checks.append(require(shape[-1] == channels, f"{name}: an image has {channels} {plural}; got shape", shape))
+    return tf.ensure_shape(finite(after(checks, tensor), name), tensor.shape)
 
 
 def same_grid(first, second, names):

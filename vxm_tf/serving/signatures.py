@@ -15,6 +15,8 @@ Every number at an edge is float32 or int32; names that end in `_bytes` make Ten
 `inverse` needs a network that integrates; the last two one that takes single channels, `register_nifti` three axes.
 """
 
+import contextlib
+
 import tensorflow as tf
 
 from vxm_tf import ops
@@ -28,22 +30,36 @@ from vxm_tf.spatial.working_grid import GridSettings
 DEFAULT = "serving_default"
 
 
-def signatures(network) -> dict:
+def signatures(network, context=contextlib.nullcontext) -> dict:
     """Name to `tf.function` with its input signature.
 
     Args:
         network: a `RegistrationNetwork` for any shape, in float32.
+        context: gives the context that the network computes in, see `weights.stored`.
     """
-    found = {"register": _register(network), "displacement_only": _displacement_only(network)}
+
+    def answering(*names):
+        model = network.with_outputs(*names)
+
+        def answer(moving, fixed):
+            with context():
+                return model({"moving": moving, "fixed": fixed})
+
+        return answer
+
+    found = {
+        "register": _of_pair(network, answering("moved", "displacement")),
+        "displacement_only": _of_pair(network, answering("displacement")),
+    }
     if network.settings["integration_steps"]:
-        found["inverse"] = _inverse(network)
+        found["inverse"] = _of_pair(network, answering("fixed_moved", "inverse_displacement"))
     ndim, channels = len(network.settings["image_shape"]), tuple(network.settings["channels"])
     found["warp"] = _warp(ndim, "image", "linear")
     found["warp_labels"] = _warp(ndim, "labels", "nearest")
     if channels == (1, 1):
-        found["register_bytes"] = _register_bytes(network)
+        found["register_bytes"] = _register_bytes(network, answering("displacement"))
         if ndim == 3:
-            found["register_nifti"] = _register_nifti(network)
+            found["register_nifti"] = _register_nifti(network, answering("displacement"))
     return {DEFAULT: found["register"], **found}
 
 
@@ -59,27 +75,14 @@ def normalization(network) -> str:
     return network.metadata.get("normalization", "percentile")
 
 
-def _register(network):
-    model = network.with_outputs("moved", "displacement")
-    return _of_pair(network, model)
-
-
-def _displacement_only(network):
-    return _of_pair(network, network.with_outputs("displacement"))
-
-
-def _inverse(network):
-    return _of_pair(network, network.with_outputs("fixed_moved", "inverse_displacement"))
-
-
-def _of_pair(network, model):
+def _of_pair(network, answer):
     spatial, channels = network.settings["image_shape"], network.settings["channels"]
     specs = [_spec((None, *spatial, count), name) for name, count in zip(("moving", "fixed"), channels)]
 
     def call(moving, fixed):
-        moving, fixed = conditions.image(moving, "moving"), conditions.image(fixed, "fixed")
+        moving, fixed = (conditions.image(t, n, c) for t, n, c in zip((moving, fixed), ("moving", "fixed"), channels))
         moving, fixed = conditions.same_grid(moving, fixed, ("moving", "fixed"))
-        return model({"moving": moving, "fixed": fixed})
+        return answer(moving, fixed)
 
     return tf.function(call, input_signature=specs)
 
@@ -89,7 +92,7 @@ def _warp(ndim, name, interpolation):
     specs = [_spec((None, *spatial, None), name), _spec((None, *spatial, ndim), "displacement")]
 
     def call(image, displacement):
-        image, displacement = conditions.image(image, name), conditions.finite(displacement, "displacement")
+        image, displacement = conditions.image(image, name), conditions.image(displacement, "displacement", ndim)
         image, displacement = conditions.same_grid(image, displacement, (name, "displacement"))
         return {"moved": ops.warp(image, displacement, interpolation)}
 
@@ -98,9 +101,8 @@ def _warp(ndim, name, interpolation):
     return tf.function(call, input_signature=specs)
 
 
-def _register_bytes(network):
+def _register_bytes(network, answer):
     ndim, method = len(network.settings["image_shape"]), normalization(network)
-    model = network.with_outputs("displacement")
     specs = []
     for name in ("moving", "fixed"):
         specs += [
@@ -115,7 +117,7 @@ def _register_bytes(network):
         pair = conditions.same_grid(moving[None, ..., None], fixed[None, ..., None], ("moving", "fixed"))
         images = {name: normalize(image[0, ..., 0], method, name) for image, name in zip(pair, ("moving", "fixed"))}
         images = {name: image[None, ..., None] for name, image in images.items()}
-        displacement = model(images)["displacement"]
+        displacement = answer(**images)["displacement"]
         moved = ops.warp(pair[0], displacement)
         moved_bytes, moved_range = volume_bytes.encode_image(moved[0, ..., 0])
         return {
@@ -128,11 +130,11 @@ def _register_bytes(network):
     return tf.function(call, input_signature=specs)
 
 
-def _register_nifti(network):
-    model, settings, method = network.with_outputs("displacement"), grid_settings(network), normalization(network)
+def _register_nifti(network, answer):
+    settings, method = grid_settings(network), normalization(network)
 
     def predict(moving, fixed):
-        return model({"moving": moving, "fixed": fixed})["displacement"]
+        return answer(moving, fixed)["displacement"]
 
     def call(moving, fixed):
         moving, fixed = read_nifti(moving, "moving"), read_nifti(fixed, "fixed")
