@@ -37,7 +37,7 @@ CLIENT = """
         answer = model.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
         answers[name] = {key: value.numpy() for key, value in answer.items()}
     pickle.dump(answers, open("answers.pickle", "wb"))
-    print(json.dumps([name for name in sys.modules if name.split(".")[0] in ("vxm_tf", "nibabel", "scipy")]))
+    print(json.dumps([name for name in sys.modules if name.split(".")[0] in ("vxm_tf", "nibabel")]))
 """
 
 

@@ -16,6 +16,7 @@ Every number at an edge is float32 or int32; names that end in `_bytes` make Ten
 """
 
 import contextlib
+import functools
 
 import tensorflow as tf
 
@@ -38,15 +39,7 @@ def signatures(network, context=contextlib.nullcontext) -> dict:
         context: gives the context that the network computes in, see `weights.stored`.
     """
 
-    def answering(*names):
-        model = network.with_outputs(*names)
-
-        def answer(moving, fixed):
-            with context():
-                return model({"moving": moving, "fixed": fixed})
-
-        return answer
-
+    answering = functools.cache(functools.partial(_answering, network, context))
     found = {
         "register": _of_pair(network, answering("moved", "displacement")),
         "displacement_only": _of_pair(network, answering("displacement")),
@@ -63,6 +56,17 @@ def signatures(network, context=contextlib.nullcontext) -> dict:
     return {DEFAULT: found["register"], **found}
 
 
+def _answering(network, context, *names):
+    """From `moving` and `fixed` to a network's outputs; traced once for all signatures that ask for the same."""
+    model = network.with_outputs(*names)
+
+    def answer(moving, fixed):
+        with context():
+            return model({"moving": moving, "fixed": fixed})
+
+    return _function(answer, _pair_specs(network))
+
+
 def grid_settings(network) -> GridSettings:
     """The grid that a network recorded when it was trained."""
     grid = network.metadata.get("grid") or {}
@@ -76,15 +80,19 @@ def normalization(network) -> str:
 
 
 def _of_pair(network, answer):
-    spatial, channels = network.settings["image_shape"], network.settings["channels"]
-    specs = [_spec((None, *spatial, count), name) for name, count in zip(("moving", "fixed"), channels)]
+    channels = network.settings["channels"]
 
     def call(moving, fixed):
         moving, fixed = (conditions.image(t, n, c) for t, n, c in zip((moving, fixed), ("moving", "fixed"), channels))
         moving, fixed = conditions.same_grid(moving, fixed, ("moving", "fixed"))
         return answer(moving, fixed)
 
-    return tf.function(call, input_signature=specs)
+    return _function(call, _pair_specs(network))
+
+
+def _pair_specs(network):
+    spatial, channels = network.settings["image_shape"], network.settings["channels"]
+    return [_spec((None, *spatial, count), name) for name, count in zip(("moving", "fixed"), channels)]
 
 
 def _warp(ndim, name, interpolation):
@@ -96,9 +104,7 @@ def _warp(ndim, name, interpolation):
         image, displacement = conditions.same_grid(image, displacement, (name, "displacement"))
         return {"moved": ops.warp(image, displacement, interpolation)}
 
-    if name == "labels":
-        return tf.function(lambda labels, displacement: call(labels, displacement), input_signature=specs)
-    return tf.function(call, input_signature=specs)
+    return _function(call, specs)
 
 
 def _register_bytes(network, answer):
@@ -127,7 +133,7 @@ def _register_bytes(network, answer):
             "shape": tf.identity(fixed_shape),
         }
 
-    return tf.function(call, input_signature=specs)
+    return _function(call, specs)
 
 
 def _register_nifti(network, answer):
@@ -147,7 +153,12 @@ def _register_nifti(network, answer):
             "transform_bytes": write_nifti(vectors, fixed.affine, VECTOR_INTENT),
         }
 
-    return tf.function(call, input_signature=[_spec((), "moving", tf.string), _spec((), "fixed", tf.string)])
+    return _function(call, [_spec((), name, tf.string) for name in ("moving", "fixed")])
+
+
+def _function(call, specs):
+    """Nothing here depends on a tensor by way of Python, and looking for it takes longer than tracing."""
+    return tf.function(call, input_signature=specs, autograph=False)
 
 
 def _spec(shape, name, dtype=tf.float32):
