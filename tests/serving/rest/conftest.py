@@ -3,14 +3,13 @@
 import http.client
 import json
 import socket
-from pathlib import Path
+import threading
+import time
 
 import pytest
 import tensorflow as tf
 
 from vxm_tf.serving.rest import Limits, Model, Policy, RestServer
-
-SHARED = Path(__file__).resolve().parents[4] / "shared"
 
 
 class Scaler(tf.Module):
@@ -24,11 +23,17 @@ class Scaler(tf.Module):
         tf.debugging.assert_less(x, 1000.0, message="x must be less than 1000")
         return {"y": x * self.factor}
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="path")])
-    def wait(self, path):
-        """Runs until the file at `path` is not empty."""
-        text = tf.while_loop(lambda t: tf.equal(tf.strings.length(t), 0), lambda t: tf.io.read_file(path), [""])
-        return {"text": text[0]}
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="gate")])
+    def wait(self, gate):
+        """Runs until the file at that path is not empty."""
+        # The path depends on what was read, or reading would be moved out of the loop.
+        text = tf.while_loop(
+            lambda text: tf.equal(tf.strings.length(text), 0),
+            lambda text: [tf.io.read_file(tf.strings.join([gate, text]))],
+            [tf.constant("")],
+        )[0]
+        with tf.control_dependencies([text]):
+            return {"factor": tf.identity(self.factor)}
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="volume")])
     def inflate(self, volume):
@@ -48,6 +53,33 @@ def save(module, folder):
     names = {"serving_default": "scale", "wait": "wait", "inflate": "inflate", "echo": "echo", "copy": "copy"}
     signatures = {name: getattr(module, attribute) for name, attribute in names.items()}
     tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def wait_until(condition):
+    """Wait until `condition()` is true."""
+    ends = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > ends:
+            pytest.fail("waited for a minute in vain")
+        time.sleep(0.01)
+
+
+class Gate:
+    """A request that runs until it is let go."""
+
+    def __init__(self, client, path):
+        path.touch()
+        self.path = path
+        self.answer = None
+        body = {"signature_name": "wait", "inputs": str(path)}
+        self.thread = threading.Thread(target=lambda: setattr(self, "answer", client.predict(body)))
+        self.thread.start()
+
+    def open(self):
+        """Let the request go, and wait for its answer: (status, JSON)."""
+        self.path.write_text("open")
+        self.thread.join(60)
+        return (self.answer[0], json.loads(self.answer[1])) if self.answer else None
 
 
 class Client:
@@ -70,6 +102,15 @@ class Client:
         """The same for a prediction; `body` is bytes or what becomes JSON."""
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.ask("POST", f"/v1/models/{model}:predict", body, **kwargs)
+
+    def status_of(self, body, **kwargs):
+        """(status, error message) of a prediction."""
+        status, answer, _ = self.predict(body, **kwargs)
+        return status, json.loads(answer).get("error")
+
+    def busy(self, places):
+        """Whether this many places of the server are taken."""
+        return self.server.app.queue.taken == places
 
     def open(self, text):
         """A socket that has sent the beginning of a request."""
@@ -98,6 +139,32 @@ def base(tmp_path, scalers):
         return folder
 
     return add
+
+
+@pytest.fixture(scope="session")
+def connect():
+    """connect(port) -> a client."""
+    return Client
+
+
+@pytest.fixture
+def eventually():
+    """eventually(condition) waits until `condition()` is true."""
+    return wait_until
+
+
+@pytest.fixture
+def gate(tmp_path, serve):
+    """gate(client) -> a request that runs, or waits for its turn, until its `open`."""
+    gates = []
+
+    def make(client):
+        gates.append(Gate(client, tmp_path / f"gate-{len(gates)}"))
+        return gates[-1]
+
+    yield make
+    for each in gates:
+        each.open()
 
 
 @pytest.fixture

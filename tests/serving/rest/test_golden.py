@@ -1,7 +1,6 @@
 """Recorded requests to TensorFlow Serving, asked of the server over real HTTP."""
 
 import base64
-import importlib.util
 import json
 import runpy
 import sys
@@ -53,7 +52,7 @@ def same_text(ours, theirs):
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(tmp_path_factory, connect):
     """name -> (recording, status, body, headers) of our server."""
     folder = tmp_path_factory.mktemp("probe")
     arguments, sys.argv = sys.argv, ["probe", str(folder)]
@@ -62,11 +61,8 @@ def answers(tmp_path_factory):
     finally:
         sys.argv = arguments
     model = Model("probe", folder, Policy.parse("all"), {"stable": 1})
-    spec = importlib.util.spec_from_file_location("rest_client", Path(__file__).with_name("conftest.py"))
-    conftest = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(conftest)
     with RestServer([model], port=0, limits=Limits()) as server:
-        client = conftest.Client(server.port)
+        client = connect(server.port)
         return {
             record["name"]: (
                 record,

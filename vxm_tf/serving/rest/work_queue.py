@@ -14,11 +14,14 @@ class WorkQueue:
     Args:
         workers: how many run at a time.
         waiting: how many more are admitted.
+
+    Attributes:
+        taken: places that are held, by requests and by work whose request was given up.
     """
 
     def __init__(self, workers: int, waiting: int):
         self._places = workers + waiting
-        self._taken = 0
+        self.taken = 0
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="inference")
 
     @contextlib.contextmanager
@@ -28,13 +31,13 @@ class WorkQueue:
         Raises:
             RequestError: 503; no place is free.
         """
-        if self._taken >= self._places:
+        if self.taken >= self._places:
             raise RequestError(503, "The server is busy and its queue is full; try again later.", retry_after=1)
-        self._taken += 1
+        self.taken += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self.taken -= 1
 
     async def run(self, function, seconds: float):
         """What `function` returns, waiting included within the time.
@@ -57,7 +60,7 @@ class WorkQueue:
 
     def _abandon(self, work):
         loop = asyncio.get_running_loop()
-        self._taken += 1
+        self.taken += 1
 
         def ended(_):
             # The loop is closed if the server ended meanwhile, and then places matter no more.
@@ -67,4 +70,4 @@ class WorkQueue:
         work.add_done_callback(ended)
 
     def _give_back(self):
-        self._taken -= 1
+        self.taken -= 1
