@@ -1,5 +1,6 @@
 """Requests that are wrong in every way get a sentence, never a traceback, and the next request is served."""
 
+import http.client
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from vxm_tf.serving.rest import Model, RestServer, prediction
 from vxm_tf.serving.rest.errors import graph_message
-from vxm_tf.serving.rest.json_document import TOO_DEEP
+from vxm_tf.serving.rest.prediction import TOO_DEEP
 
 TOO_BIG = "JSON Parse error: Number too big to be stored in double."
 HOSTILE = {
@@ -116,6 +117,19 @@ def test_a_hostile_document_is_refused_in_one_sentence(predict, name):
     assert predict({"inputs": [1.0]})[0] == 200
 
 
+def test_a_connection_serves_on_after_an_error(client):
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+    statuses, sockets = [], set()
+    for body in (b"{", b'{"inputs": [1.0]}', b'{"inputs": ["a"]}', b'{"inputs": [2.0]}'):
+        connection.request("POST", "/v1/models/vxm:predict", body)
+        response = connection.getresponse()
+        response.read()
+        statuses.append(response.status)
+        sockets.add(connection.sock)
+    connection.close()
+    assert statuses == [400, 200, 400, 200] and len(sockets) == 1
+
+
 def test_a_long_value_is_not_sent_back_whole(predict):
     status, answer, _ = predict({"signature_name": 3, "inputs": [0.5] * 100_000})
     assert status == 400 and len(answer) < 3000
@@ -186,3 +200,8 @@ def test_odd_addresses(client, method, path, status):
     answer = client.ask(method, path, b"{}" if method == "POST" else None)
     assert answer[0] == status
     assert method == "HEAD" or json.loads(answer[1])
+
+
+def test_a_row_adds_an_axis_even_if_it_is_the_only_one(predict):
+    assert json.loads(predict({"signature_name": "echo", "instances": [[1, 2]]})[1]) == {"predictions": [[1.0, 2.0]]}
+    assert json.loads(predict({"signature_name": "echo", "instances": [5]})[1]) == {"predictions": [5.0]}

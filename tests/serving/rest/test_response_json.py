@@ -23,8 +23,8 @@ def laid_out(value, depth=0):
     return json.dumps(value)
 
 
-def text(outputs, instances=None):
-    return b"".join(write_response(outputs, instances)).decode()
+def text(outputs, rows=False):
+    return b"".join(write_response(outputs, rows)).decode()
 
 
 # Whole blocks, blocks that end within a list, and lists that are longer than a block.
@@ -44,10 +44,10 @@ def test_rows_have_their_lists_on_one_line(monkeypatch, block, shape):
     monkeypatch.setattr(response_json, "BLOCK", block)
     array = (np.arange(np.prod(shape, dtype=int)) / 2).astype("float32").reshape(shape)
     rows = [json.dumps(row) for row in array.tolist()]
-    assert text({"y": tf.constant(array)}, shape[0]) == '{\n    "predictions": [' + ", ".join(rows) + "\n    ]\n}"
+    assert text({"y": tf.constant(array)}, rows=True) == '{\n    "predictions": [' + ", ".join(rows) + "\n    ]\n}"
     both = [f'        {{\n            "a": {row},\n            "b": {row}\n        }}' for row in rows]
     expected = '{\n    "predictions": [\n' + ",\n".join(both) + "\n    ]\n}"
-    assert text({"a": tf.constant(array), "b": tf.constant(array)}, shape[0]) == expected
+    assert text({"a": tf.constant(array), "b": tf.constant(array)}, rows=True) == expected
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
@@ -60,7 +60,7 @@ def test_whole_numbers_are_exact(dtype):
 def test_strings_are_escaped_and_bytes_are_base64():
     values = [b'say "\\n"\n\x1f\t', "\N{SNOWMAN}".encode(), b"\xff\0"]
     outputs = {"s": tf.constant(values), "s_bytes": tf.constant(values)}
-    pieces = b"".join(write_response(outputs, None))
+    pieces = b"".join(write_response(outputs, rows=False))
     read = json.loads(pieces.decode("utf-8", "surrogateescape"))["outputs"]
     assert [value.encode("utf-8", "surrogateescape") for value in read["s"]] == values
     assert [base64.b64decode(value["b64"]) for value in read["s_bytes"]] == values
@@ -78,5 +78,5 @@ def test_strings_are_escaped_and_bytes_are_base64():
 )
 def test_what_cannot_be_cut_into_rows(outputs, message):
     with pytest.raises(RequestError) as caught:
-        write_response(outputs, 2)
+        write_response(outputs, rows=True)
     assert (caught.value.status, caught.value.message) == (400, message)

@@ -20,7 +20,6 @@ WORDINGS = {
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
     "Extra data": "The document root must not be followed by other values.",
 }
-TOO_DEEP = "JSON Parse error: The document is nested too deeply."
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -44,7 +43,8 @@ def parse(body: bytes) -> Document:
         body: UTF-8.
 
     Raises:
-        RequestError: 400; no JSON, no object, nested too deeply, a name that occurs twice in one object.
+        RequestError: 400; no JSON, no object, a name that occurs twice in one object.
+        RecursionError: nested too deeply.
     """
     document = Document({})
 
@@ -57,8 +57,6 @@ def parse(body: bytes) -> Document:
         members = json.loads(text, parse_constant=constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise invalid(_wording(error)) from None
-    except RecursionError:
-        raise invalid(TOO_DEEP) from None
     except ValueError:
         raise invalid("JSON Parse error: Number too big to be stored in double.") from None
     if not isinstance(members, dict):

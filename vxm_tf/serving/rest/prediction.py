@@ -4,12 +4,13 @@ from absl import logging
 
 from vxm_tf.serving.rest.errors import RequestError, from_graph, invalid
 from vxm_tf.serving.rest.inflation import InflationGuard
-from vxm_tf.serving.rest.json_document import TOO_DEEP, parse
+from vxm_tf.serving.rest.json_document import parse
 from vxm_tf.serving.rest.json_tensor import TensorReader
 from vxm_tf.serving.rest.request_json import read_request, signature_name
 from vxm_tf.serving.rest.response_json import write_response
 
 DEFAULT_SIGNATURE = "serving_default"
+TOO_DEEP = "JSON Parse error: The document is nested too deeply."
 
 
 def predict(find_version, body: bytes, inflated_limit: int) -> list[bytes]:
@@ -55,7 +56,7 @@ def _predict(find_version, body, inflated_limit):
     # What was parsed may be far larger than the tensors; the graph needs the memory.
     del document, reader
     outputs = signature.function(**request.tensors)
-    return write_response(outputs, request.instances)
+    return write_response(outputs, request.rows)
 
 
 def refuse_examples(find_version, action: str) -> RequestError:

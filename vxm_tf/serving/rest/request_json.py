@@ -18,11 +18,11 @@ class Request:
 
     Attributes:
         tensors: name of each input -> tensor.
-        instances: number of rows; None if the request has columns.
+        rows: the request has rows, and the answer will; otherwise columns.
     """
 
     tensors: dict[str, tf.Tensor]
-    instances: int | None
+    rows: bool
 
 
 def signature_name(document: Document) -> str:
@@ -58,7 +58,7 @@ def read_request(document: Document, signature: Signature, reader: TensorReader)
     if "instances" in members:
         return _rows(members, signature, reader)
     if "inputs" in members:
-        return Request(_tensors(_columns(members["inputs"], signature, reader), signature), None)
+        return Request(_tensors(_columns(members["inputs"], signature, reader), signature), rows=False)
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
@@ -96,10 +96,7 @@ def _rows(members, signature, reader):
         )
     read = _named_rows if _is_named(rows[0]) else _plain_rows
     arrays = read(rows, signature, reader)
-    # A signature with a scalar among its inputs knows no batches: its only row is the request itself.
-    if len(rows) == 1 and any(spec.shape.rank == 0 for spec in signature.inputs.values()):
-        arrays = {name: array[0] for name, array in arrays.items()}
-    return Request(_tensors(arrays, signature), len(rows))
+    return Request(_tensors(arrays, signature), rows=True)
 
 
 def _is_named(row):

@@ -16,12 +16,12 @@ BYTES_SUFFIX = "_bytes"
 WHOLE_NUMBERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64)
 
 
-def write_response(outputs: dict[str, tf.Tensor], instances: int | None) -> list[bytes]:
+def write_response(outputs: dict[str, tf.Tensor], rows: bool) -> list[bytes]:
     """The text of a response.
 
     Args:
         outputs: by name.
-        instances: rows of the request; None for columns.
+        rows: of all outputs together; otherwise columns, one for each.
 
     Returns:
         Pieces of the text, in order, so that nobody need copy hundreds of megabytes into one.
@@ -32,7 +32,7 @@ def write_response(outputs: dict[str, tf.Tensor], instances: int | None) -> list
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
     outputs = dict(sorted(outputs.items()))
-    return _columns(outputs) if instances is None else _rows(outputs, instances)
+    return _rows(outputs) if rows else _columns(outputs)
 
 
 def _columns(outputs):
@@ -44,10 +44,7 @@ def _columns(outputs):
     return [*pieces, b"\n}"]
 
 
-def _rows(outputs, instances):
-    unbatched = instances == 1 and any(tensor.shape.rank == 0 for tensor in outputs.values())
-    if unbatched:
-        outputs = {name: tf.expand_dims(tensor, 0) for name, tensor in outputs.items()}
+def _rows(outputs):
     count = _batch_size(outputs)
     if not count:
         return [b'{\n    "predictions": []\n}']
