@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,15 @@ def asked_until_admitted(client, gate):
     return answer
 
 
+def is_closed(port):
+    """Whether nobody listens at a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_after_the_requests_that_run(base, connect, tmp_path, number, eventually):
     gate = tmp_path / "gate"
@@ -119,6 +129,9 @@ def test_a_signal_ends_the_server_after_the_requests_that_run(base, connect, tmp
         eventually(lambda: client.predict({"inputs": [1.0]})[0] == 503)
         process.send_signal(number)
         next(line for line in log if "Finishing the requests that run" in line)
+        eventually(lambda: is_closed(client.port))
+        # Long enough for a server that does not wait to drop the request.
+        time.sleep(0.5)
         gate.write_text("open")
         thread.join(60)
         assert process.wait(60) == 0
