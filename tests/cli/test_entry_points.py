@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py")
+SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py", "export/serve_local.py")
 # Says what the environment holds at the moment when TensorFlow or Keras is first looked for, and ends there.
 WATCH = """
     import os, runpy, sys
@@ -67,10 +67,10 @@ def test_an_installed_command_is_there(name):
     assert callable(getattr(importlib.import_module(module), function))
 
 
-@pytest.mark.parametrize("name", ("train", "evaluate", "register", "export"))
+@pytest.mark.parametrize("name", ("train", "evaluate", "register", "export", "serve"))
 def test_an_installed_command_is_the_one_of_the_script(name):
     module, function = console_scripts()[f"vxm-{name}"].split(":")
     assert module == f"vxm_tf.cli.{name}"
     assert callable(getattr(importlib.import_module(module), function))
-    script = "export/export_model.py" if name == "export" else f"{name}.py"
+    script = {"export": "export/export_model.py", "serve": "export/serve_local.py"}.get(name, f"{name}.py")
     assert f"from {module} import {function}" in (ROOT / script).read_text()
