@@ -50,7 +50,7 @@ def _float32(volume, name):
 
 
 def _whole(volume, name):
-    if volume.dtype in ("uint8", "uint16"):
+    if volume.dtype.name in ("uint8", "uint16"):
         return volume.dtype.name
     low, high = int(volume.min()), int(volume.max())
     if low >= 0 and high <= LARGEST:
@@ -78,7 +78,8 @@ def encode_pair(moving, fixed) -> dict:
         )
     inputs = {}
     for name, volume in volumes.items():
-        inputs[name] = gzip.compress(volume.data, COMPRESSION)
+        # As bytes: gzip takes what has axes for as long as its first.
+        inputs[name] = gzip.compress(volume.reshape(-1).view("uint8").data, COMPRESSION)
         inputs[f"{name}_shape"] = list(volume.shape)
         inputs[f"{name}_dtype"] = volume.dtype.name
     return inputs
