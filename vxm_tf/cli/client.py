@@ -77,6 +77,7 @@ def register(config: ClientConfig):
     Raises:
         VolumeError: a scan that cannot be read, or a folder that cannot be written.
         ServingError: no answer, or an error of the server.
+        ValueError: settings that cannot be, or gRPC where it is not installed.
     """
     folder = Path(config.output_dir)
     client = _client(config)
@@ -97,8 +98,10 @@ def _client(config):
         "retries": config.retries,
     }
     if config.grpc:
-        from vxm_tf.serving.grpc_client import GrpcClient
-
+        try:
+            from vxm_tf.serving.grpc_client import GrpcClient
+        except ImportError as error:
+            raise ValueError(str(error)) from error
         return GrpcClient(config.url or GRPC_ADDRESS, **settings)
     return Client(config.url or REST_URL, **settings, progress=Progress())
 
