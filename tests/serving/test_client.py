@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -458,7 +460,7 @@ ASK = """
 
 
 def in_a_process(script, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", textwrap.dedent(WITHOUT) + textwrap.dedent(script), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -473,3 +475,26 @@ def test_without_tensorflow_and_keras_the_rest_says_what_is_missing():
     first, second = in_a_process(ASK).splitlines()
     assert first.startswith("ImportError vxm_tf.layers needs Keras and TensorFlow, and neither is installed here.")
     assert second == "AttributeError module 'vxm_tf' has no attribute 'nonsense'"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "serving-client.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("without_jq", [False, True])
+def test_the_lines_for_a_shell_do_what_the_page_says(stub_server, tmp_path, without_jq):
+    needed = ["bash", "curl", "base64", *([] if without_jq else ["jq"])]
+    if missing := [name for name in needed if not shutil.which(name)]:
+        pytest.skip(f"no {', '.join(missing)}")
+    (tmp_path / "A.nii.gz").write_bytes(b"moving" * 99)
+    (tmp_path / "B.nii.gz").write_bytes(b"fixed")
+    server, (call, decode) = stub_server(GOOD), BLOCKS
+    script = call[: call.index("for name")] + decode if without_jq else call
+    environment = {**os.environ, "SERVER": server.url}
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert server.bodies == [
+        {"signature_name": "register_nifti", "inputs": {"moving": b64(b"moving" * 99), "fixed": b64(b"fixed")}}
+    ]
+    assert (tmp_path / "moved.nii").read_bytes() == FILES["moved_bytes"]
+    assert (tmp_path / "transform.nii").read_bytes() == FILES["transform_bytes"]
