@@ -22,6 +22,7 @@ from vxm_tf.serving.client_encoding import as_sent
 from vxm_tf.serving.client_errors import plain
 from vxm_tf.serving.http_exchange import Address
 from vxm_tf.serving.json_bytes import PIECE_BYTES, JsonBody, read_json
+from vxm_tf.serving.signatures import signatures
 
 NIFTI = b"\x5c\x01\0\0" + bytes(range(256)) * 3
 FILES = {"moved_bytes": NIFTI + b"moved", "transform_bytes": NIFTI + b"transform"}
@@ -498,3 +499,29 @@ def test_the_lines_for_a_shell_do_what_the_page_says(stub_server, tmp_path, with
     ]
     assert (tmp_path / "moved.nii").read_bytes() == FILES["moved_bytes"]
     assert (tmp_path / "transform.nii").read_bytes() == FILES["transform_bytes"]
+
+
+def test_a_network_registers_through_the_wire(stub_server, constant_network, rng):
+    """The signature itself, behind the format of the wire."""
+    served = signatures(constant_network((None,) * 3, (1.0, 0.0, -2.0)))
+
+    def tensor(value):
+        return tf.constant(base64.b64decode(value["b64"]) if isinstance(value, dict) else value)
+
+    def answer(handler):
+        request = handler.server.bodies[-1]
+        outputs = served[request["signature_name"]](**{k: tensor(v) for k, v in request["inputs"].items()})
+        as_json = {}
+        for name, value in outputs.items():
+            value = value.numpy()
+            if name.endswith("_bytes"):
+                as_json[name] = b64(value) if isinstance(value, bytes) else [b64(entry) for entry in value]
+            else:
+                as_json[name] = value.tolist()
+        handler.answer(*json_answer({"outputs": as_json}))
+
+    client = Client(stub_server(answer).url)
+    moving, fixed = (rng.integers(0, 900, (9, 10, 11)).astype("uint16") for _ in range(2))
+    arrays = client.register(moving, fixed)
+    assert np.abs(arrays.displacement - np.float32([1, 0, -2])).max() < 0.01
+    np.testing.assert_allclose(arrays.moved[:-1, :, 2:], moving[1:, :, :-2], atol=0.02)
