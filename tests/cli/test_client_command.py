@@ -113,6 +113,20 @@ def test_a_server_that_breaks_off_leaves_what_was_there(command, stub_server, ni
     assert [file.read_bytes() for file in folder.iterdir()] == [b"before"]
 
 
+def test_a_disk_that_is_full_leaves_what_was_there(command, stub_server, nifti, tmp_path, monkeypatch):
+    def write_half(path, content):
+        Path(path).write_bytes(content[:2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(client, "_write_gzip", write_half)
+    server, scan, folder = stub_server(GOOD), nifti("a.nii"), tmp_path / "out"
+    folder.mkdir()
+    (folder / "moved.nii.gz").write_bytes(b"before")
+    answer = command(f"--url={server.url}", f"--moving={scan}", f"--fixed={scan}", f"--output_dir={folder}")
+    assert answer.code == 1 and "moved.nii.gz: cannot be written (No space left on device)" in answer.err
+    assert [file.read_bytes() for file in folder.iterdir()] == [b"before"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
