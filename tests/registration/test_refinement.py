@@ -90,7 +90,9 @@ def test_mutual_information_aligns_images_of_any_contrast(deformed, contrast):
     assert inner_error(result.displacement, expected) < 0.5 * inner_error(np.zeros_like(expected), expected)
 
 
-@pytest.mark.parametrize(("patch", "size", "bins"), [(32, (99, 99, 99), 32), (16, (99, 99, 99), 22), (16, (64, 72), 5), (0, (64, 72), 24)])
+@pytest.mark.parametrize(
+    ("patch", "size", "bins"), [(32, (99, 99, 99), 32), (16, (99, 99, 99), 22), (16, (64, 72), 5), (0, (64, 72), 24)]
+)
 def test_small_blocks_get_few_bins(patch, size, bins):
     assert refinement._bins(RefineConfig(similarity="mi", patch=patch), size) == bins
 
@@ -340,9 +342,7 @@ def test_a_network_of_another_resolution_or_rule_is_nearly_reproduced(
     model = models.VxmDense((32, 36), features=((4, 4), (4, 4, 4)), integration_steps=3, **settings)
     resolution = settings.get("integration_resolution", 2)
     wave = np.sin(positions((32 // resolution, 36 // resolution)) * 0.15 * resolution).astype("float32") / resolution
-    expected = np.asarray(
-        ops.resize(ops.integrate(wave[None], 3), (32, 36), settings.get("resize_rule", "areas"))
-    )[0]
+    expected = np.asarray(ops.resize(ops.integrate(wave[None], 3), (32, 36), settings.get("resize_rule", "areas")))[0]
 
     class Fake:
         settings = model.settings

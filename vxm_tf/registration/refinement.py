@@ -51,7 +51,7 @@ class RefineConfig:
     window: int = 9
     image_sigma: float = 0.05
     bins: int = 32
-    patch: int = 32
+    patch: int = 24
     weight: float | None = None
     fold_weight: float = 10.0
     learning_rate: float = 0.2
