@@ -160,7 +160,7 @@ def test_by_grpc(command, nifti, tmp_path, monkeypatch):
         def predict(self, signature, inputs):
             return {"moved_bytes": NIFTI, "transform_bytes": NIFTI}
 
-    module = pytest.importorskip("vxm_tf.serving.grpc_client")
+    module = pytest.importorskip("vxm_tf.serving.client.grpc_client")
     monkeypatch.setattr(module, "GrpcClient", Fake)
     scan, folder = nifti("a.nii"), tmp_path / "out"
     answer = command("--grpc", f"--moving={scan}", f"--fixed={scan}", f"--output_dir={folder}", "--retries=1")

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vxm_tf.serving import client_retries, volume_bytes
-from vxm_tf.serving.client import Client, ServingError
-from vxm_tf.serving.client_encoding import as_sent
-from vxm_tf.serving.client_errors import plain
-from vxm_tf.serving.http_exchange import Address
-from vxm_tf.serving.json_bytes import PIECE_BYTES, JsonBody, read_json
+from vxm_tf.serving.client import Client, ServingError, retries
+from vxm_tf.serving.client.encoding import as_sent
+from vxm_tf.serving.client.errors import plain
+from vxm_tf.serving.client.http_exchange import Address
+from vxm_tf.serving.client.json_bytes import PIECE_BYTES, JsonBody, read_json
+from vxm_tf.serving.graph import volume_bytes
 from vxm_tf.serving.signatures import signatures
 
 NIFTI = b"\x5c\x01\0\0" + bytes(range(256)) * 3
@@ -48,7 +48,7 @@ def refused(status, sentence="Busy.", **headers):
 def sleeps(monkeypatch):
     """How long the client would have slept; it does not."""
     seconds = []
-    monkeypatch.setattr(client_retries, "time", types.SimpleNamespace(sleep=seconds.append, time=time.time))
+    monkeypatch.setattr(retries, "time", types.SimpleNamespace(sleep=seconds.append, time=time.time))
     return seconds
 
 
@@ -222,12 +222,12 @@ def test_the_server_says_how_long_to_wait(stub_server, sleeps):
 
 @pytest.mark.parametrize("header", ["", "soon", "-3", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", None])
 def test_a_wish_that_is_none_is_no_reason_to_hurry_or_to_wait(header):
-    assert 0.25 <= client_retries.delay_seconds(1, header) <= 0.5
+    assert 0.25 <= retries.delay_seconds(1, header) <= 0.5
 
 
 def test_delays_are_bounded():
-    assert client_retries.delay_seconds(1000) <= 60
-    assert client_retries.delay_seconds(1, "1e9") <= 121
+    assert retries.delay_seconds(1000) <= 60
+    assert retries.delay_seconds(1, "1e9") <= 121
 
 
 @pytest.mark.filterwarnings("ignore:.*Retry")
@@ -285,7 +285,7 @@ def test_a_refusal_before_all_is_sent_is_heard(stub_server, monkeypatch):
         yield from body
         raise BrokenPipeError
 
-    monkeypatch.setattr("vxm_tf.serving.http_exchange._counted", break_off)
+    monkeypatch.setattr("vxm_tf.serving.client.http_exchange._counted", break_off)
     with pytest.raises(ServingError, match="answered 413: Too large. A proxy limits"):
         Client(server.url, retries=0).register_nifti(b"m", b"f")
 

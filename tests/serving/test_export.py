@@ -110,6 +110,7 @@ def network():
 @pytest.fixture
 def quick(monkeypatch):
     """Writes a stand-in for the model: where it goes is the question, not what it holds."""
+
     def write(network, directory, weights):
         Path(directory, "saved_model.pb").touch()
         return ()

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from vxm_tf.serving import client_retries, grpc_messages, volume_bytes
-from vxm_tf.serving.client import ServingError
+from vxm_tf.serving.client import ServingError, grpc_messages, retries
+from vxm_tf.serving.graph import volume_bytes
 
 grpc = pytest.importorskip("grpc")
-GrpcClient = pytest.importorskip("vxm_tf.serving.grpc_client").GrpcClient
+GrpcClient = pytest.importorskip("vxm_tf.serving.client.grpc_client").GrpcClient
 
 NIFTI = b"\x5c\x01\0\0"
 TENSORS = [
@@ -133,7 +133,7 @@ def serve():
 @pytest.fixture
 def sleeps(monkeypatch):
     seconds = []
-    monkeypatch.setattr(client_retries, "time", types.SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(retries, "time", types.SimpleNamespace(sleep=seconds.append))
     return seconds
 
 
@@ -266,6 +266,6 @@ def test_an_address_that_is_none(address):
 
 def test_without_grpc_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "grpc", None)
-    monkeypatch.delitem(sys.modules, "vxm_tf.serving.grpc_client")
+    monkeypatch.delitem(sys.modules, "vxm_tf.serving.client.grpc_client")
     with pytest.raises(ImportError, match=r"pip install 'vxm-tf\[grpc\]'"):
-        import vxm_tf.serving.grpc_client  # noqa: F401
+        import vxm_tf.serving.client.grpc_client  # noqa: F401

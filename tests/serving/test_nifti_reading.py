@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vxm_tf.serving.nifti_reading import read_nifti
+from vxm_tf.serving.graph.nifti_reading import read_nifti
 
 RNG = np.random.default_rng(0)
 ROTATION = np.linalg.qr(RNG.normal(size=(3, 3)))[0]
@@ -97,7 +97,9 @@ def test_the_sform_counts_before_the_qform():
 def test_units(unit, factor):
     image = nifti(affine=np.diag([3.0, 4.0, 5.0, 1.0]))
     image.header.set_xyzt_units(unit, "sec")
-    np.testing.assert_allclose(np.diag(read(as_bytes(image)).affine), [3 * factor, 4 * factor, 5 * factor, 1], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.diag(read(as_bytes(image)).affine), [3 * factor, 4 * factor, 5 * factor, 1], rtol=1e-6
+    )
 
 
 def test_a_fourth_axis_of_one_volume_and_a_later_start():

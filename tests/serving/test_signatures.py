@@ -127,7 +127,9 @@ def test_pairs_of_tensors(answers, inputs, network, name):
     assert set(answers[name]) == keys.get(name, {"moved", "displacement"})
 
 
-@pytest.mark.parametrize("name, key, interpolation", [("warp", "image", "linear"), ("warp_labels", "labels", "nearest")])
+@pytest.mark.parametrize(
+    "name, key, interpolation", [("warp", "image", "linear"), ("warp_labels", "labels", "nearest")]
+)
 def test_warps(answers, inputs, name, key, interpolation):
     expected = ops.warp(inputs[name][key], inputs[name]["displacement"], interpolation)
     np.testing.assert_allclose(answers[name]["moved"], expected, atol=1e-5)

@@ -99,7 +99,7 @@ def _client(config):
     }
     if config.grpc:
         try:
-            from vxm_tf.serving.grpc_client import GrpcClient
+            from vxm_tf.serving.client.grpc_client import GrpcClient
         except ImportError as error:
             raise ValueError(str(error)) from error
         return GrpcClient(config.url or GRPC_ADDRESS, **settings)

@@ -21,11 +21,11 @@ import functools
 import tensorflow as tf
 
 from vxm_tf import ops
-from vxm_tf.serving import conditions, volume_bytes
-from vxm_tf.serving.intensity import normalize
-from vxm_tf.serving.native import register_native
-from vxm_tf.serving.nifti_reading import read_nifti
-from vxm_tf.serving.nifti_writing import VECTOR_INTENT, right_angled, write_nifti
+from vxm_tf.serving.graph import conditions, volume_bytes
+from vxm_tf.serving.graph.intensity import normalize
+from vxm_tf.serving.graph.native import register_native
+from vxm_tf.serving.graph.nifti_reading import read_nifti
+from vxm_tf.serving.graph.nifti_writing import VECTOR_INTENT, right_angled, write_nifti
 from vxm_tf.spatial.working_grid import GridSettings
 
 DEFAULT = "serving_default"

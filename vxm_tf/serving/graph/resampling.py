@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from vxm_tf.ops.sampling import sample_at
-from vxm_tf.serving.conditions import after, require
+from vxm_tf.serving.graph.conditions import after, require
 
 # scipy.ndimage.gaussian_filter ends its kernels so many sigmas away.
 TRUNCATE = 4.0

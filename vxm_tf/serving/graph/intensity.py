@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from vxm_tf.data.normalization import FREESURFER_BRIGHT
-from vxm_tf.serving.conditions import after, require
+from vxm_tf.serving.graph.conditions import after, require
 
 
 def percentile_high(values, share: float):

@@ -4,8 +4,8 @@ import nibabel
 import numpy as np
 import tensorflow as tf
 
-from vxm_tf.serving.conditions import after, require
-from vxm_tf.serving.raw_bytes import to_bytes
+from vxm_tf.serving.graph.conditions import after, require
+from vxm_tf.serving.graph.raw_bytes import to_bytes
 
 # NIfTI's intent for vectors without a meaning, which ITK takes as they are.
 VECTOR_INTENT = 1007

@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from vxm_tf.serving.conditions import after, require
-from vxm_tf.serving.intensity import content_box, normalize
-from vxm_tf.serving.orientation import GridTensor, reordered, reordering
-from vxm_tf.serving.resampling import indices, sampled, smoothed_for, step_between
-from vxm_tf.serving.working_grid import working_grid
+from vxm_tf.serving.graph.conditions import after, require
+from vxm_tf.serving.graph.intensity import content_box, normalize
+from vxm_tf.serving.graph.orientation import GridTensor, reordered, reordering
+from vxm_tf.serving.graph.resampling import indices, sampled, smoothed_for, step_between
+from vxm_tf.serving.graph.working_grid import working_grid
 from vxm_tf.spatial.working_grid import GridSettings
 
 OVERLAP_POINTS = 12

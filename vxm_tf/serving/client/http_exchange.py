@@ -7,7 +7,7 @@ import os
 import ssl
 import urllib.parse
 
-from vxm_tf.serving.client_errors import ServingError, plain
+from vxm_tf.serving.client.errors import ServingError, plain
 
 CONNECT_SECONDS = 30.0
 READ_BYTES = 2**18

@@ -1,14 +1,14 @@
 """Client of a served model over gRPC; needs grpcio and protobuf, the extra `grpc`, and no TensorFlow."""
 
-from vxm_tf.serving.client import check_choices
-from vxm_tf.serving.client_errors import ServingError, plain
-from vxm_tf.serving.client_retries import wait
-from vxm_tf.serving.registration_calls import RegistrationCalls
+from vxm_tf.serving.client.errors import ServingError, plain
+from vxm_tf.serving.client.registration_calls import RegistrationCalls
+from vxm_tf.serving.client.rest_client import check_choices
+from vxm_tf.serving.client.retries import wait
 
 try:
     import grpc
 
-    from vxm_tf.serving import grpc_messages
+    from vxm_tf.serving.client import grpc_messages
 except ImportError as error:
     raise ImportError(f"The gRPC client needs grpcio and protobuf ({error}): pip install 'vxm-tf[grpc]'.") from error
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from vxm_tf.serving.conditions import after, require
+from vxm_tf.serving.graph.conditions import after, require
 
 MAGIC = b"\x1f\x8b"
 MAX_BYTES = 2**30

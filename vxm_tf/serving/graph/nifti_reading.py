@@ -4,9 +4,9 @@ import typing
 
 import tensorflow as tf
 
-from vxm_tf.serving.conditions import after, finite, not_too_large, require, sound_affine
-from vxm_tf.serving.gzip_bytes import maybe_gunzip
-from vxm_tf.serving.raw_bytes import KINDS, numbers
+from vxm_tf.serving.graph.conditions import after, finite, not_too_large, require, sound_affine
+from vxm_tf.serving.graph.gzip_bytes import maybe_gunzip
+from vxm_tf.serving.graph.raw_bytes import KINDS, numbers
 
 HEADER_BYTES = 348
 DATA_OFFSET = 352

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from vxm_tf.serving.conditions import after, not_too_large
-from vxm_tf.serving.orientation import GridTensor, homogeneous, reordered
+from vxm_tf.serving.graph.conditions import after, not_too_large
+from vxm_tf.serving.graph.orientation import GridTensor, homogeneous, reordered
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE
 from vxm_tf.spatial.working_grid import WORLD_AXES, GridSettings
 

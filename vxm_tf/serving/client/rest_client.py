@@ -11,13 +11,11 @@ import http.client
 import ssl
 import urllib.parse
 
-from vxm_tf.serving.client_errors import ServingError, refusal
-from vxm_tf.serving.client_retries import wait
-from vxm_tf.serving.http_exchange import Address, exchange
-from vxm_tf.serving.json_bytes import JsonBody, read_json
-from vxm_tf.serving.registration_calls import ArrayAnswer, NiftiAnswer, RegistrationCalls
-
-__all__ = ["ArrayAnswer", "Client", "NiftiAnswer", "ServingError"]
+from vxm_tf.serving.client.errors import ServingError, refusal
+from vxm_tf.serving.client.http_exchange import Address, exchange
+from vxm_tf.serving.client.json_bytes import JsonBody, read_json
+from vxm_tf.serving.client.registration_calls import RegistrationCalls
+from vxm_tf.serving.client.retries import wait
 
 # Too many requests, no server behind the proxy, busy or loading, a proxy that waited too long.
 PASSING = (429, 502, 503, 504)

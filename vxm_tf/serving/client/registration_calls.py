@@ -5,8 +5,8 @@ import dataclasses
 
 import numpy as np
 
-from vxm_tf.serving.client_encoding import decode_displacement, decode_image, encode_pair
-from vxm_tf.serving.client_errors import ServingError
+from vxm_tf.serving.client.encoding import decode_displacement, decode_image, encode_pair
+from vxm_tf.serving.client.errors import ServingError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from vxm_tf.serving.client_errors import ServingError
+from vxm_tf.serving.client.errors import ServingError
 
 # As in `volume_bytes`, which imports TensorFlow.
 STEPS_PER_VOXEL = 128.0

@@ -6,9 +6,9 @@ rows are the volume's rows along its last axis, first axis slowest.
 
 import tensorflow as tf
 
-from vxm_tf.serving.conditions import after, finite, not_too_large, require
-from vxm_tf.serving.gzip_bytes import gunzip, is_gzip
-from vxm_tf.serving.raw_bytes import numbers
+from vxm_tf.serving.graph.conditions import after, finite, not_too_large, require
+from vxm_tf.serving.graph.gzip_bytes import gunzip, is_gzip
+from vxm_tf.serving.graph.raw_bytes import numbers
 
 # Name of the numbers: NIfTI's code, bytes each.
 DTYPES = {"uint8": (2, 1), "uint16": (512, 2), "float32": (16, 4)}
