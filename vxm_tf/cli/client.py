@@ -146,3 +146,7 @@ class Progress:
         logging.info("%s %.1f%s MB.", stage.capitalize(), done / 1e6, of)
         if stage == "sent" and done == total:
             logging.info("Waiting for the registration.")
+
+
+if __name__ == "__main__":
+    main()
