@@ -64,11 +64,12 @@ def console_scripts():
 @pytest.mark.parametrize("name", ("apply", "compose", "invert", "client"))
 def test_an_installed_command_without_a_script_runs_as_a_module(name, tmp_path):
     module, function = console_scripts()[f"vxm-{name}"].split(":")
-    assert callable(getattr(importlib.import_module(module), function))
+    command = importlib.import_module(module)
+    assert callable(getattr(command, function))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", module, "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and "--help" in done.stdout, done.stderr
+    line = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and command.DESCRIPTION in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", ("train", "evaluate", "register", "export", "serve"))
