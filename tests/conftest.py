@@ -1,5 +1,10 @@
 """What all tests share: a seeded generator, shapes whose axes cannot be mistaken, fields, and slow oracles."""
 
+import contextlib
+import http.server
+import json
+import threading
+
 import nibabel
 import numpy as np
 import pytest
@@ -189,3 +194,63 @@ def write_npz(tmp_path, rng):
         return path
 
     return write
+
+
+class StubServer(http.server.ThreadingHTTPServer):
+    """Answers requests in turn by `answers`, the last of them from then on, and keeps what it was asked.
+
+    An answer is (status, headers, body), or a function of the request handler that sends one.
+    """
+
+    daemon_threads = True
+    # Handlers that are silent on purpose end with the test's process.
+    block_on_close = False
+
+    def __init__(self, answers):
+        super().__init__(("127.0.0.1", 0), StubHandler)
+        self.answers, self.requests = list(answers), []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.done = threading.Event()
+
+    @property
+    def bodies(self):
+        return [json.loads(body) for _, _, _, body in self.requests]
+
+
+class StubHandler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answers, requests = self.server.answers, self.server.requests
+        requests.append((self.command, self.path, self.headers, body))
+        answer = answers[min(len(requests), len(answers)) - 1]
+        answer(self) if callable(answer) else self.answer(*answer)
+
+    def do_GET(self):
+        self.headers["Content-Length"] = "0"
+        self.do_POST()
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for name, value in {"Content-Length": len(body), **headers}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stub_server():
+    """stub_server(*answers) -> `StubServer` that listens."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*answers):
+            server = stack.enter_context(StubServer(answers))
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+            thread.start()
+            stack.callback(server.shutdown)
+            stack.callback(server.done.set)
+            return server
+
+        yield start

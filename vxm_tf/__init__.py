@@ -1,18 +1,32 @@
 """Learned deformable registration of 2-D and 3-D images: VoxelMorph for TensorFlow and Keras 3.
 
-Importing the package registers its layers and models, so that `keras.models.load_model` knows them.
+Importing the package registers its layers and models, so that `keras.models.load_model` knows them. Where neither
+Keras nor TensorFlow is installed, what needs neither still works: `vxm_tf.serving.client`, files and metrics.
 """
 
+import importlib.util
 import os
+
+from vxm_tf._version import __version__
 
 # TensorFlow reads this once, when it is first imported. Where it leaves oneDNN off by default, 3-D
 # convolutions on a CPU take up to seven times longer.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from vxm_tf import layers, losses, models, ops
-from vxm_tf._version import __version__
-from vxm_tf.backend import enable_fusion
+if importlib.util.find_spec("keras") or importlib.util.find_spec("tensorflow"):
+    from vxm_tf import layers, losses, models, ops
+    from vxm_tf.backend import enable_fusion
 
-__all__ = ["__version__", "layers", "losses", "models", "ops"]
+    __all__ = ["__version__", "layers", "losses", "models", "ops"]
 
-enable_fusion()
+    enable_fusion()
+else:
+    __all__ = ["__version__"]
+
+    def __getattr__(name):
+        if name in ("layers", "losses", "models", "ops"):
+            raise ImportError(
+                f"vxm_tf.{name} needs Keras and TensorFlow, and neither is installed here. Install them, such as by "
+                "`pip install tensorflow`; vxm_tf.serving.client works without."
+            )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py")
+SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py", "export/serve_local.py")
 # Says what the environment holds at the moment when TensorFlow or Keras is first looked for, and ends there.
 WATCH = """
     import os, runpy, sys
@@ -61,16 +61,21 @@ def console_scripts():
     return dict(line.split(" = ") for line in config["options.entry_points"]["console_scripts"].strip().splitlines())
 
 
-@pytest.mark.parametrize("name", ("apply", "compose", "invert"))
-def test_an_installed_command_is_there(name):
+@pytest.mark.parametrize("name", ("apply", "compose", "invert", "client"))
+def test_an_installed_command_without_a_script_runs_as_a_module(name, tmp_path):
     module, function = console_scripts()[f"vxm-{name}"].split(":")
-    assert callable(getattr(importlib.import_module(module), function))
+    command = importlib.import_module(module)
+    assert callable(getattr(command, function))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and command.DESCRIPTION in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ("train", "evaluate", "register", "export"))
+@pytest.mark.parametrize("name", ("train", "evaluate", "register", "export", "serve"))
 def test_an_installed_command_is_the_one_of_the_script(name):
     module, function = console_scripts()[f"vxm-{name}"].split(":")
     assert module == f"vxm_tf.cli.{name}"
     assert callable(getattr(importlib.import_module(module), function))
-    script = "export/export_model.py" if name == "export" else f"{name}.py"
+    script = {"export": "export/export_model.py", "serve": "export/serve_local.py"}.get(name, f"{name}.py")
     assert f"from {module} import {function}" in (ROOT / script).read_text()

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 from absl import flags
 
-from vxm_tf.cli import apply, compose, demo, evaluate, export, invert, register, train
+from vxm_tf.cli import apply, compose, demo, evaluate, export, invert, register, serve, train
 from vxm_tf.cli.demo import DemoConfig
 from vxm_tf.cli.export import ExportConfig
+from vxm_tf.cli.serve import ServeConfig
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.registration import RegisterConfig
 from vxm_tf.registration.apply import ApplyConfig
@@ -22,9 +23,10 @@ PAIRS = [
     (apply, ApplyConfig),
     (compose, ComposeConfig),
     (invert, InvertConfig),
+    (serve, ServeConfig),
     (demo, DemoConfig),
 ]
-COMMANDS = ("train", "evaluate", "register", "export", "apply", "compose", "invert")
+COMMANDS = ("train", "evaluate", "register", "export", "apply", "compose", "invert", "serve")
 # Those whose whole work is one call that takes their configuration.
 CALLS = {
     "train": (train, "train", TrainConfig),
@@ -155,6 +157,7 @@ MISSING = {
     "Nothing to write": ("register", "--moving=a", "--fixed=b", "--model=m"),
     "--output_dir must be given": ("export", "--model=m"),
     "--model, --output_dir must be given": ("export",),
+    "--model_base_path must be given": ("serve",),
     "--transforms must be given": ("apply", "--image=a"),
     "--fixed, --output must be given": ("compose", "--transforms=a"),
     "--moving, --output must be given": ("invert", "--transform=a"),

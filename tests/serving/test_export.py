@@ -110,7 +110,12 @@ def network():
 @pytest.fixture
 def quick(monkeypatch):
     """Writes a stand-in for the model: where it goes is the question, not what it holds."""
-    monkeypatch.setattr(export, "_write", lambda network, directory: Path(directory, "saved_model.pb").touch())
+
+    def write(network, directory, weights):
+        Path(directory, "saved_model.pb").touch()
+        return ()
+
+    monkeypatch.setattr(export, "_write", write)
 
 
 def test_the_signature_takes_and_answers_by_name_with_unknown_sizes(network, tmp_path):
@@ -167,7 +172,7 @@ def test_a_version_that_is_not_positive_is_refused(network, tmp_path, version):
     ids=("OSError", "tensorflow", "interrupt"),
 )
 def test_nothing_half_written_is_left(network, tmp_path, monkeypatch, error):
-    def write_half(network, directory):
+    def write_half(network, directory, weights):
         (Path(directory) / "saved_model.pb").write_text("half")
         raise error
 
@@ -182,9 +187,10 @@ def test_nothing_half_written_is_left(network, tmp_path, monkeypatch, error):
 def test_a_server_never_sees_a_number_before_the_model_is_whole(network, tmp_path, monkeypatch):
     seen = []
 
-    def look(network, directory):
+    def look(network, directory, weights):
         Path(directory, "saved_model.pb").touch()
         seen.extend(path.name for path in tmp_path.iterdir())
+        return ()
 
     monkeypatch.setattr(export, "_write", look)
     folder = export_saved_model(network, tmp_path)

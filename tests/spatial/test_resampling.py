@@ -152,9 +152,7 @@ def test_a_lattice_by_hand():
     moved = resample(values, grid, to_grid, interpolation="nearest", fill_value=-5)
     assert moved.dtype == np.int16
     np.testing.assert_array_equal(moved, expected)
-    np.testing.assert_array_equal(
-        resample(values, grid, to_grid, fill_value=None), [[7, 11], [7, 11], [6, 10], [5, 9]]
-    )
+    np.testing.assert_array_equal(resample(values, grid, to_grid, fill_value=None), [[7, 11], [7, 11], [6, 10], [5, 9]])
 
 
 def test_grids_that_do_not_meet_give_the_fill_value(grid, image):

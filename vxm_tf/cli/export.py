@@ -6,7 +6,8 @@ from absl import logging
 
 from vxm_tf.cli import command
 from vxm_tf.registration import load_model
-from vxm_tf.serving import export_saved_model
+from vxm_tf.serving import Origin, export_saved_model
+from vxm_tf.serving.weights import PRECISIONS
 
 DESCRIPTION = "Write a trained network as a SavedModel for TensorFlow Serving: <output_dir>/<version>/saved_model.pb."
 
@@ -19,11 +20,19 @@ class ExportConfig:
         model: `.keras` file of the network.
         output_dir: the served model's base folder.
         version: number of the version; 0 for the next one.
+        weights: precision in which they are stored.
+        warm_up: write requests with which a server warms up.
+        training_data: what the network learned from, in words, for the model card.
+        metrics: JSON file with results for the model card, such as `summary.json` of evaluate.py.
     """
 
     model: str = ""
     output_dir: str = ""
     version: int = 0
+    weights: str = "float32"
+    warm_up: bool = True
+    training_data: str = ""
+    metrics: str = ""
 
 
 def define_flags(values):
@@ -32,6 +41,10 @@ def define_flags(values):
     flag.string("model", "The .keras file of the network.")
     flag.string("output_dir", "The served model's base folder.")
     flag.integer("version", "Number of the version; 0 for the next one.")
+    flag.choice("weights", PRECISIONS, "How they are stored; computed is in float32 always.")
+    flag.boolean("warm_up", "Write requests with which TensorFlow Serving warms up.")
+    flag.string("training_data", "What the network learned from, in words, for model_card.json.")
+    flag.string("metrics", "JSON file with results for model_card.json, such as summary.json of evaluate.py.")
 
 
 def main(argv=None):
@@ -41,5 +54,13 @@ def main(argv=None):
 
 def _call(values):
     command.require(values, "model", "output_dir")
-    folder = export_saved_model(load_model(values.model), values.output_dir, values.version or None)
-    logging.info("Written: %s. Signature serving_default: moving, fixed -> moved, displacement.", folder)
+    origin = Origin(values.model, values.training_data, values.metrics)
+    folder = export_saved_model(
+        load_model(values.model),
+        values.output_dir,
+        values.version or None,
+        weights=values.weights,
+        warm_up=values.warm_up,
+        origin=origin,
+    )
+    logging.info("Written: %s. Its signatures are in docs/serving.md, what it is in model_card.json.", folder)

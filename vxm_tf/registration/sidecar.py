@@ -1,13 +1,13 @@
 """The JSON file beside a transform: what made it, from what, how long it took and how good it is."""
 
 import dataclasses
-import hashlib
 import platform
 
 import keras
 import numpy as np
 
 from vxm_tf._version import __version__
+from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import write_json
 from vxm_tf.registration.bids import beside, names_of_pair
 from vxm_tf.registration.config import NO_MODEL
@@ -22,13 +22,13 @@ def write_sidecar(config, result, summary):
         summary: seconds and measures, plain values.
     """
     spaces = [names.space for names in names_of_pair(config.moving, config.fixed)]
-    sources = {name: _source(getattr(config, name)) for name in ("moving", "fixed")}
+    sources = {name: sha256_of(getattr(config, name)) for name in ("moving", "fixed")}
     said = {
         "Type": "nonlinear",
         "Units": "mm",
         "Sources": [config.moving, config.fixed],
         "SourceHashes": sources,
-        "ModelHash": None if config.model == NO_MODEL else _source(config.model),
+        "ModelHash": None if config.model == NO_MODEL else sha256_of(config.model),
         "AffineFixedToMovingRAS": np.round(result.affine.matrix, 8).tolist(),
         "WorkingGrid": {
             "shape": list(result.working_grid.shape),
@@ -46,11 +46,3 @@ def write_sidecar(config, result, summary):
     }
     for path, (first, last) in ((config.transform, spaces), (config.inverse_transform, spaces[::-1])):
         write_json(beside(path, ".json"), {"FromSpace": first, "ToSpace": last, **said})
-
-
-def _source(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"

@@ -1,5 +1,19 @@
-"""Networks as SavedModels for TensorFlow Serving."""
+"""Networks as SavedModels for TensorFlow Serving, and a client of what is served.
 
-from vxm_tf.serving.export import export_saved_model, next_version
+The client needs no TensorFlow, so names that do are imported when they are asked for.
+"""
 
-__all__ = ["export_saved_model", "next_version"]
+import importlib
+
+_MODULES = {"Origin": "model_card", "export_saved_model": "export", "next_version": "export"}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"vxm_tf.serving.{_MODULES[name]}"), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

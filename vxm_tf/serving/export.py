@@ -10,25 +10,40 @@ import tensorflow as tf
 
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.ops.fusion import unfused
+from vxm_tf.serving.model_card import Origin, model_card, write_card
+from vxm_tf.serving.signatures import signatures
+from vxm_tf.serving.warm_up import write_requests
+from vxm_tf.serving.weights import stored
 
 
-def export_saved_model(network: RegistrationNetwork, output_dir, version: int | None = None) -> Path:
-    """Write `<output_dir>/<version>/saved_model.pb` with the signature `serving_default`.
+def export_saved_model(
+    network: RegistrationNetwork,
+    output_dir,
+    version: int | None = None,
+    *,
+    weights: str = "float32",
+    warm_up: bool = True,
+    origin: Origin | None = None,
+) -> Path:
+    """Write `<output_dir>/<version>/saved_model.pb` with every signature of `vxm_tf.serving.signatures`.
 
-    The signature takes `moving` and `fixed`, float32 `[batch, *spatial, channels]` with any batch and
-    spatial sizes, normalised as in training, and returns `moved` and `displacement` (voxels of the fixed
-    image). The folder is written under another name and renamed, so that a server never sees half of it.
+    The folder is written under another name and renamed, so that a server never sees half of it. Beside it lies
+    `model_card.json`, a copy of which each version keeps in `assets.extra`.
 
     Args:
         network: of any shape and precision; what is written computes in float32.
         output_dir: the model's base folder.
         version: a positive number; one more than the highest there if None.
+        weights: "float32", or "float16" for half the size on disk.
+        warm_up: write requests that TensorFlow Serving answers before it says that the model is available.
+        origin: what the card tells of training.
 
     Returns:
         The version's folder.
 
     Raises:
-        ValueError: a version that is not positive or exists already, or a folder that cannot be written.
+        ValueError: a version that is not positive or exists already, a folder that cannot be written, or weights that
+            do not fit in float16.
     """
     output_dir = Path(output_dir)
     version = next_version(output_dir) if version is None else version
@@ -42,9 +57,15 @@ def export_saved_model(network: RegistrationNetwork, output_dir, version: int | 
         output_dir.mkdir(parents=True, exist_ok=True)
         # Its name is no number, so a server that watches the folder passes it over.
         temporary = tempfile.mkdtemp(prefix=".writing-", dir=output_dir)
-        _write(_for_any_shape(network), temporary)
+        rebuilt = _for_any_shape(network)
+        names = _write(rebuilt, temporary, weights)
+        card = model_card(rebuilt, temporary, version, weights, names, origin or Origin())
+        if warm_up:
+            write_requests(rebuilt, temporary, names)
+        write_card(card, Path(temporary) / "assets.extra")
         os.chmod(temporary, 0o755)
         os.rename(temporary, target)
+        write_card(card, output_dir)
     except (OSError, tf.errors.OpError) as error:
         raise ValueError(f"{target}: cannot be written ({error}).") from error
     finally:
@@ -69,18 +90,15 @@ def _for_any_shape(network):
     return rebuilt
 
 
-def _write(network, directory):
-    spatial, channels = network.settings["image_shape"], network.settings["channels"]
-    specs = [
-        tf.TensorSpec((None, *spatial, count), tf.float32, name=name)
-        for name, count in zip(("moving", "fixed"), channels)
-    ]
+def _write(network, directory, weights):
+    """Write the SavedModel; returns the names of its signatures."""
+    tracked, context = stored(network, weights)
     archive = keras.export.ExportArchive()
-    archive.track(network)
+    archive.track(tracked)
     # Compiled kernels belong to one shape, and on a CPU server each new shape would stall a request.
     with unfused():
-        archive.add_endpoint(
-            "serving_default",
-            tf.function(lambda moving, fixed: network({"moving": moving, "fixed": fixed}), input_signature=specs),
-        )
+        functions = signatures(network, context)
+        for name, function in functions.items():
+            archive.add_endpoint(name, function)
         archive.write_out(directory, verbose=False)
+    return tuple(functions)

@@ -1,0 +1,45 @@
+"""What a call of a served model ends with when it fails, in words."""
+
+import re
+
+# By HTTP status: what to do about it.
+ADVICE = {
+    401: "Give the proxy's token in the environment variable VXM_TOKEN.",
+    403: "The token in the environment variable VXM_TOKEN does not allow this call.",
+    404: "Check the address, the model's name, and its version or label.",
+    413: "A proxy limits how much one request may send; raise client_max_body_size there, or send gzipped files.",
+    429: "The server has too many requests; try later, or with more retries.",
+    500: "The server's log says more.",
+    502: "The proxy does not reach the model server; check that it runs.",
+    503: "The server is busy or still loads the model; try later, or with more retries.",
+    504: "The proxy waited too long for the model server; raise its time-outs, or try later.",
+}
+LONGEST = 500
+
+
+class ServingError(ValueError):
+    """A served model that did not answer, or not with what was asked for; the message says what to do.
+
+    Attributes:
+        status: of HTTP, or None where no answer came or it could not be understood.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
+
+
+def refusal(url: str, status: int, sentence: str) -> ServingError:
+    """The error for an answer whose status is not 200."""
+    return ServingError(" ".join(filter(None, [f"{url} answered {status}: {sentence}", ADVICE.get(status)])), status)
+
+
+def plain(text: str) -> str:
+    """A server's sentence without the names of graph nodes that TensorFlow puts around it; it ends with a stop."""
+    text = re.split(r"\s*\[\[\{\{", text, maxsplit=1)[0]
+    text = re.sub(r"^assertion failed: ", "", text.strip())
+    # TensorFlow puts each part of what a condition says into brackets.
+    text = re.sub(r"\[([^\[\]]*)\]", r"\1", text) if text.startswith("[") else text
+    text = " ".join(text.split())
+    text = text if len(text) <= LONGEST else text[:LONGEST] + " ..."
+    return text if text.endswith((".", "?", "!")) else text + "."

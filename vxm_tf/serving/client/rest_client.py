@@ -1,0 +1,154 @@
+"""Client of a served model over HTTP, with the standard library and NumPy alone.
+
+Example, where TensorFlow Serving or anything that speaks its REST interface listens:
+
+    client = Client("http://127.0.0.1:8501")
+    answer = client.register_nifti(Path("moving.nii.gz").read_bytes(), Path("fixed.nii.gz").read_bytes())
+    Path("moved.nii").write_bytes(answer.moved)
+"""
+
+import http.client
+import ssl
+import urllib.parse
+
+from vxm_tf.serving.client.errors import ServingError, refusal
+from vxm_tf.serving.client.http_exchange import Address, exchange
+from vxm_tf.serving.client.json_bytes import JsonBody, read_json
+from vxm_tf.serving.client.registration_calls import RegistrationCalls
+from vxm_tf.serving.client.retries import wait
+
+# Too many requests, no server behind the proxy, busy or loading, a proxy that waited too long.
+PASSING = (429, 502, 503, 504)
+
+
+class Client(RegistrationCalls):
+    """Calls a model by TensorFlow Serving's REST interface.
+
+    Several threads may share a client: every call has a connection of its own. A token in the environment variable
+    `VXM_TOKEN` is sent as bearer token over https and to this machine. Authorities of certificates are the system's,
+    or those in the file that `SSL_CERT_FILE` names.
+
+    Args:
+        url: such as "http://127.0.0.1:8501" or "https://host/behind/a/proxy".
+        model: its name.
+        version: its number; the server's choice, the latest, if None.
+        label: of a version, such as "stable", instead of its number.
+        timeout_seconds: of silence from the server, longer than a registration takes.
+        retries: attempts after the first, on broken connections and on the statuses 429, 502, 503 and 504.
+        progress: called as progress(stage, done, total) with stage "sent" or "received" and counts in bytes; the total
+            is None where the server does not tell.
+
+    Raises:
+        ValueError: not an address, both version and label, or a time-out that is not positive.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str = "vxm",
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float = 300.0,
+        retries: int = 5,
+        progress=None,
+    ):
+        check_choices(model, version, label, timeout_seconds, retries)
+        self._address = Address.of(url)
+        self._url = url.rstrip("/")
+        self._path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
+        if version is not None:
+            self._path += f"/versions/{version}"
+        elif label is not None:
+            self._path += f"/labels/{urllib.parse.quote(label, safe='')}"
+        self._timeout_seconds = timeout_seconds
+        self._retries = retries
+        self._progress = progress or (lambda stage, done, total: None)
+
+    def is_available(self) -> bool:
+        """Whether the server has the model loaded, asked once. It does not tell whether a label is known.
+
+        Raises:
+            ServingError: the server refuses to say, for want of a token.
+        """
+        try:
+            answer = exchange(self._address, self._path, None, self._timeout_seconds, lambda *_: None)
+            if answer.status in (401, 403):
+                raise refusal(self._url, answer.status, answer.sentence())
+            states = [entry["state"] for entry in read_json(answer.content)["model_version_status"]]
+            return answer.status == 200 and "AVAILABLE" in states
+        except ServingError as error:
+            if error.status:
+                raise
+            return False
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+            return False
+
+    def predict(self, signature: str, inputs: dict):
+        """The outputs of a signature: name to value, bytes where the server sends base64; else lists and numbers.
+
+        Args:
+            signature: name of one, as in `vxm_tf.serving.signatures`.
+            inputs: name to value; bytes are sent as base64, lists, numbers and strings as they are.
+
+        Returns:
+            The value itself where the signature has a single output, for the server does not name it.
+
+        Raises:
+            ServingError: no answer, or an error.
+        """
+        body = JsonBody({"signature_name": signature, "inputs": inputs})
+        content = self._call(f"{self._path}:predict", body)
+        try:
+            return read_json(content)["outputs"]
+        except (ValueError, LookupError, TypeError) as error:
+            beginning = bytes(content[:60]).decode("utf-8", "replace")
+            raise ServingError(
+                f"{self._url} answered with what is no JSON object with outputs; it begins with {beginning!r}. Is this "
+                "the REST port of a model server (8501), not that of gRPC (8500)?"
+            ) from error
+
+    def _call(self, path, body):
+        """The content of the answer, once its status is 200."""
+        for attempt in range(1, self._retries + 2):
+            last = attempt > self._retries
+            try:
+                answer = exchange(self._address, path, body, self._timeout_seconds, self._progress)
+            except ssl.SSLCertVerificationError as error:
+                raise ServingError(
+                    f"{self._url} has a certificate that is not trusted ({error.verify_message}). Name the file "
+                    "with its authority in the environment variable SSL_CERT_FILE."
+                ) from error
+            except (OSError, http.client.HTTPException) as error:
+                failure, retry_after = self._unreachable(error, attempt), None
+            else:
+                if answer.status == 200:
+                    return answer.content
+                failure, retry_after = refusal(self._url, answer.status, answer.sentence()), answer.retry_after
+                last = last or answer.status not in PASSING
+            if last:
+                raise failure
+            wait(attempt, self._retries, str(failure), retry_after)
+
+    def _unreachable(self, error, attempts):
+        if isinstance(error, ConnectionRefusedError):
+            what = "nobody listens there"
+        elif isinstance(error, http.client.IncompleteRead):
+            what = f"the answer was cut; {error.expected} bytes are missing" if error.expected else "the answer was cut"
+        else:
+            what = str(error) or type(error).__name__
+        tried = f" after {attempts} attempts" if attempts > 1 else ""
+        return ServingError(
+            f"{self._url} cannot be reached{tried}: {what}. Check the address, and that the server runs."
+        )
+
+
+def check_choices(model, version, label, timeout_seconds, retries):
+    """Raise `ValueError` for a choice of model, time-out or retries that cannot be."""
+    if not model:
+        raise ValueError("The model's name is empty; it is the one in the server's models.config, such as vxm.")
+    if version is not None and label is not None:
+        raise ValueError(f"Give a version or a label, not both; got {version} and {label!r}.")
+    if not timeout_seconds > 0:
+        raise ValueError(f"timeout_seconds is positive; got {timeout_seconds}.")
+    if retries < 0:
+        raise ValueError(f"retries is 0 or more; got {retries}.")

@@ -1,0 +1,1 @@
+"""What runs inside a SavedModel: TensorFlow alone, shapes known when a request comes."""

@@ -1,0 +1,69 @@
+"""What a request must fulfil, checked where the graph runs: a server answers with the sentence, as status 400."""
+
+import tensorflow as tf
+
+# Volumes beyond are refused before memory is asked for: 512 voxels cubed.
+MAX_VOXELS = 2**27
+WEAK_DETERMINANT = 1e-4
+
+
+def require(condition, *said):
+    """An operation that fails unless `condition` holds.
+
+    Args:
+        condition: bool scalar, a tensor.
+        said: what the error says: strings, and tensors whose values are shown between them.
+    """
+    return tf.debugging.Assert(condition, list(said), summarize=16)
+
+
+def after(checks, tensor):
+    """`tensor`, computed from only once all checks have passed."""
+    with tf.control_dependencies(checks):
+        return tf.identity(tensor)
+
+
+def finite(tensor, name):
+    """The tensor, which must hold neither NaN nor infinite values."""
+    said = f"{name}: holds values that are NaN or infinite. Replace them, such as by 0."
+    return after([require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
+
+
+def not_too_large(shape, name):
+    """A check of a spatial shape, integers `[ndim]`."""
+    count = tf.reduce_prod(tf.cast(shape, tf.float64))
+    fits = tf.reduce_all(shape >= 1) & (count <= MAX_VOXELS)
+    return require(fits, f"{name}: a volume has at least 1 voxel along each axis and at most {MAX_VOXELS}; got", shape)
+
+
+def image(tensor, name, channels: int | None = None):
+    """An image `[batch, *spatial, channels]` with voxels, and not too many, all finite.
+
+    A server does not hold requests to the sizes in a signature, so the number of channels is looked at too.
+    """
+    shape = tf.shape(tensor)
+    checks = [require(shape[0] >= 1, f"{name}: the batch is empty; got shape", shape), not_too_large(shape[1:-1], name)]
+    if channels is not None:
+        plural = "channel" if channels == 1 else "channels"
+        checks.append(require(shape[-1] == channels, f"{name}: an image has {channels} {plural}; got shape", shape))
+    return tf.ensure_shape(finite(after(checks, tensor), name), tensor.shape)
+
+
+def same_grid(first, second, names):
+    """Both tensors, which must have one batch and one spatial shape."""
+    shapes = tf.shape(first), tf.shape(second)
+    same = tf.reduce_all(shapes[0][:-1] == shapes[1][:-1])
+    check = require(
+        same, f"{names[0]} and {names[1]} lie on one grid, so they have equal shapes but for channels; got", *shapes
+    )
+    return after([check], first), after([check], second)
+
+
+def sound_affine(affine, name):
+    """An affine `[4, 4]`, which must be finite and invertible."""
+    axes = affine[:3, :3]
+    sizes = tf.norm(axes, axis=0)
+    volume = tf.abs(tf.linalg.det(axes / tf.maximum(sizes, 1e-6)))
+    sound = tf.reduce_all(tf.math.is_finite(affine)) & tf.reduce_all(sizes >= 1e-6) & (volume >= WEAK_DETERMINANT)
+    said = f"{name}: the header's affine is singular or not finite, so voxels have no place in space. It is"
+    return after([require(sound, said, affine)], affine)

@@ -1,0 +1,68 @@
+"""Volumes in few bytes: gzipped numbers in, 16-bit PNG out.
+
+PNG is the only encoder that deflates in a graph, and every language reads it. A volume becomes a gray picture whose
+rows are the volume's rows along its last axis, first axis slowest.
+"""
+
+import tensorflow as tf
+
+from vxm_tf.serving.graph.conditions import after, finite, not_too_large, require
+from vxm_tf.serving.graph.gzip_bytes import gunzip, is_gzip
+from vxm_tf.serving.graph.raw_bytes import numbers
+
+# Name of the numbers: NIfTI's code, bytes each.
+DTYPES = {"uint8": (2, 1), "uint16": (512, 2), "float32": (16, 4)}
+# displacement = (stored - ZERO) / STEPS_PER_VOXEL, so within 1/256 voxel up to 255 voxels.
+STEPS_PER_VOXEL = 128.0
+ZERO = 32768
+LARGEST = 65535
+# Fastest; the highest level would save a fifth and take four times as long.
+COMPRESSION = 1
+
+
+def decode(content, shape, dtype, ndim: int, name: str):
+    """float32 `[*spatial]` from gzipped numbers, little-endian, last axis fastest.
+
+    Args:
+        content: string scalar.
+        shape: int32 `[ndim]`.
+        dtype: string scalar, a key of `DTYPES`.
+        ndim: that the network takes.
+        name: of the volume in errors.
+    """
+    axes = require(tf.size(shape) == ndim, f"{name}_shape: holds {ndim} sizes; got", shape)
+    archive = require(is_gzip(content), f"{name}: is not gzipped, for it does not begin with the bytes 1f 8b.")
+    names = tf.constant(list(DTYPES))
+    known = require(tf.reduce_any(names == dtype), f"{name}_dtype: is one of {', '.join(DTYPES)}.")
+    shape = after([axes, not_too_large(shape, name)], shape)
+    choice = tf.argmax(names == after([known], dtype), output_type=tf.int32)
+    bytes_each = tf.gather([size for _, size in DTYPES.values()], choice)
+    content = _of_size(gunzip(after([archive], content), name), tf.reduce_prod(shape) * bytes_each, name)
+    branches = [lambda code=code: tf.cast(numbers(content, code), tf.float32) for code, _ in DTYPES.values()]
+    values = tf.reshape(tf.switch_case(choice, branches), shape)
+    return finite(tf.ensure_shape(values, [None] * ndim), name)
+
+
+def _of_size(content, wanted, name):
+    length = tf.strings.length(content)
+    said = f"{name}: bytes once inflated, and those that shape and dtype ask for:"
+    return after([require(length == wanted, said, length, wanted)], content)
+
+
+def encode_displacement(displacement):
+    """A PNG for each component of a displacement `[*spatial, ndim]` in voxels: strings `[ndim]`."""
+    stored = tf.round(displacement * STEPS_PER_VOXEL) + float(ZERO)
+    stored = tf.cast(tf.clip_by_value(stored, 0.0, float(LARGEST)), tf.uint16)
+    return tf.stack([_png(component) for component in tf.unstack(stored, axis=-1)])
+
+
+def encode_image(image):
+    """(PNG, range float32 `[2]`) of an image `[*spatial]`: value = low + stored / 65535 * (high - low)."""
+    low, high = tf.reduce_min(image), tf.reduce_max(image)
+    stored = tf.round((image - low) * (float(LARGEST) / tf.maximum(high - low, 1e-30)))
+    return _png(tf.cast(tf.clip_by_value(stored, 0.0, float(LARGEST)), tf.uint16)), tf.stack([low, high])
+
+
+def _png(stored):
+    rows = tf.reshape(stored, [-1, tf.shape(stored)[-1], 1])
+    return tf.io.encode_png(rows, compression=COMPRESSION)

@@ -1,0 +1,123 @@
+"""Starts and stops the server."""
+
+import signal
+import socket
+import threading
+from contextlib import suppress
+
+from absl import logging
+
+from vxm_tf.serving.rest.app import RestApp
+from vxm_tf.serving.rest.limits import Limits
+from vxm_tf.serving.rest.models import Watcher
+
+DEFAULT_LIMITS = Limits()
+
+
+class RestServer:
+    """Serves models over HTTP, in a thread of its own.
+
+    Args:
+        models: at least one, with names of their own.
+        host: address to listen on.
+        port: 0 for any that is free.
+        limits: what is taken on at a time.
+        poll_seconds: between two looks for new versions.
+
+    Attributes:
+        port: that is listened on.
+
+    Raises:
+        ValueError: uvicorn is not installed, or the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        models,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8501,
+        limits: Limits = DEFAULT_LIMITS,
+        poll_seconds: float = 1.0,
+    ):
+        uvicorn = _import_uvicorn()
+        self.app = RestApp({model.name: model for model in models}, limits)
+        self._socket = listen(host, port)
+        self.port = self._socket.getsockname()[1]
+        self._watcher = Watcher(models, poll_seconds)
+        config = uvicorn.Config(
+            self.app,
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            ws="none",
+            timeout_graceful_shutdown=int(limits.request_seconds + limits.answer_seconds) + 1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self):
+        """Answer requests; connections that came earlier have waited."""
+        self._thread.start()
+        self._watcher.start()
+        return self
+
+    def stop(self):
+        """Finish the requests that run, and end."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._watcher.stop()
+        self.app.queue.close()
+
+    def run(self):
+        """Serve until SIGINT or SIGTERM; a second one ends at once. For the main thread."""
+        ended = threading.Event()
+        before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.start()
+            # Without a timeout, no signal would be handled while waiting on some systems.
+            while not ended.wait(1.0) and self._thread.is_alive():
+                pass
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        logging.info("Finishing the requests that run.")
+        self.stop()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _run(self):
+        self._server.run(sockets=[self._socket])
+        with suppress(OSError):
+            self._socket.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ValueError: the port is taken or no port, or the host is not this machine's.
+    """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"A port is a number from 0 to 65535; got {port}.")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(f"{host}:{port}: cannot listen there ({reason}). Give another --port or --host.") from None
+
+
+def _import_uvicorn():
+    try:
+        import uvicorn
+    except ImportError:
+        raise ValueError('The server needs uvicorn: pip install "vxm-tf[serve]".') from None
+    return uvicorn

@@ -1,0 +1,85 @@
+"""Requests that TensorFlow Serving answers by itself when it loads a version, so that no user waits for the first."""
+
+import gzip
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import tensorflow as tf
+
+from vxm_tf.serving.signatures import grid_settings
+
+# The path that TensorFlow Serving looks at.
+FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+SIZE = 32
+
+
+def write_requests(network, folder, names):
+    """Write one small request for each signature into an exported version.
+
+    Args:
+        network: that was exported.
+        folder: of the version.
+        names: of its signatures.
+    """
+    path = Path(folder) / FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name in names:
+            writer.write(prediction_log(name, example(network, name)))
+
+
+def example(network, name: str) -> dict:
+    """Inputs of a signature: two overlapping balls, arrays and bytes by name."""
+    ndim = len(network.settings["image_shape"])
+    moving, fixed = (_ball(ndim, shift) for shift in (0.0, 2.0))
+    if name == "register_nifti":
+        spacing = grid_settings(network).spacing_mm or (1.0,) * ndim
+        affine = np.diag([*spacing, 1.0])
+        return {k: nibabel.Nifti1Image(v, affine).to_bytes() for k, v in (("moving", moving), ("fixed", fixed))}
+    if name == "register_bytes":
+        shape, dtype = np.array(moving.shape, "int32"), b"float32"
+        pair = {k: gzip.compress(v.tobytes(), mtime=0) for k, v in (("moving", moving), ("fixed", fixed))}
+        return {**pair, **{f"{k}_shape": shape for k in pair}, **{f"{k}_dtype": dtype for k in pair}}
+    if name in ("warp", "warp_labels"):
+        displacement = np.zeros((1, *moving.shape, ndim), "float32")
+        return {"labels" if name == "warp_labels" else "image": moving[None, ..., None], "displacement": displacement}
+    counts = network.settings["channels"]
+    return {
+        key: np.repeat(image[None, ..., None], count, axis=-1)
+        for key, image, count in zip(("moving", "fixed"), (moving, fixed), counts)
+    }
+
+
+def _ball(ndim, shift):
+    places = np.stack(np.meshgrid(*[np.arange(SIZE)] * ndim, indexing="ij"))
+    distance = np.linalg.norm(places - SIZE / 2 - shift, axis=0)
+    return np.clip(SIZE / 4 - distance, 0.0, 1.0).astype("float32")
+
+
+def prediction_log(signature: str, inputs: dict, model: str = "vxm") -> bytes:
+    """A `tensorflow.serving.PredictionLog` with a request, serialised.
+
+    Its messages are four; TensorFlow Serving's package for Python, which would write them, asks for one TensorFlow.
+    """
+    spec = _field(1, model.encode()) + _field(3, signature.encode())
+    entries = [_entry(name, value) for name, value in inputs.items()]
+    request = _field(1, spec) + b"".join(_field(2, entry) for entry in entries)
+    return _field(6, _field(1, request))
+
+
+def _entry(name, value):
+    return _field(1, name.encode()) + _field(2, tf.make_tensor_proto(value).SerializeToString())
+
+
+def _field(number, content):
+    """A field of bytes in protocol buffers' format."""
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(number):
+    parts = []
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
