@@ -62,9 +62,15 @@ def _answering(network, context, *names):
 
     def answer(moving, fixed):
         with context():
-            return model({"moving": moving, "fixed": fixed})
+            outputs = model({"moving": moving, "fixed": fixed})
+        return {name: _finite_answer(tensor) for name, tensor in outputs.items()}
 
     return _function(answer, _pair_specs(network))
+
+
+def _finite_answer(tensor):
+    said = "the network's answer is not finite; are moving and fixed normalised as it was trained?"
+    return conditions.after([conditions.require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
 
 
 def grid_settings(network) -> GridSettings:

@@ -4,7 +4,11 @@ import tensorflow as tf
 
 # Volumes beyond are refused before memory is asked for: 512 voxels cubed.
 MAX_VOXELS = 2**27
+# Beyond, differences and sums of a few values overflow in float32.
+LARGEST = 1e30
 WEAK_DETERMINANT = 1e-4
+# So far away, a header's float32 is a millimetre off.
+FARTHEST_MM = 1e7
 
 
 def require(condition, *said):
@@ -24,16 +28,18 @@ def after(checks, tensor):
 
 
 def finite(tensor, name):
-    """The tensor, which must hold neither NaN nor infinite values."""
+    """The tensor, which must hold neither NaN nor infinite values, nor values near the end of float32."""
     said = f"{name}: holds values that are NaN or infinite. Replace them, such as by 0."
-    return after([require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
+    tensor = after([require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
+    said = f"{name}: holds values beyond {LARGEST:g}, too large to compute with. Scale them."
+    return after([require(tf.reduce_all(tf.abs(tensor) <= LARGEST), said)], tensor)
 
 
-def not_too_large(shape, name):
-    """A check of a spatial shape, integers `[ndim]`."""
+def not_too_large(shape, name, most: int = MAX_VOXELS):
+    """A check of a spatial shape, integers `[ndim]`, of at most so many voxels."""
     count = tf.reduce_prod(tf.cast(shape, tf.float64))
-    fits = tf.reduce_all(shape >= 1) & (count <= MAX_VOXELS)
-    return require(fits, f"{name}: a volume has at least 1 voxel along each axis and at most {MAX_VOXELS}; got", shape)
+    fits = tf.reduce_all(shape >= 1) & (count <= most)
+    return require(fits, f"{name}: a volume has at least 1 voxel along each axis and at most {most}; got", shape)
 
 
 def image(tensor, name, channels: int | None = None):
@@ -60,10 +66,13 @@ def same_grid(first, second, names):
 
 
 def sound_affine(affine, name):
-    """An affine `[4, 4]`, which must be finite and invertible."""
+    """An affine `[4, 4]`, which must be finite, invertible and near."""
     axes = affine[:3, :3]
     sizes = tf.norm(axes, axis=0)
     volume = tf.abs(tf.linalg.det(axes / tf.maximum(sizes, 1e-6)))
     sound = tf.reduce_all(tf.math.is_finite(affine)) & tf.reduce_all(sizes >= 1e-6) & (volume >= WEAK_DETERMINANT)
     said = f"{name}: the header's affine is singular or not finite, so voxels have no place in space. It is"
-    return after([require(sound, said, affine)], affine)
+    affine = after([require(sound, said, affine)], affine)
+    near = tf.reduce_all(tf.abs(affine) <= FARTHEST_MM)
+    said = f"{name}: the header's affine has sizes or places beyond {FARTHEST_MM:g} mm, where none is exact. It is"
+    return after([require(near, said, affine)], affine)

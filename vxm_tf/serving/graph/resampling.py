@@ -9,6 +9,8 @@ from vxm_tf.serving.graph.conditions import after, require
 TRUNCATE = 4.0
 # A volume with voxels this much finer than the other's shows no more than a dot of it.
 MAX_RATIO = 500.0
+# A Gaussian along an axis is a square matrix of that size.
+MAX_SIZE = 4096
 
 
 def step_between(grid, to_grid):
@@ -58,11 +60,13 @@ def smoothed_for(values, step, name):
     said = f"{name}: has voxels more than {MAX_RATIO:.0f} times finer than the grid to work on; along its axes"
     ratios = after([require(tf.reduce_all(ratios <= MAX_RATIO), said, ratios)], ratios)
     sigmas = tf.nn.relu((ratios - 1.0) / 2.0)
-    return tf.cond(tf.reduce_all(sigmas < 0.05), lambda: values, lambda: _gaussian(values, sigmas))
+    return tf.cond(tf.reduce_all(sigmas < 0.05), lambda: values, lambda: _gaussian(values, sigmas, name))
 
 
-def _gaussian(values, sigmas):
-    shape = tf.unstack(tf.shape(values))
+def _gaussian(values, sigmas, name):
+    shape = tf.shape(values)
+    said = f"{name}: has more than {MAX_SIZE} voxels along an axis, too many to make it coarser; its shape is"
+    shape = tf.unstack(after([require(tf.reduce_all(shape <= MAX_SIZE), said, shape)], shape))
     first, second, third = (_gaussian_matrix(size, sigma) for size, sigma in zip(shape, tf.unstack(sigmas)))
     values = tf.einsum("ia,abc->ibc", first, values)
     values = tf.einsum("jb,abc->ajc", second, values)

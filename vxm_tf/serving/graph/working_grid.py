@@ -10,6 +10,9 @@ from vxm_tf.serving.graph.orientation import GridTensor, homogeneous, reordered
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE
 from vxm_tf.spatial.working_grid import WORLD_AXES, GridSettings
 
+# A few voxels that say to be large ask for this grid, and a network takes dozens of numbers for each of its voxels.
+MAX_VOXELS = 2**25
+
 
 def working_grid(fixed, box, settings: GridSettings):
     """A grid with a network's spacing and orientation, and its shape where the content fits in.
@@ -36,7 +39,8 @@ def working_grid(fixed, box, settings: GridSettings):
     if settings.shape is not None:
         same_grid = same_lattice & tf.reduce_all(own.shape == settings.shape)
         found = GridTensor(*(tf.where(same_grid, a, b) for a, b in zip(own, found)))
-    check = not_too_large(found.shape, "the grid to work on, from the headers' voxel sizes and fields of view")
+    name = "the grid to work on, from the headers' voxel sizes and fields of view"
+    check = not_too_large(found.shape, name, MAX_VOXELS)
     return GridTensor(after([check], found.shape), found.affine)
 
 

@@ -22,6 +22,7 @@ HEADING = re.compile(r"\AGraph execution error:.*?<stack traces unavailable>\n",
 ROOTS = re.compile(
     r"\A\s*[0-9]+ root error\(s\) found\.\n\s*\(0\)\s*(?:[A-Z_]+: )?(.*?)(?:\n\s*\([0-9]+\) .*)?\Z", re.DOTALL
 )
+FUNCTION = re.compile(r"\A\s*\{\{function_node [^}]*\}\}\s*")
 PLACE = re.compile(r"\s*\[\[\{\{.*\Z", re.DOTALL)
 OPERATION = re.compile(r"\s*\[Op:[^\]]*\]\s*\Z")
 CLIENT_ERRORS = (
@@ -83,4 +84,4 @@ def graph_message(text: str) -> str:
         # Traces of a graph that was built in this process; the message is what follows the last of them.
         text = text.rsplit("\n\n", 1)[-1]
     text = ROOTS.sub(r"\1", text)
-    return OPERATION.sub("", PLACE.sub("", text)).strip()
+    return OPERATION.sub("", PLACE.sub("", FUNCTION.sub("", text))).strip()

@@ -4,7 +4,9 @@ import math
 
 INDENT = "    "
 # An error quotes what arrived; a volume in it would be as large as the request.
-QUOTED_CHARACTERS = 2000
+QUOTED_CHARACTERS = 1000
+# Names from a request are quoted whole, and some are long.
+ERROR_CHARACTERS = 2000
 ESCAPES = {code: f"\\u{code:04X}" for code in range(0x20)} | {
     ord(character): escape
     for character, escape in {
@@ -29,7 +31,9 @@ def quoted_bytes(value: bytes) -> bytes:
 
 
 def error_text(message: str) -> bytes:
-    """The body that carries an error."""
+    """The body that carries an error, cut where it gets long."""
+    if len(message) > ERROR_CHARACTERS:
+        message = message[: ERROR_CHARACTERS - 3] + "..."
     return f'{{\n{INDENT}"error": {quoted(message)}\n}}'.encode("utf-8", "replace")
 
 

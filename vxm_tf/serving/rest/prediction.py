@@ -2,11 +2,11 @@
 
 from absl import logging
 
-from vxm_tf.serving.rest.errors import RequestError, from_graph, invalid
+from vxm_tf.serving.rest.errors import CLIENT_ERRORS, RequestError, from_graph, invalid
 from vxm_tf.serving.rest.inflation import InflationGuard
 from vxm_tf.serving.rest.json_document import parse
 from vxm_tf.serving.rest.json_tensor import TensorReader
-from vxm_tf.serving.rest.request_json import read_request, signature_name
+from vxm_tf.serving.rest.request_json import check_axes, read_request, signature_name
 from vxm_tf.serving.rest.response_json import write_response
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -55,7 +55,11 @@ def _predict(find_version, body, inflated_limit):
     request = read_request(document, signature, reader)
     # What was parsed may be far larger than the tensors; the graph needs the memory.
     del document, reader
-    outputs = signature.function(**request.tensors)
+    try:
+        outputs = signature.function(**request.tensors)
+    except CLIENT_ERRORS:
+        check_axes(request.tensors, signature)
+        raise
     return write_response(outputs, request.rows)
 
 
@@ -67,4 +71,6 @@ def refuse_examples(find_version, action: str) -> RequestError:
     """
     signature = find_version().signatures.get(DEFAULT_SIGNATURE)
     noun = {"classify": "classification", "regress": "regression"}[action]
-    return invalid(f"No {noun} inputs found in SignatureDef: {signature.definition if signature else ''}")
+    # TensorFlow Serving shows the whole definition, with the names of the graph's nodes.
+    names = ", ".join(signature.inputs) if signature else ""
+    return invalid(f"No {noun} inputs found in SignatureDef: {names}")

@@ -66,6 +66,25 @@ def _tensors(arrays, signature):
     return {name: tf.constant(array, signature.inputs[name].dtype) for name, array in arrays.items()}
 
 
+def check_axes(tensors, signature: Signature):
+    """Refuse a wrong number of axes.
+
+    For after the graph has failed: like TensorFlow Serving, the server lets a graph try, but a graph that takes its
+    axes for granted speaks of them only in terms of its operations.
+
+    Args:
+        tensors: name -> tensor.
+        signature: says how many axes they have.
+
+    Raises:
+        RequestError: 400.
+    """
+    for name, tensor in tensors.items():
+        rank = signature.inputs[name].shape.rank
+        if rank not in (None, tensor.shape.rank):
+            raise invalid(f"Input {name} has {rank} axes; got shape {tensor.shape.as_list()}.")
+
+
 def _columns(value, signature, reader):
     if not isinstance(value, dict) or is_binary(value):
         if len(signature.inputs) > 1:
