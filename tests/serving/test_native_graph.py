@@ -191,3 +191,13 @@ def test_a_sheared_grid_is_refused():
     affine[0, 1] = 0.2
     with pytest.raises(tf.errors.InvalidArgumentError, match="not at right angles"):
         nifti_writing.right_angled(tf.constant(affine), "fixed")
+
+
+def test_vectors_of_a_slice_one_voxel_thick_are_turned(rng):
+    """A product of a batch with a broadcast matrix would end the process sooner or later."""
+    product = tf.function(native._turned, input_signature=[tf.TensorSpec((None, None, None, 3)), tf.TensorSpec((3, 3))])
+    operations = product.get_concrete_function().graph.get_operations()
+    assert "BatchMatMulV2" not in {operation.type for operation in operations}
+    for shape in [(13, 1, 9), (5, 7, 8), (1, 4, 3)] * 50:
+        vectors, linear = rng.normal(size=(*shape, 3)).astype("float32"), rng.normal(size=(3, 3)).astype("float32")
+        np.testing.assert_allclose(product(vectors, linear), vectors @ linear.T, atol=1e-5)

@@ -156,7 +156,7 @@ WRONG = {
     "affine far away": (changed(280, [1.0, 0.0, 0.0, 1e8], "<f4"), "beyond 1e.07 mm"),
     "unit": (changed(123, [5], "u1"), "unit of length"),
     "nan": (with_nan(), "NaN or infinite"),
-    "end of float32": (changed(112, [1e35, 0.0], "<f4"), "beyond 1e.30|NaN or infinite"),
+    "end of float32": (changed(112, [1e28, 0.0], "<f4"), "beyond 1e.30"),
     "constant": (as_bytes(nifti("<i2", values=np.full(SHAPE, 7))), "same value"),
     "gzip alone": (b"\x1f\x8b", "cut short"),
 }

@@ -13,8 +13,8 @@ from vxm_tf.serving.rest import Limits, Model, Policy, RestServer
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 GOLDEN = SHARED / "data" / "tf-serving-rest-golden.jsonl"
 PROBE = SHARED / "tools" / "serving_probe_model.py"
-# Their text differs on purpose: our own counters only; no name of a graph's node after an assertion; no debugging
-# mark before a protocol buffer.
+# Their text differs on purpose: our own counters only; no name of a graph's node after an assertion, nor in place of
+# a signature.
 DIFFERENT = {"metrics", "fail_assert", "classify"}
 
 pytestmark = pytest.mark.skipif(

@@ -88,13 +88,21 @@ def _on_grid(values, of, grid, name):
 
 
 def _in_mm(displacement, grid):
-    linear = tf.cast(grid.affine[:3, :3], tf.float32)
-    return tf.linalg.matmul(displacement, linear[None, None], transpose_b=True)
+    return _turned(displacement, grid.affine[:3, :3])
+
+
+def _turned(vectors, linear):
+    """`linear` times each vector of `[x, y, z, 3]`.
+
+    As one product of two matrices: oneDNN's product of a batch with a broadcast matrix writes beyond its memory where
+    an axis of the batch has a single voxel (TensorFlow 2.21).
+    """
+    rows = tf.linalg.matmul(tf.reshape(vectors, [-1, 3]), tf.cast(linear, tf.float32), transpose_b=True)
+    return tf.reshape(rows, tf.shape(vectors))
 
 
 def _moved(values, moving, fixed, displacement_mm):
     """One interpolation of the original, 0 outside it."""
-    to_moving = tf.cast(tf.linalg.inv(moving.affine[:3, :3]), tf.float32)
-    shifts = tf.linalg.matmul(displacement_mm, to_moving[None, None], transpose_b=True)
+    shifts = _turned(displacement_mm, tf.linalg.inv(moving.affine[:3, :3]))
     there = indices(step_between(moving, fixed), fixed.shape)
     return sampled(values[..., None], [there[k] + shifts[None, ..., k] for k in range(3)], outside=0.0)[..., 0]
