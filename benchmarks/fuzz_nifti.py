@@ -29,8 +29,9 @@ import numpy as np
 RESULTS = Path(__file__).resolve().parent / "results"
 FAILURES = RESULTS / "fuzz-nifti-failures"
 SECONDS, STARTING_SECONDS = 60, 300
-# What a worker may take beyond what TensorFlow and the network take before the first file.
-MEGABYTES = 2048
+# What a worker may take beyond what TensorFlow and the network take before the first file: enough for the largest grid
+# to work on that is not refused. TensorFlow does not always survive where memory is refused to it.
+MEGABYTES = 8192
 REGISTER_EVERY = 5
 # Of a NIfTI header: offset, format, values at and beyond the edges of what they mean.
 SHORTS = (-32768, -1, 0, 1, 2, 3, 4, 5, 7, 8, 16, 64, 127, 128, 255, 256, 512, 1024, 4096, 32767)

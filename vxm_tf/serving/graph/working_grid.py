@@ -11,7 +11,7 @@ from vxm_tf.spatial.grid import LATTICE_TOLERANCE
 from vxm_tf.spatial.working_grid import WORLD_AXES, GridSettings
 
 # A few voxels that say to be large ask for this grid, and a network takes dozens of numbers for each of its voxels.
-MAX_VOXELS = 2**25
+MAX_VOXELS = 2**24
 
 
 def working_grid(fixed, box, settings: GridSettings):
