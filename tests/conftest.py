@@ -3,7 +3,12 @@
 import contextlib
 import http.server
 import json
+import os
+import subprocess
+import sys
+import textwrap
 import threading
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -254,3 +259,35 @@ def stub_server():
             return server
 
         yield start
+
+
+WITHOUT_TENSORFLOW = """
+    import importlib.util, sys
+
+    class Hiding:
+        def __init__(self, finder):
+            self.finder = finder
+
+        def find_spec(self, name, *rest):
+            return None if name.partition(".")[0] in ("keras", "tensorflow") else self.finder.find_spec(name, *rest)
+
+        def __getattr__(self, name):
+            return getattr(self.finder, name)
+
+    sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
+"""
+
+
+@pytest.fixture
+def run_without_tensorflow():
+    """run_without_tensorflow(script, *arguments) -> what it printed, in a process that finds no Keras or TensorFlow."""
+
+    def run(script, *arguments):
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        code = textwrap.dedent(WITHOUT_TENSORFLOW) + textwrap.dedent(script)
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import textwrap
 import time
 import types
 from pathlib import Path
@@ -430,21 +428,6 @@ def test_choices_that_cannot_be(settings, message):
     assert "secret" not in str(caught.value)
 
 
-WITHOUT = """
-    import importlib.util, sys
-
-    class Hiding:
-        def __init__(self, finder):
-            self.finder = finder
-
-        def find_spec(self, name, *rest):
-            return None if name.partition(".")[0] in ("keras", "tensorflow") else self.finder.find_spec(name, *rest)
-
-        def __getattr__(self, name):
-            return getattr(self.finder, name)
-
-    sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
-"""
 CALL = """
     from vxm_tf.serving.client import Client
     answer = Client(sys.argv[1]).register_nifti(b"moving", b"fixed")
@@ -460,20 +443,12 @@ ASK = """
 """
 
 
-def in_a_process(script, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", textwrap.dedent(WITHOUT) + textwrap.dedent(script), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_without_tensorflow_and_keras_it_works(stub_server, run_without_tensorflow):
+    assert run_without_tensorflow(CALL, stub_server(GOOD).url) == "moved\n"
 
 
-def test_without_tensorflow_and_keras_it_works(stub_server):
-    assert in_a_process(CALL, stub_server(GOOD).url) == "moved\n"
-
-
-def test_without_tensorflow_and_keras_the_rest_says_what_is_missing():
-    first, second = in_a_process(ASK).splitlines()
+def test_without_tensorflow_and_keras_the_rest_says_what_is_missing(run_without_tensorflow):
+    first, second = run_without_tensorflow(ASK).splitlines()
     assert first.startswith("ImportError vxm_tf.layers needs Keras and TensorFlow, and neither is installed here.")
     assert second == "AttributeError module 'vxm_tf' has no attribute 'nonsense'"
 

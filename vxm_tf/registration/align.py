@@ -76,11 +76,10 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
 
 def grid_settings(network, fixed: SpatialImage, config) -> GridSettings:
     """The grid to work on: what the model recorded, else what the configuration says, else the fixed image's."""
-    recorded = dict(input_settings(network).get("grid") or {}) if network else {}
-    spacing = recorded.get("spacing_mm") or ((config.spacing_mm,) * fixed.grid.ndim if config.spacing_mm > 0 else None)
-    orientation = recorded.get("orientation") or config.orientation or (None if network else "RAS"[: fixed.grid.ndim])
-    shape = recorded.get("shape")
-    return GridSettings(shape and tuple(shape), spacing and tuple(spacing), orientation)
+    recorded = GridSettings.recorded(network.metadata) if network else GridSettings()
+    spacing = recorded.spacing_mm or ((config.spacing_mm,) * fixed.grid.ndim if config.spacing_mm > 0 else None)
+    orientation = recorded.orientation or config.orientation or (None if network else "RAS"[: fixed.grid.ndim])
+    return GridSettings(recorded.shape, spacing, orientation)
 
 
 def _rounded(image):

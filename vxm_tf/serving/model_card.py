@@ -9,7 +9,8 @@ import tensorflow as tf
 from vxm_tf._version import __version__
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import read_json, write_json
-from vxm_tf.serving.signatures import grid_settings, normalization
+from vxm_tf.serving.signatures import normalization
+from vxm_tf.spatial.working_grid import GridSettings
 
 FILE_NAME = "model_card.json"
 INTENSITIES = {
@@ -54,7 +55,7 @@ def model_card(network, folder, version: int, weights: str, names, origin: Origi
         VolumeError: metrics that cannot be read.
     """
     config = network.get_config()
-    method = normalization(network)
+    method, grid = normalization(network), GridSettings.recorded(network.metadata)
     return {
         "version": version,
         "network": {
@@ -64,7 +65,7 @@ def model_card(network, folder, version: int, weights: str, names, origin: Origi
             "settings": {k: v for k, v in config.items() if k not in ("metadata", "dtype", "trainable", "outputs")},
         },
         "signatures": list(names),
-        "grid": {k: v for k, v in dataclasses.asdict(grid_settings(network)).items() if v is not None} or None,
+        "grid": {k: v for k, v in dataclasses.asdict(grid).items() if v is not None} or None,
         "intensities": {"normalization": method, "expected": INTENSITIES.get(method, method)},
         "intensities_of": {
             "register, displacement_only, inverse": "normalised by the caller",

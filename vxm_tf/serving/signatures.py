@@ -73,13 +73,6 @@ def _finite_answer(tensor):
     return conditions.after([conditions.require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
 
 
-def grid_settings(network) -> GridSettings:
-    """The grid that a network recorded when it was trained."""
-    grid = network.metadata.get("grid") or {}
-    named = {name: grid.get(name) for name in ("shape", "spacing_mm", "orientation")}
-    return GridSettings(**{k: v if v is None or isinstance(v, str) else tuple(v) for k, v in named.items()})
-
-
 def normalization(network) -> str:
     """How intensities are normalised before a network sees them."""
     return network.metadata.get("normalization", "percentile")
@@ -143,7 +136,7 @@ def _register_bytes(network, answer):
 
 
 def _register_nifti(network, answer):
-    settings, method = grid_settings(network), normalization(network)
+    settings, method = GridSettings.recorded(network.metadata), normalization(network)
 
     def predict(moving, fixed):
         return answer(moving, fixed)["displacement"]

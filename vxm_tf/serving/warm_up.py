@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import tensorflow as tf
 
-from vxm_tf.serving.signatures import grid_settings
+from vxm_tf.spatial.working_grid import GridSettings
 
 # The path that TensorFlow Serving looks at.
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -34,7 +34,7 @@ def example(network, name: str) -> dict:
     ndim = len(network.settings["image_shape"])
     moving, fixed = (_ball(ndim, shift) for shift in (0.0, 2.0))
     if name == "register_nifti":
-        spacing = grid_settings(network).spacing_mm or (1.0,) * ndim
+        spacing = GridSettings.recorded(network.metadata).spacing_mm or (1.0,) * ndim
         affine = np.diag([*spacing, 1.0])
         return {k: nibabel.Nifti1Image(v, affine).to_bytes() for k, v in (("moving", moving), ("fixed", fixed))}
     if name == "register_bytes":

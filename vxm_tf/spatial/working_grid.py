@@ -24,6 +24,13 @@ class GridSettings:
     spacing_mm: tuple | None = None
     orientation: str | None = None
 
+    @classmethod
+    def recorded(cls, metadata: dict):
+        """What a network's metadata say of its grid; nothing where they are silent."""
+        grid = metadata.get("grid") or {}
+        shape, spacing_mm = (tuple(grid[name]) if grid.get(name) else None for name in ("shape", "spacing_mm"))
+        return cls(shape, spacing_mm, grid.get("orientation"))
+
 
 def content_box(image) -> tuple:
     """(first, last) index of each axis between which an image is brighter than its background.

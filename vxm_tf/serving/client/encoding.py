@@ -6,12 +6,9 @@ import math
 
 import numpy as np
 
+from vxm_tf.serving.bytes_scale import LARGEST, STEPS_PER_VOXEL, ZERO
 from vxm_tf.serving.client.errors import ServingError
 
-# As in `volume_bytes`, which imports TensorFlow.
-STEPS_PER_VOXEL = 128.0
-ZERO = 32768
-LARGEST = 65535
 # Whole numbers up to here are exact in float32.
 LARGEST_EXACT = 2**24
 COMPRESSION = 1

@@ -6,16 +6,13 @@ rows are the volume's rows along its last axis, first axis slowest.
 
 import tensorflow as tf
 
+from vxm_tf.serving.bytes_scale import LARGEST, STEPS_PER_VOXEL, ZERO
 from vxm_tf.serving.graph.conditions import after, finite, not_too_large, require
 from vxm_tf.serving.graph.gzip_bytes import gunzip, is_gzip
 from vxm_tf.serving.graph.raw_bytes import numbers
 
 # Name of the numbers: NIfTI's code, bytes each.
 DTYPES = {"uint8": (2, 1), "uint16": (512, 2), "float32": (16, 4)}
-# displacement = (stored - ZERO) / STEPS_PER_VOXEL, so within 1/256 voxel up to 255 voxels.
-STEPS_PER_VOXEL = 128.0
-ZERO = 32768
-LARGEST = 65535
 # Fastest; the highest level would save a fifth and take four times as long.
 COMPRESSION = 1
 
