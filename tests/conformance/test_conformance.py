@@ -47,9 +47,14 @@ def vxm_dense(*args, **settings):
     return moving(models.VxmDense(*args, **{"features": FEATURES, "integration_steps": 1, **settings}))
 
 
-def moving(network):
+def vxm_pyramid(*args, **settings):
+    """A small network whose displacement is not nearly zero."""
+    return moving(models.VxmPyramid(*args, **{"features": (4, 5), "integration_steps": 3, **settings}), "flow_0")
+
+
+def moving(network, head="flow"):
     """The network with a displacement that is not nearly zero."""
-    head = network.get_layer("flow")
+    head = network.get_layer(head)
     kernel, bias = head.get_weights()
     head.set_weights([np.random.default_rng(1).normal(0, 0.03, kernel.shape), bias])
     return network
@@ -76,6 +81,8 @@ EXAMPLES = {
     "ResizeDisplacement from the origin": Example(
         lambda: layers.ResizeDisplacement(2, rule="origin"), (9, 10, 11), (3,)
     ),
+    "LocalCorrelation": Example(layers.LocalCorrelation, (9, 10, 11), (2, 2)),
+    "LocalCorrelation within 2 voxels": Example(lambda: layers.LocalCorrelation(2), (15, 18), (3, 3)),
     "PadToMultiple": Example(lambda: layers.PadToMultiple(8), (9, 10, 11), (2,)),
     "CropLike": Example(layers.CropLike, (15, 18), (3, 1), extra=(5, 0)),
     "LNCC": Example(losses.LNCC, (15, 18), (1, 1)),
@@ -109,6 +116,11 @@ EXAMPLES = {
         (1, 1),
         half="mixed_bfloat16",
     ),
+    "VxmPyramid 2-D": Example(
+        lambda: vxm_pyramid((15, 18), outputs=EVERYTHING, correlation_level=0, name="brains"), (15, 18), (1, 1)
+    ),
+    "VxmPyramid 3-D": Example(lambda: vxm_pyramid((9, 10, 11), channels=2), (9, 10, 11), (2, 2)),
+    "VxmPyramid of any size": Example(lambda: vxm_pyramid((None, None)), (15, 18), (1, 1)),
     "VxmDense as VoxelMorph's": Example(
         lambda: vxm_dense((15, 18), features=(((4, 3), 5), (6, (4, 5), 4)), resize_rule="corners", fill_value=0.25),
         (15, 18),

@@ -3,7 +3,7 @@
 import pytest
 
 from vxm_tf.models import PRESETS, VxmDense
-from vxm_tf.models.presets import preset
+from vxm_tf.models.presets import DENSE, preset
 
 
 def full_grid_convolutions(network):
@@ -13,7 +13,7 @@ def full_grid_convolutions(network):
     return [size[-1] for size in outputs if tuple(size[1:-1]) == shape]
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", DENSE)
 def test_a_network_has_the_settings_of_its_preset(name):
     network = VxmDense.from_preset(name, (16, 32))
     assert {key: network.settings[key] for key in PRESETS[name]} == PRESETS[name]

@@ -16,7 +16,7 @@ from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, VxmDense
 from vxm_tf.ops import fusion
 from vxm_tf.registration import load_model, register_pair
-from vxm_tf.training import TrainConfig, train
+from vxm_tf.training import TrainConfig, source, train
 from vxm_tf.training.checkpoint import TrainingDiverged
 from vxm_tf.training.validation import PairValidation
 
@@ -38,12 +38,12 @@ def fed(monkeypatch):
     """The pairs that trainings are fed with, one array for each call of `train`."""
     pairs = []
 
-    def record(store, sequence, batch_size, atlas=None):
+    def record(store, sequence, *args, **settings):
         pairs.append(np.asarray(sequence))
-        return dataset(store, sequence, batch_size, atlas)
+        return dataset(store, sequence, *args, **settings)
 
-    dataset = train_module.training_dataset
-    monkeypatch.setattr(train_module, "training_dataset", record)
+    dataset = source.training_dataset
+    monkeypatch.setattr(source, "training_dataset", record)
     return pairs
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from vxm_tf import losses
+from vxm_tf import losses, ops
 from vxm_tf.data import ScanStore, ordered_pairs, split_scans, training_dataset, training_pairs
 
 
@@ -86,3 +86,14 @@ def test_a_short_training_on_phantoms_lowers_the_loss(phantoms, make_trainer):
     trainer.fit(training_dataset(store, training_pairs(len(store), 30, seed=0), 1), shuffle=False, verbose=0)
     after = np.mean([loss(trainer, batch) for batch in batches])
     assert after < 0.93 * before
+
+
+def test_targets_are_warped_and_compared_in_place_of_the_images(make_trainer, batch, rng):
+    trainer = make_trainer(weight=0.0, bidirectional=True)
+    targets = {f"{name}_target": rng.random((2, 15, 18, 2), dtype="float32") for name in ("moving", "fixed")}
+    seen, judged = answer(trainer, batch), answer(trainer, {**batch, **targets})
+    np.testing.assert_array_equal(seen["displacement"], judged["displacement"])
+    moved = ops.warp(targets["moving_target"], seen["displacement"])
+    fixed_moved = ops.warp(targets["fixed_target"], seen["inverse_displacement"])
+    expected = (mse(moved, targets["fixed_target"]) + mse(fixed_moved, targets["moving_target"])) / 2
+    np.testing.assert_allclose(loss(trainer, {**batch, **targets}), expected, rtol=1e-5)

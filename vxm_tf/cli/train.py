@@ -15,6 +15,8 @@ def define_flags(values):
     flag.string("train_list", "Text file: image and optional segmentation on each line; instead of --data_dir.")
     flag.string("val_list", "The same, for validation.")
     flag.float("validation_fraction", "Of the scans, where there is no val/ folder or list.")
+    flag.string("label_maps", "Folder(s) of label maps: images of random contrast made of them, instead of scans.")
+    flag.numbers("shape", "Of those images; 80,96,112 by default.")
     flag.string("image_suffix", "How image names end before the extension, such as _norm.")
     flag.string("labels_suffix", "How segmentation names end before the extension, such as _seg.")
     flag.string("atlas", "Image that every scan is registered to; scan to scan without.")
@@ -24,9 +26,10 @@ def define_flags(values):
     flag.string("orientation", "Where the axes of files that do not say point to, such as LIA.")
     flag.choice("cache", ("memory", "disk"), "Where decompressed scans are kept.")
     flag.string("output_dir", "For weights, logs and config.json; the same folder resumes.")
-    flag.choice("preset", PRESETS, "Network: VoxelMorph's default, or fast at half resolution.")
+    flag.choice("preset", PRESETS, "Network: small, base, large are VxmPyramid; default and fast VxmDense.")
     flag.integer("integration_steps", "Squarings; 0 for a plain displacement, -1 for the preset's.")
     flag.string("initial_model", "A .keras file to start from.")
+    flag.strings("augmentations", "Random changes of scans: flip, affine, deformation, intensity.")
     flag.choice("similarity", ("lncc", "mse"), "What makes two images alike.")
     flag.integer("window", "Edge of the LNCC's box, in voxels.")
     flag.float("image_sigma", "Noise of the MSE, in normalised intensity.")
@@ -52,4 +55,6 @@ def main(argv=None):
 
 
 def _call(values):
-    train(command.config(TrainConfig, values, spacing_mm=command.numbers(values, "spacing_mm", float)))
+    lists = {"spacing_mm": command.numbers(values, "spacing_mm", float), "shape": command.numbers(values, "shape", int)}
+    lists["augmentations"] = tuple(values.augmentations)
+    train(command.config(TrainConfig, values, **lists))

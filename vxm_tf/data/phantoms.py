@@ -11,14 +11,13 @@ from scipy import ndimage
 
 from vxm_tf.data import anatomy
 from vxm_tf.data.anatomy import LABEL_NAMES
+from vxm_tf.data.random_fields import random_series
 
 __all__ = ["LABEL_NAMES", "Phantom", "phantom", "population", "template", "write_population"]
 
 # Written beside a population; raise it whenever the same arguments give other voxels.
 GENERATION = 1
 
-# Waves per axis of a random field: beyond the tenth, the finest smoothing leaves next to nothing.
-_NUM_MODES = 10
 # Leaves an error of some 0.01 voxel, which one more squaring would no longer halve.
 _SQUARINGS = 6
 
@@ -78,7 +77,7 @@ def phantom(shape, seed=0, *, magnitude: float = 0.015, noise: float = 0.02, bia
     displacement, inverse = _diffeomorphism(rng, shape, magnitude)
     contrast = {name: mean * rng.normal(1.0, 0.03) for name, mean in anatomy.INTENSITIES.items()}
     labels, image, coverage = _anatomy_at(shape, displacement, contrast)
-    gain = np.exp(bias * _random_series(rng, shape, np.cos, scales=(0.5,)))
+    gain = np.exp(bias * random_series(rng, shape, np.cos, scales=(0.5,)))
     real, imaginary = noise * coverage * rng.standard_normal((2, *shape), dtype="float32")
     image = np.hypot(image * gain + real, imaginary)
     return Phantom(np.clip(image, 0.0, 1.0, dtype="float32"), labels, displacement, inverse)
@@ -211,7 +210,7 @@ def _anatomy_at(shape, displacement, intensities=None):
 
 def _diffeomorphism(rng, shape, magnitude):
     """A random displacement and its inverse, in voxels, zero on the border of the image and free of folds."""
-    noise = np.stack([_random_series(rng, shape, np.sin, scales=(0.15, 0.06)) for _ in shape], axis=-1)
+    noise = np.stack([random_series(rng, shape, np.sin, scales=(0.15, 0.06)) for _ in shape], axis=-1)
     velocity = (magnitude / len(shape) ** 0.5 * (np.array(shape) - 1) * noise).astype("float32")
     while True:
         pair = _integrate(velocity), _integrate(-velocity)
@@ -235,28 +234,3 @@ def _jacobian_determinant(displacement):
     ndim = displacement.shape[-1]
     gradients = np.stack(np.gradient(displacement, axis=tuple(range(ndim))), axis=-1)
     return np.linalg.det(gradients + np.eye(ndim))
-
-
-def _random_series(rng, shape, basis, scales):
-    """Gaussian-smoothed white noise of unit root mean square, one smoothing after the other added up.
-
-    In a series of sines or cosines the smoothing multiplies each coefficient by its Gaussian, and the
-    sines vanish on the border. Only the number of axes, not their sizes, decides the coefficients.
-
-    Args:
-        scales: standard deviations of the smoothing, as parts of an axis; each next one is added with
-            half the weight of the one before.
-    """
-    modes = np.indices([_NUM_MODES] * len(shape)) + (basis is np.sin)
-    power = 0.5 ** np.count_nonzero(modes, axis=0)
-    squared = (modes**2).sum(0)
-    series = 0.0
-    for order, scale in enumerate(scales):
-        # A constant, the mode without waves, is no variation.
-        part = rng.normal(size=squared.shape) * np.exp(-0.5 * (np.pi * scale) ** 2 * squared) * (squared > 0)
-        series = series + 0.5**order * part / np.sqrt((power * part**2).sum())
-    series /= np.sqrt((power * series**2).sum())
-    for size in shape:
-        waves = basis(np.pi * np.outer(modes[-1].flat[:_NUM_MODES], np.linspace(0.0, 1.0, size)))
-        series = np.tensordot(series, waves, axes=(0, 0))
-    return series

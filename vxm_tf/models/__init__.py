@@ -1,9 +1,11 @@
 """Registration networks: Keras functional models, inference only."""
 
+from vxm_tf.models.build import from_preset
 from vxm_tf.models.legacy import Vxm2018
 from vxm_tf.models.presets import PRESETS
 from vxm_tf.models.registration_network import RegistrationNetwork
 from vxm_tf.models.unet import unet
 from vxm_tf.models.vxm_dense import VxmDense
+from vxm_tf.models.vxm_pyramid import VxmPyramid
 
-__all__ = ["PRESETS", "RegistrationNetwork", "Vxm2018", "VxmDense", "unet"]
+__all__ = ["PRESETS", "RegistrationNetwork", "Vxm2018", "VxmDense", "VxmPyramid", "from_preset", "unet"]

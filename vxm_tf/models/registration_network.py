@@ -18,7 +18,8 @@ class RegistrationNetwork(keras.Model):
 
     Args:
         settings: the constructor arguments of the subclass, plain values. Every network has `image_shape`,
-            `channels` (a pair), `integration_steps`, `resize_rule` and `outputs`; `fill_value` may be left out.
+            `channels` (a pair), `integration_steps` and `outputs`; `resize_rule` ("areas") and `fill_value` may be
+            left out.
         predict_velocity: `(images, settings, dtype)` to the velocity on the integration grid, symbolic.
         name: of the model.
         dtype: the precision policy of the convolutions; None for Keras' global one.
@@ -33,9 +34,10 @@ class RegistrationNetwork(keras.Model):
             name: keras.Input((*settings["image_shape"], count), name=name, dtype="float32")
             for name, count in zip(("moving", "fixed"), settings["channels"])
         }
-        tensors = _fields(
-            images, predict_velocity(images, settings, dtype), settings, self._integration_resolution(settings)
+        resize = ResizeDisplacement(
+            self._integration_resolution(settings), rule=self._resize_rule(settings), name="to_image_grid"
         )
+        tensors = _fields(images, predict_velocity(images, settings, dtype), settings, resize)
         super().__init__(inputs=images, outputs={key: tensors[key] for key in settings["outputs"]}, name=name)
         self.dtype_policy = dtype
         self.settings = settings
@@ -50,13 +52,18 @@ class RegistrationNetwork(keras.Model):
             raise ValueError(f"image_shape holds 1 to 3 spatial sizes, without batch and channels; got {shape}.")
         if len(settings["channels"]) != 2:
             raise ValueError(f"channels is one number, or a pair (moving, fixed); got {settings['channels']}.")
-        check_resize_rule(settings["resize_rule"])
+        check_resize_rule(cls._resize_rule(settings))
         _check_outputs(settings)
 
     @classmethod
     def _integration_resolution(cls, settings):
         """How many times coarser than the image's grid the velocity's grid is."""
         return settings["integration_resolution"]
+
+    @staticmethod
+    def _resize_rule(settings):
+        """How the velocity's grid lies on the image's."""
+        return settings.get("resize_rule", "areas")
 
     def with_outputs(self, *names):
         """A model that shares this one's weights and answers `names`.
@@ -118,19 +125,18 @@ def padded_images(images, multiple):
     return PadToMultiple(multiple, name="padded", dtype="float32")(both)
 
 
-def velocity_head(features, ndim):
+def velocity_head(features, ndim, name="flow"):
     """The convolution that turns features into a field, in voxels of their grid, nearly zero before training."""
     # float32 whatever the policy: float16 steps by 0.004 voxel at 4 voxels, bfloat16 by 0.03.
     head = spatial_layer("Conv", ndim)(
-        ndim, 3, padding="same", kernel_initializer=initializers.RandomNormal(stddev=1e-5), dtype="float32", name="flow"
+        ndim, 3, padding="same", kernel_initializer=initializers.RandomNormal(stddev=1e-5), dtype="float32", name=name
     )
     return head(features)
 
 
-def _fields(images, velocity, settings, resolution):
+def _fields(images, velocity, settings, resize):
     """Every output that the network can give, by name."""
     integrate = VecInt(settings["integration_steps"], name="integrate")
-    resize = ResizeDisplacement(resolution, rule=settings["resize_rule"], name="to_image_grid")
     fill_value = settings.get("fill_value")
     border = {} if fill_value is None else {"fill_mode": "constant", "fill_value": fill_value}
     crop, transform = CropLike(name="crop", dtype="float32"), SpatialTransformer(**border, name="transformer")

@@ -79,11 +79,11 @@ def unet(
     return tensor
 
 
-def convolve_block(tensor, filters, *, strides=1, instance_normalization=False, dtype=None, name):
+def convolve_block(tensor, filters, *, kernel_size=3, strides=1, instance_normalization=False, dtype=None, name):
     """A 3-wide convolution, LeakyReLU(0.2) behind it, and normalised features between the two if asked for."""
     convolution = spatial_layer("Conv", len(tensor.shape) - 2)
     settings = {"padding": "same", "kernel_initializer": "he_normal", "use_bias": not instance_normalization}
-    tensor = convolution(filters, 3, strides, name=name, dtype=dtype, **settings)(tensor)
+    tensor = convolution(filters, kernel_size, strides, name=name, dtype=dtype, **settings)(tensor)
     if instance_normalization:
         normalize = layers.GroupNormalization(groups=-1, epsilon=1e-5, dtype=dtype, name=f"{name}_normalization")
         tensor = normalize(tensor)

@@ -3,7 +3,7 @@
 import keras
 
 from vxm_tf.layers import ResizeDisplacement
-from vxm_tf.models.presets import preset
+from vxm_tf.models.presets import DENSE, preset
 from vxm_tf.models.registration_network import (
     RegistrationNetwork,
     channel_pair,
@@ -106,7 +106,7 @@ class VxmDense(RegistrationNetwork):
         Raises:
             ValueError: unknown name.
         """
-        return cls(image_shape, **{**preset(name), **overrides})
+        return cls(image_shape, **{**preset(name, DENSE), **overrides})
 
     @classmethod
     def _check_settings(cls, settings):

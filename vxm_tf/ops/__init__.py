@@ -1,5 +1,6 @@
 """Pure functions on tensors: sampling, displacements, velocities, windows."""
 
+from vxm_tf.ops.correlation import local_correlation
 from vxm_tf.ops.differences import forward_differences, second_differences
 from vxm_tf.ops.displacement import compose, resize, warp
 from vxm_tf.ops.grid import identity_grid
@@ -14,6 +15,7 @@ __all__ = [
     "identity_grid",
     "integrate",
     "jacobian_determinant",
+    "local_correlation",
     "resize",
     "sample",
     "second_differences",

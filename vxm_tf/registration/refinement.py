@@ -171,8 +171,9 @@ def starting_velocity(network, moving, fixed) -> np.ndarray:
     velocity = K.convert_to_numpy(answer["velocity"])
     resolution = network._integration_resolution(network.settings)
     padded = [size * resolution for size in velocity.shape[1:-1]]
-    if network.settings["resize_rule"] != "areas":
-        velocity = ops.resize(velocity, padded, network.settings["resize_rule"])
+    rule = network._resize_rule(network.settings)
+    if rule != "areas":
+        velocity = ops.resize(velocity, padded, rule)
     return K.convert_to_numpy(ops.resize(velocity, [-(-size // CELL) for size in padded]))[0]
 
 

@@ -12,18 +12,23 @@ class TrainConfig:
         train_list: text file of scans instead of `data_dir`.
         val_list: likewise, for validation.
         validation_fraction: of the scans, where there is no `val` folder or list.
+        label_maps: folder of label maps, or several joined by commas: instead of scans, images of random contrast
+            synthesised from them, for a network that heeds no contrast.
+        shape: of synthetic images; 80, 96, 112 if empty.
         image_suffix: how image names end, such as "_norm".
         labels_suffix: how segmentation names end, such as "_seg".
         atlas: image that every scan is registered to; scan to scan if empty.
         multichannel: the files' last axis is channels.
         normalization: name, see `vxm_tf.data.normalization`.
-        spacing_mm: voxel size, for scans in files that hold none (NPZ); one number, or one for each axis.
+        spacing_mm: voxel size, for scans in files that hold none (NPZ); one number, or one for each axis. Of
+            synthetic images: one number, 2 if empty.
         orientation: where the axes point to, such as "LIA", for scans in files that do not say.
         cache: "memory" or "disk".
         output_dir: for weights, logs and `config.json`.
         preset: of the network, see `vxm_tf.models.PRESETS`.
         integration_steps: squarings; 0 for a plain displacement; -1 keeps the preset's.
         initial_model: `.keras` file to start from, instead of a new network.
+        augmentations: random changes of scans, see `vxm_tf.data.augmentation`.
         similarity: "lncc" or "mse".
         window: edge of the LNCC's box, in voxels.
         image_sigma: noise of the MSE, in normalised intensity.
@@ -47,6 +52,8 @@ class TrainConfig:
     train_list: str = ""
     val_list: str = ""
     validation_fraction: float = 0.2
+    label_maps: str = ""
+    shape: tuple[int, ...] = ()
     image_suffix: str = ""
     labels_suffix: str = ""
     atlas: str = ""
@@ -59,6 +66,7 @@ class TrainConfig:
     preset: str = "default"
     integration_steps: int = -1
     initial_model: str = ""
+    augmentations: tuple[str, ...] = ()
     similarity: str = "lncc"
     window: int = 9
     image_sigma: float = 0.05

@@ -7,7 +7,7 @@ from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
 from vxm_tf.files.volumes import VolumeError, orientation_of, own_labels, spacing_mm_of
-from vxm_tf.models import RegistrationNetwork, VxmDense
+from vxm_tf.models import RegistrationNetwork, from_preset
 from vxm_tf.registration import load_model
 from vxm_tf.training.trainer import RegistrationTrainer
 
@@ -132,7 +132,7 @@ def build_network(config, image_shape, channels) -> RegistrationNetwork:
         return network.for_shape(image_shape)
     overrides = {} if config.integration_steps < 0 else {"integration_steps": config.integration_steps}
     policy = precision_policy(config.mixed_precision)
-    return VxmDense.from_preset(config.preset, image_shape, channels=channels, dtype=policy, **overrides)
+    return from_preset(config.preset, image_shape, channels=channels, dtype=policy, **overrides)
 
 
 def build_trainer(config, network) -> RegistrationTrainer:

@@ -8,14 +8,14 @@ from pathlib import Path
 import keras
 from absl import logging
 
-from vxm_tf.data import atlas_pairs, ordered_pairs, training_dataset, training_pairs
+from vxm_tf.data import ordered_pairs
 from vxm_tf.data.phantoms import write_population
-from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.files.json_file import read_json, write_json
 from vxm_tf.files.volumes import VolumeError, check_output_dir
 from vxm_tf.registration import input_settings
 from vxm_tf.training import setup
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState
+from vxm_tf.training.source import open_source
 from vxm_tf.training.tensorboard import tensorboard_callbacks
 from vxm_tf.training.validation import PairValidation
 
@@ -41,24 +41,21 @@ def train(config) -> Path:
     output_dir = Path(config.output_dir)
     _claim(output_dir, config)
     _seed(config)
-    train_scans, val_scans = setup.find_training_scans(config)
-    store = setup.open_store(config, train_scans, "training")
-    val_store = setup.open_store(config, val_scans, "validation")
-    atlas, atlas_labels = setup.read_atlas(config)
-    _check_alike(store, val_store, atlas, config)
-    pairs, val_pairs = _pairs(config, store, val_store, atlas)
+    source, val_store = open_source(config)
+    _check_alike(source, val_store)
+    val_pairs = _validation_pairs(config, val_store, source.atlas)
 
-    network = setup.build_network(config, pair_shape(store, atlas), store.channels)
+    network = setup.build_network(config, source.image_shape, source.channels)
     if config.initial_model and input_settings(network)["normalization"] != config.normalization:
         logging.warning(
             "%s was trained on images with --normalization %s; this training uses %s.",
             config.initial_model, input_settings(network)["normalization"], config.normalization,
         )  # fmt: skip
     network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
-    network.metadata["grid"] = setup.recorded_grid(config, store)
+    network.metadata["grid"] = source.grid
     trainer = setup.build_trainer(config, network)
     scored = val_store is not None and bool(val_pairs)
-    with_dice = scored and val_store.has_labels and (atlas is None or atlas_labels is not None)
+    with_dice = scored and val_store.has_labels and (source.atlas is None or source.atlas_labels is not None)
     # Read now: a bad segmentation is told before the first epoch, not after it.
     for index in range(len(val_store) if with_dice else 0):
         val_store.labels(index)
@@ -68,23 +65,16 @@ def train(config) -> Path:
         logging.info("Going on after epoch %d of %d in %s.", state.epoch, config.epochs, output_dir)
     write_json(output_dir / "config.json", dataclasses.asdict(config))
     logging.info(
-        "%d training scans, %d validation pairs, images %s, %d parameters, precision %s.",
-        len(store), len(val_pairs), store.image_shape, network.count_params(), network.dtype_policy.name,
+        "Training on %s, %d validation pairs, images %s, %d parameters, precision %s.",
+        source, len(val_pairs), source.image_shape, network.count_params(), network.dtype_policy.name,
     )  # fmt: skip
     if state.epoch >= config.epochs or state.stopped:
         logging.info("This training is complete: %s", output_dir / "best.keras")
         return output_dir / "best.keras"
 
-    callbacks = [DivergenceCheck(output_dir)]
-    if scored:
-        callbacks.append(PairValidation(val_store, val_pairs, atlas=atlas, atlas_labels=atlas_labels))
-    if config.tensorboard:
-        shown = (val_store, val_pairs) if scored else (store, [tuple(map(int, pairs[0]))])
-        callbacks += tensorboard_callbacks(output_dir / "tensorboard", *shown, atlas)
-    callbacks.append(state)
-    done = state.epoch * config.steps_per_epoch * config.batch_size
+    callbacks = [DivergenceCheck(output_dir), *_callbacks(config, source, val_store, val_pairs), state]
     trainer.fit(
-        training_dataset(store, pairs[done:], config.batch_size, atlas),
+        source.dataset(state.epoch * config.steps_per_epoch * config.batch_size),
         epochs=config.epochs,
         initial_epoch=state.epoch,
         steps_per_epoch=config.steps_per_epoch,
@@ -95,6 +85,20 @@ def train(config) -> Path:
     return output_dir / "best.keras"
 
 
+def _callbacks(config, source, val_store, val_pairs):
+    """What happens after each epoch, besides saving."""
+    callbacks = []
+    if val_pairs:
+        labels = source.atlas_labels
+        callbacks.append(PairValidation(val_store, val_pairs, atlas=source.atlas, atlas_labels=labels))
+    if config.tensorboard:
+        shown = (val_store, val_pairs) if val_pairs else (source.store, source.pairs[:1].tolist())
+        if shown[0] is None:
+            shown = (None, [])
+        callbacks += tensorboard_callbacks(Path(config.output_dir) / "tensorboard", *shown, source.atlas)
+    return callbacks
+
+
 def _check_counts(config):
     for name in ("epochs", "steps_per_epoch", "batch_size"):
         if getattr(config, name) < 1:
@@ -103,11 +107,11 @@ def _check_counts(config):
         raise ValueError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
 
 
-def _check_alike(store, val_store, atlas, config):
-    """Raise `VolumeError` unless validation scans and atlas have the training scans' axes and channels."""
+def _check_alike(source, val_store):
+    """Raise `VolumeError` unless validation scans and atlas have the training images' axes and channels."""
     others = {} if val_store is None else {val_store.scans[0].image: val_store.image(0)}
-    others |= {} if atlas is None else {config.atlas: atlas}
-    axes, channels = store.image(0).ndim - 1, store.channels
+    others |= {} if source.atlas is None else {source.config.atlas: source.atlas}
+    axes, channels = len(source.image_shape), source.channels
     for path, image in others.items():
         if (image.ndim - 1, image.shape[-1]) != (axes, channels):
             raise VolumeError(
@@ -117,7 +121,7 @@ def _check_alike(store, val_store, atlas, config):
 
 
 def _with_data(config):
-    if config.data_dir or config.train_list:
+    if config.data_dir or config.train_list or config.label_maps:
         return config
     directory = Path(config.output_dir) / "phantoms"
     logging.info("No --data_dir: training on procedural head phantoms, written to %s.", directory)
@@ -151,13 +155,9 @@ def _seed(config):
         tf.config.experimental.enable_op_determinism()
 
 
-def _pairs(config, store, val_store, atlas):
-    """(training sequence, validation pairs)."""
-    length = config.epochs * config.steps_per_epoch * config.batch_size
-    make = training_pairs if atlas is None else atlas_pairs
-    pairs = make(len(store), length, config.seed)
+def _validation_pairs(config, val_store, atlas):
     if val_store is None:
-        return pairs, []
+        return []
     if atlas is None:
-        return pairs, ordered_pairs(len(val_store), config.max_val_pairs, config.seed)
-    return pairs, [(index, -1) for index in range(min(len(val_store), config.max_val_pairs))]
+        return ordered_pairs(len(val_store), config.max_val_pairs, config.seed)
+    return [(index, -1) for index in range(min(len(val_store), config.max_val_pairs))]

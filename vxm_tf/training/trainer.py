@@ -3,6 +3,8 @@
 import keras
 from keras import ops as K
 
+from vxm_tf import ops
+
 
 class RegistrationTrainer(keras.Model):
     """Wraps a network with what it is trained on: loss = similarity + weight * regularity.
@@ -10,6 +12,9 @@ class RegistrationTrainer(keras.Model):
     What is saved, loaded and served is `network`, which never holds a loss. Similarity compares moved
     with fixed; with `bidirectional` it is the mean of that and of fixed_moved with moving. Regularity
     takes the velocity, or the displacement of a network that integrates nothing.
+
+    Where a batch holds `moving_target` and `fixed_target` beside the images, those are warped and compared in their
+    place: what the network sees and what it is judged by may then differ, as for synthetic images of unlike contrast.
 
     Args:
         network: a model with `with_outputs`, such as `VxmDense`.
@@ -35,18 +40,26 @@ class RegistrationTrainer(keras.Model):
         self.weight = weight
         self.bidirectional = bidirectional
         self.field_name = "velocity" if network.settings["integration_steps"] else "displacement"
-        names = {"moved", "displacement", self.field_name} | ({"fixed_moved"} if bidirectional else set())
+        names = {"moved", "displacement", self.field_name}
+        names |= {"fixed_moved", "inverse_displacement"} if bidirectional else set()
         self.graph = network.with_outputs(*sorted(names))
         self.similarity_tracker = keras.metrics.Mean(name="similarity")
         self.regularity_tracker = keras.metrics.Mean(name="regularity")
 
     def call(self, images, training=False):
-        return self.graph(images, training=training)
+        answer = self.graph({name: images[name] for name in ("moving", "fixed")}, training=training)
+        if "moving_target" not in images:
+            return answer
+        answer = {**answer, "moved": ops.warp(images["moving_target"], answer["displacement"])}
+        if self.bidirectional:
+            answer["fixed_moved"] = ops.warp(images["fixed_target"], answer["inverse_displacement"])
+        return answer
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        similarity = self.similarity(x["fixed"], y_pred["moved"])
+        moving, fixed = (x.get(f"{name}_target", x[name]) for name in ("moving", "fixed"))
+        similarity = self.similarity(fixed, y_pred["moved"])
         if self.bidirectional:
-            similarity = 0.5 * (similarity + self.similarity(x["moving"], y_pred["fixed_moved"]))
+            similarity = 0.5 * (similarity + self.similarity(moving, y_pred["fixed_moved"]))
         regularity = K.mean(self.regularity(y_pred[self.field_name]))
         self.similarity_tracker.update_state(similarity)
         self.regularity_tracker.update_state(regularity)

@@ -1,0 +1,127 @@
+"""VxmPyramid: symmetric, coarse to fine, of any shape."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vxm_tf import metrics, ops
+from vxm_tf.models import PRESETS, VxmDense, VxmPyramid, from_preset, vxm_pyramid
+from vxm_tf.models.presets import DENSE, PYRAMIDS
+
+EVERYTHING = (*VxmPyramid.BIDIRECTIONAL, "velocity")
+
+
+def moving(network, seed=0, size=0.05):
+    """The network with heads that move things by about a voxel."""
+    rng = np.random.default_rng(seed)
+    for layer in network.layers:
+        if layer.name.startswith("flow_"):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([rng.normal(0.0, size, kernel.shape), rng.normal(0.0, size, bias.shape)])
+    return network
+
+
+def answer(network, first, second):
+    return {name: np.asarray(value) for name, value in network({"moving": first, "fixed": second}).items()}
+
+
+@pytest.fixture(params=((15, 18), (9, 10, 11)), ids=("2-D", "3-D"))
+def shape(request):
+    return request.param
+
+
+@pytest.fixture
+def images(rng, shape):
+    return rng.random((2, 1, *shape, 1), dtype="float32")
+
+
+def test_swapping_the_images_swaps_every_answer(shape, images):
+    network = moving(VxmPyramid(shape, features=(4, 6), outputs=EVERYTHING))
+    there, back = answer(network, *images), answer(network, *images[::-1])
+    assert np.abs(there["velocity"]).max() > 0.1
+    np.testing.assert_allclose(there["velocity"], -back["velocity"], atol=1e-5)
+    np.testing.assert_allclose(there["displacement"], back["inverse_displacement"], atol=1e-5)
+    np.testing.assert_allclose(there["moved"], back["fixed_moved"], atol=1e-5)
+
+
+def test_two_equal_images_stay_where_they_are(shape, images):
+    network = moving(VxmPyramid(shape, features=(4, 6)))
+    displacement = answer(network, images[0], images[0])["displacement"]
+    np.testing.assert_allclose(displacement, 0.0, atol=1e-5)
+
+
+def test_the_inverse_undoes_the_displacement():
+    network = moving(VxmPyramid((32, 40), features=(4, 6), outputs=EVERYTHING), size=0.02)
+    images = np.random.default_rng(1).random((2, 1, 32, 40, 1), dtype="float32")
+    found = answer(network, *images)
+    around = np.asarray(ops.displacement.compose(found["displacement"], found["inverse_displacement"]))
+    inside = around[:, 6:-6, 6:-6]
+    assert np.abs(inside).max() < 0.1 * np.abs(found["displacement"]).max()
+    assert metrics.non_diffeomorphic_volume(found["displacement"][0]) == 0.0
+
+
+def test_the_displacement_is_the_integral_of_the_velocity(shape, images):
+    network = moving(VxmPyramid(shape, features=(4, 6), integration_steps=3, outputs=EVERYTHING))
+    found = answer(network, *images)
+    velocity = found["velocity"]
+    padded = [size + -size % 4 for size in shape]
+    assert velocity.shape == (1, *(size // 2 for size in padded), len(shape))
+    fine = np.asarray(ops.resize(np.asarray(ops.integrate(velocity, 3)), padded))
+    np.testing.assert_allclose(
+        found["displacement"], fine[(slice(None), *(slice(0, size) for size in shape))], atol=1e-5
+    )
+
+
+def test_features_meet_half_way(rng):
+    """2 voxels of the coarse grid are 4 of the fine one, and each image goes half of them."""
+    both = rng.random((2, 16, 20, 3), dtype="float32")
+    velocity = np.zeros((1, 8, 10, 2), "float32")
+    velocity[..., 1] = 2.0
+    moved = np.asarray(vxm_pyramid._halfway(both, velocity, level=0, steps=7))
+    np.testing.assert_allclose(moved[0, :, :-2], both[0, :, 2:], atol=1e-5)
+    np.testing.assert_allclose(moved[1, :, 2:], both[1, :, :-2], atol=1e-5)
+
+
+@pytest.mark.parametrize("level, layers", ((0, ["correlation_0", "correlation_1"]), (1, ["correlation_1"]), (2, [])))
+def test_the_correlation_begins_at_its_level(level, layers):
+    network = VxmPyramid((16, 16), features=(4, 6), correlation_level=level)
+    assert sorted(layer.name for layer in network.layers if layer.name.startswith("correlation")) == layers
+
+
+def multiply_adds(network, shape):
+    """Of all convolutions for one pair."""
+    specs = {name: tf.TensorSpec((1, *shape, 1)) for name in ("moving", "fixed")}
+    graph = tf.function(lambda images: network(images)).get_concrete_function(specs).graph
+    convolutions = [op for op in graph.get_operations() if op.type == "Conv3D"]
+    return sum(np.prod(op.inputs[1].shape[:-1]) * np.prod(op.outputs[0].shape) for op in convolutions)
+
+
+def test_base_is_no_dearer_than_the_default_of_voxelmorph_and_small_a_quarter_at_most(compiler):
+    compiler(None)
+    shape = (32, 32, 32)
+    default = multiply_adds(VxmDense.from_preset("default", shape), shape)
+    assert default / 32**3 == pytest.approx(74_473, abs=1)
+    assert multiply_adds(VxmPyramid.from_preset("base", shape), shape) <= default
+    assert multiply_adds(VxmPyramid.from_preset("small", shape), shape) <= default / 4
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_knows_its_network(name):
+    network = from_preset(name, (16, 32), channels=2)
+    assert type(network) is (VxmDense if name in DENSE else VxmPyramid)
+    assert set(PRESETS) == {*DENSE, *PYRAMIDS}
+    assert {key: network.settings[key] for key in PRESETS[name]} == PRESETS[name]
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    (
+        ({"channels": (1, 2)}, "equal channels; got 1 and 2"),
+        ({"features": 4}, "finest first; got 4"),
+        ({"integration_steps": 0}, "integration_steps is 1 or more"),
+        ({"outputs": "mask"}, "no output 'mask'"),
+    ),
+)
+def test_settings_that_make_no_network_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        VxmPyramid((16, 16), **{"features": (4,), **settings})
