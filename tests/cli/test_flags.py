@@ -73,7 +73,7 @@ def other_value(flag):
     if "enum" in flag.flag_type():
         return (value := next(v for v in flag.parser.enum_values if v != flag.default)), value
     if "list" in flag.flag_type():
-        return ("a b,c", ("a b", "c")) if flag.name == "transforms" else ("3,5", (3, 5))
+        return ("a b,c", ("a b", "c")) if flag.name in ("transforms", "augmentations") else ("3,5", (3, 5))
     return {"int": ("17", 17), "float": ("0.125", 0.125), "string": ("x y", "x y")}[flag.flag_type()]
 
 

@@ -57,7 +57,7 @@ def test_training_leaves_a_model(job):
 
 def test_training_logs_plainly(job):
     lines = (job / "train.txt").read_text().splitlines()
-    assert any(re.fullmatch(r"\d\d:\d\d:\d\d 3 training scans, 1 validation pairs, .*", line) for line in lines)
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d Training on 3 scans, 1 validation pairs, .*", line) for line in lines)
     assert not any(line.startswith(("INFO:", "I1")) for line in lines)
 
 
