@@ -36,7 +36,7 @@ def images(rng, shape):
 
 
 def test_swapping_the_images_swaps_every_answer(shape, images):
-    network = moving(VxmPyramid(shape, features=(4, 6), outputs=EVERYTHING))
+    network = moving(VxmPyramid(shape, features=(4, 6), iterations=(2, 2), outputs=EVERYTHING))
     there, back = answer(network, *images), answer(network, *images[::-1])
     assert np.abs(there["velocity"]).max() > 0.1
     np.testing.assert_allclose(there["velocity"], -back["velocity"], atol=1e-5)
@@ -45,13 +45,13 @@ def test_swapping_the_images_swaps_every_answer(shape, images):
 
 
 def test_two_equal_images_stay_where_they_are(shape, images):
-    network = moving(VxmPyramid(shape, features=(4, 6)))
+    network = moving(VxmPyramid(shape, features=(4, 6), iterations=(2, 2)))
     displacement = answer(network, images[0], images[0])["displacement"]
     np.testing.assert_allclose(displacement, 0.0, atol=1e-5)
 
 
 def test_the_inverse_undoes_the_displacement():
-    network = moving(VxmPyramid((32, 40), features=(4, 6), outputs=EVERYTHING), size=0.02)
+    network = moving(VxmPyramid((32, 40), features=(4, 6), iterations=(2, 2), outputs=EVERYTHING), size=0.02)
     images = np.random.default_rng(1).random((2, 1, 32, 40, 1), dtype="float32")
     found = answer(network, *images)
     around = np.asarray(ops.displacement.compose(found["displacement"], found["inverse_displacement"]))
@@ -61,7 +61,7 @@ def test_the_inverse_undoes_the_displacement():
 
 
 def test_the_displacement_is_the_integral_of_the_velocity(shape, images):
-    network = moving(VxmPyramid(shape, features=(4, 6), integration_steps=3, outputs=EVERYTHING))
+    network = moving(VxmPyramid(shape, features=(4, 6), iterations=(2, 2), integration_steps=3, outputs=EVERYTHING))
     found = answer(network, *images)
     velocity = found["velocity"]
     padded = [size + -size % 4 for size in shape]
@@ -72,20 +72,34 @@ def test_the_displacement_is_the_integral_of_the_velocity(shape, images):
     )
 
 
-def test_features_meet_half_way(rng):
-    """2 voxels of the coarse grid are 4 of the fine one, and each image goes half of them."""
-    both = rng.random((2, 16, 20, 3), dtype="float32")
+def test_images_meet_half_way():
+    """2 cells are 4 voxels, and each image goes half of them."""
     velocity = np.zeros((1, 8, 10, 2), "float32")
     velocity[..., 1] = 2.0
-    moved = np.asarray(vxm_pyramid._halfway(both, velocity, level=0, steps=7))
-    np.testing.assert_allclose(moved[0, :, :-2], both[0, :, 2:], atol=1e-5)
-    np.testing.assert_allclose(moved[1, :, 2:], both[1, :, :-2], atol=1e-5)
+    cells = vxm_pyramid._halfway(velocity, {"integration_steps": 7}, "halfway")
+    np.testing.assert_allclose(cells[0], velocity[0] / 2, atol=1e-5)
+    np.testing.assert_allclose(cells[1], -velocity[0] / 2, atol=1e-5)
 
 
-@pytest.mark.parametrize("level, layers", ((0, ["correlation_0", "correlation_1"]), (1, ["correlation_1"]), (2, [])))
-def test_the_correlation_begins_at_its_level(level, layers):
-    network = VxmPyramid((16, 16), features=(4, 6), correlation_level=level)
-    assert sorted(layer.name for layer in network.layers if layer.name.startswith("correlation")) == layers
+def test_an_untrained_network_registers_a_known_deformation(rng):
+    """A bump of 3 voxels on a smooth image: two thirds of the way without a step of training."""
+    shape = (48, 56)
+    image = np.asarray(ops.window_mean(np.asarray(ops.window_mean(rng.random((1, *shape, 1)).astype("float32"), 5)), 5))
+    image = (image - image.min()) / np.ptp(image)
+    x, y = np.meshgrid(*(np.linspace(-1.0, 1.0, size) for size in shape), indexing="ij")
+    true = np.zeros((1, *shape, 2), "float32")
+    true[0, ..., 0] = 3.0 * np.exp(-4.0 * (x**2 + y**2))
+    fixed = np.asarray(ops.warp(image, true))
+    network = VxmPyramid(shape, features=(4, 4, 4), iterations=(8, 8, 8))
+    found = answer(network, image, fixed)["displacement"]
+    inside = true[0, ..., 0] > 1.0
+    error = np.linalg.norm((found - true)[0][inside], axis=-1).mean()
+    assert error < 0.33 * true[0, ..., 0][inside].mean()
+
+
+def test_all_steps_of_a_grid_share_their_weights():
+    few, many = (VxmPyramid((16, 16), features=(4, 4), iterations=(n, n)) for n in (1, 5))
+    assert few.count_params() == many.count_params()
 
 
 def multiply_adds(network, shape):
@@ -117,11 +131,12 @@ def test_a_preset_knows_its_network(name):
     "settings, message",
     (
         ({"channels": (1, 2)}, "equal channels; got 1 and 2"),
-        ({"features": 4}, "finest first; got 4"),
+        ({"features": 4}, "one number for each grid, finest first; got features 4"),
+        ({"iterations": (1, 2)}, r"got features \(4,\) and iterations \(1, 2\)"),
         ({"integration_steps": 0}, "integration_steps is 1 or more"),
         ({"outputs": "mask"}, "no output 'mask'"),
     ),
 )
 def test_settings_that_make_no_network_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        VxmPyramid((16, 16), **{"features": (4,), **settings})
+        VxmPyramid((16, 16), **{"features": (4,), "iterations": (1,), **settings})

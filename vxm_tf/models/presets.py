@@ -18,10 +18,10 @@ PRESETS = {
         "integration_resolution": 2,
         "integration_steps": 7,
     },
-    # VxmPyramid. Multiply-adds of one 3-D pair beside those of "default": 0.24, 0.80 and 1.7.
-    "small": {"features": (16, 32, 48, 64), "correlation_level": 1, "integration_steps": 7},
-    "base": {"features": (32, 48, 64, 64), "correlation_level": 0, "integration_steps": 7},
-    "large": {"features": (48, 72, 96, 128), "correlation_level": 0, "integration_steps": 7},
+    # VxmPyramid.
+    "small": {"features": (8, 16, 24), "iterations": (1, 8, 8), "hidden": 8, "window": 5, "integration_steps": 7},
+    "base": {"features": (16, 24, 32), "iterations": (8, 10, 8), "hidden": 8, "window": 5, "integration_steps": 7},
+    "large": {"features": (32, 48, 64), "iterations": (16, 16, 12), "hidden": 16, "window": 5, "integration_steps": 7},
 }
 
 

@@ -125,13 +125,11 @@ def padded_images(images, multiple):
     return PadToMultiple(multiple, name="padded", dtype="float32")(both)
 
 
-def velocity_head(features, ndim, name="flow"):
+def velocity_head(ndim, name="flow"):
     """The convolution that turns features into a field, in voxels of their grid, nearly zero before training."""
     # float32 whatever the policy: float16 steps by 0.004 voxel at 4 voxels, bfloat16 by 0.03.
-    head = spatial_layer("Conv", ndim)(
-        ndim, 3, padding="same", kernel_initializer=initializers.RandomNormal(stddev=1e-5), dtype="float32", name=name
-    )
-    return head(features)
+    start = initializers.RandomNormal(stddev=1e-5)
+    return spatial_layer("Conv", ndim)(ndim, 3, padding="same", kernel_initializer=start, dtype="float32", name=name)
 
 
 def _fields(images, velocity, settings, resize):

@@ -126,7 +126,7 @@ def _velocity(images, settings, dtype):
     stop_level = resolution.bit_length() - 1
     normalization = settings["instance_normalization"]
     features = unet(padded, encoder, decoder, stop_level=stop_level, instance_normalization=normalization, dtype=dtype)
-    velocity = velocity_head(features, len(settings["image_shape"]))
+    velocity = velocity_head(len(settings["image_shape"]))(features)
     coarser = settings["integration_resolution"]
     if coarser == resolution:
         return velocity

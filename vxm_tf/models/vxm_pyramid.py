@@ -4,7 +4,7 @@ import keras
 from keras import layers
 from keras import ops as K
 
-from vxm_tf.layers import LocalCorrelation, ResizeDisplacement, SpatialTransformer, VecInt
+from vxm_tf.layers import AlignmentForce, DescentStep, ResizeDisplacement, SpatialTransformer, VecInt
 from vxm_tf.models.presets import PYRAMIDS, preset
 from vxm_tf.models.registration_network import (
     RegistrationNetwork,
@@ -14,34 +14,40 @@ from vxm_tf.models.registration_network import (
     padded_images,
     velocity_head,
 )
-from vxm_tf.models.unet import convolve_block, spatial_layer
+from vxm_tf.models.unet import LEAKY_SLOPE, convolve_block, spatial_layer
+from vxm_tf.ops.alignment import CELL, swapped
 
-CELL = 2
-"""Voxels of the image, along each axis, to a voxel of the velocity's grid."""
+SMOOTHING = 0.3
+"""Of the finest velocity in an untrained step; twice as much on every coarser grid, up to 1."""
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class VxmPyramid(RegistrationNetwork):
-    """One encoder for both images; a velocity that grows from the coarsest grid to the finest.
+    """Descent on the images' similarity, unrolled and learned, from the coarsest grid to the finest.
 
-    Called and answering as `VxmDense`. The encoder gives features of each image on grids 2, 4, 8, ... times
-    coarser than the image's. On every grid, coarsest first, the features of both are warped half the way towards
-    each other by the velocity found so far, compared, and a residual velocity is added:
+    Called and answering as `VxmDense`. A velocity grows on grids 2, 4, 8, ... times coarser than the image's, the
+    coarsest first, in a few steps on each. In a step both images, pooled to twice the fineness of the velocity, are
+    warped half the way towards each other, m = moving o exp(v / 2) and f = fixed o exp(-v / 2). They pull at each
+    other with a force that needs no training, see `ops.alignment_force`; convolutions, which also see the features
+    that one encoder finds in either image, correct it:
 
-        v <- up(v) + (r(m, f) - r(f, m)) / 2,   m = moving o exp(v / 2),   f = fixed o exp(-v / 2).
+        v <- v + gain * (p(m, f) - p(f, m)) / 2 + smoothing * (S v - v) + (r(m, f) - r(f, m)) / 2
 
-    Both halves meet in one place, so the residual belongs where the velocity is, and swapping the images changes
-    the sign of the velocity and nothing else: the displacement of the swapped pair is the inverse. The velocity's
-    grid is half the image's. No gradient flows through the warps' own displacement: every grid learns from the sum.
-    Sources: the symmetric midpoint of Avants et al., Medical Image Analysis 2008; coarse-to-fine residuals with
-    local correlation as in Sun et al. (PWC-Net), CVPR 2018; scaling and squaring as in `VecInt`.
+    with the force p, the correction r and a local mean S. All steps on a grid share their weights. An untrained network
+    therefore registers already, and training has little left to learn: minutes and ten brains are enough. Both halves
+    meet in one place and swapping the images changes the sign of the velocity and nothing else, so the displacement of
+    the swapped pair is the inverse. No gradient flows through the warps and the forces.
+
+    Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric midpoint of Avants et al., Medical
+    Image Analysis 2008; scaling and squaring as in `VecInt`.
 
     Args:
         image_shape: spatial shape; None for a size that may change from call to call.
         channels: of each image; both have as many.
-        features: filters for each grid, finest first. `VxmPyramid.from_preset` has named choices.
-        correlation_level: the finest grid, counted from 0, on which the features of both images are also
-            correlated voxel by voxel within a radius of 1, see `LocalCorrelation`; `len(features)` for none.
+        features: the encoder's filters for each grid, finest first. `VxmPyramid.from_preset` has named choices.
+        iterations: steps on each grid, finest first; as many grids as `features`.
+        hidden: filters of the convolutions in a step.
+        window: of the local correlation, in voxels of each grid's velocity.
         integration_steps: squarings, 1 or more.
         outputs: names, see `VxmDense`.
         name: of the model.
@@ -54,7 +60,7 @@ class VxmPyramid(RegistrationNetwork):
 
     >>> import numpy as np
     >>> from vxm_tf.models import VxmPyramid
-    >>> network = VxmPyramid((16, 20), features=(4, 6))
+    >>> network = VxmPyramid((16, 20), features=(4, 6), iterations=(2, 2))
     >>> image = np.random.rand(1, 16, 20, 1).astype("float32")
     >>> answer = network({"moving": image, "fixed": image})
     >>> bool(abs(np.asarray(answer["displacement"])).max() < 1e-5)
@@ -67,7 +73,9 @@ class VxmPyramid(RegistrationNetwork):
         *,
         channels=1,
         features=None,
-        correlation_level=1,
+        iterations=None,
+        hidden=8,
+        window=5,
         integration_steps=7,
         outputs=("moved", "displacement"),
         name=None,
@@ -76,8 +84,10 @@ class VxmPyramid(RegistrationNetwork):
         settings = {
             "image_shape": tuple(image_shape),
             "channels": channel_pair(channels),
-            "features": feature_tuples(features or preset("small")["features"]),
-            "correlation_level": correlation_level,
+            "features": feature_tuples(features or preset("base")["features"]),
+            "iterations": feature_tuples(iterations or preset("base")["iterations"]),
+            "hidden": hidden,
+            "window": window,
             "integration_steps": integration_steps,
             "outputs": output_names(outputs),
         }
@@ -98,8 +108,12 @@ class VxmPyramid(RegistrationNetwork):
         moving, fixed = settings["channels"]
         if moving != fixed:
             raise ValueError(f"One encoder sees both images, so they have equal channels; got {moving} and {fixed}.")
-        if isinstance(settings["features"], int) or not settings["features"]:
-            raise ValueError(f"features holds the filters for each grid, finest first; got {settings['features']}.")
+        features, iterations = settings["features"], settings["iterations"]
+        if isinstance(features, int) or isinstance(iterations, int) or len(features) != len(iterations):
+            raise ValueError(
+                "features and iterations each hold one number for each grid, finest first; got "
+                f"features {features} and iterations {iterations}."
+            )
         if settings["integration_steps"] < 1:
             raise ValueError("A network that is its own inverse integrates: integration_steps is 1 or more.")
 
@@ -110,68 +124,103 @@ class VxmPyramid(RegistrationNetwork):
 
 def _velocity(images, settings, dtype):
     """The velocity on half the image's grid, in voxels of its own grid."""
-    pyramid = _features_of_both(images, settings, dtype)
-    velocity = context = None
-    for level in reversed(range(len(pyramid))):
-        both = pyramid[level]
-        if velocity is not None:
-            both = _halfway(both, velocity, level, settings["integration_steps"])
+    channels, levels = settings["channels"][0], len(settings["features"])
+    padded = padded_images(images, CELL**levels)
+    # Everything that is done to either image is done once, with the fixed behind the moving in the batch.
+    both = K.concatenate([padded[..., :channels], padded[..., channels:]], axis=0)
+    pooled, features = _images_of_each_grid(both, levels), _features_of_each_grid(both, settings, dtype)
+    velocity = _no_velocity(pooled[-1])
+    for level in reversed(range(levels)):
+        if level < levels - 1:
             velocity = ResizeDisplacement(CELL, name=f"velocity_up_{level}")(velocity)
-        compared = _compare(both, context, level, level >= settings["correlation_level"], dtype)
-        context = _decode(compared, settings["features"][level], level, dtype)
-        residual = _antisymmetric(velocity_head(context, len(settings["image_shape"]), name=f"flow_{level}"))
-        velocity = residual if velocity is None else velocity + residual
+        context = _context(features[level], velocity, level, settings, dtype)
+        velocity = _descend(velocity, pooled[level], context, level, settings, dtype)
     return velocity
 
 
-def _features_of_both(images, settings, dtype):
-    """The encoder's features on each grid, finest first; moving and fixed lie one behind the other in the batch."""
-    channels = settings["channels"][0]
-    padded = padded_images(images, 2 ** len(settings["features"]))
-    tensor, pyramid = K.concatenate([padded[..., :channels], padded[..., channels:]], axis=0), []
+def _images_of_each_grid(both, levels):
+    """The images as they are, then twice, four times, ... coarser: the last on the coarsest velocity's grid."""
+    pooled = [both]
+    for level in range(levels):
+        pool = spatial_layer("AveragePooling", len(both.shape) - 2)(CELL, dtype="float32", name=f"pooled_{level}")
+        pooled.append(pool(pooled[-1]))
+    return pooled
+
+
+def _features_of_each_grid(both, settings, dtype):
+    """The encoder's features on the grid of each velocity, finest first."""
+    tensor, pyramid = both, []
     for level, filters in enumerate(settings["features"]):
-        # Two voxels wide, so that a voxel of the coarse grid sees just the voxels it covers.
-        tensor = _block(tensor, filters, dtype, f"encoder_down_{level}", kernel_size=2, strides=2)
-        tensor = _block(tensor, filters, dtype, f"encoder_{level}")
+        for part, size in (("down", {"kernel_size": CELL, "strides": CELL}), ("same", {})):
+            # Two voxels wide, so that a voxel of the coarse grid sees just the voxels it covers.
+            name = f"encoder_{part}_{level}"
+            tensor = convolve_block(tensor, filters, instance_normalization=True, dtype=dtype, name=name, **size)
         pyramid.append(tensor)
     return pyramid
 
 
-def _halfway(both, velocity, level, steps):
-    """Features of both images, each warped half the way to the other by the velocity of the next coarser grid."""
+def _no_velocity(both):
+    """Zeros on that grid, for each pair."""
+    first = K.zeros_like(K.split(both, 2, axis=0)[0][..., :1])
+    return K.repeat(first, len(both.shape) - 2, axis=-1)
+
+
+def _context(features, velocity, level, settings, dtype):
+    """What the steps of one grid know of both images' features, as far as the velocity has brought them together."""
+    displacement = _halfway(velocity, settings, f"meeting_features_{level}")
+    met = SpatialTransformer(name=f"met_features_{level}")(features, displacement)
+    pair = layers.Concatenate(dtype=dtype, name=f"features_{level}")([met, swapped(met)])
+    # From zero, so that an untrained network follows the force.
+    ndim = len(settings["image_shape"])
+    return _convolution(settings["hidden"], ndim, f"context_{level}", dtype, kernel_initializer="zeros")(pair)
+
+
+def _descend(velocity, both, context, level, settings, dtype):
+    """The velocity after the steps of one grid."""
+    ndim = len(settings["image_shape"])
+    update = _update(level, settings, dtype)
+    step = DescentStep(float(ndim), min(1.0, SMOOTHING * 2**level), name=f"step_{level}")
+    last = K.zeros_like(velocity)
+    for number in range(settings["iterations"][level]):
+        part = f"{level}_{number}"
+        cells = _halfway(velocity, settings, f"meeting_{part}")
+        displacement = ResizeDisplacement(CELL, name=f"meeting_up_{part}")(cells)
+        met = SpatialTransformer(name=f"met_{part}")(both, displacement)
+        force = AlignmentForce(settings["window"], name=f"force_{part}")(met)
+        moved = step(velocity, _antisymmetric(force[..., :ndim])) + update(force, velocity, last, context)
+        velocity, last = moved, moved - velocity
+    return velocity
+
+
+def _update(level, settings, dtype):
+    """The correction of a step, as a function whose convolutions all steps of one grid share."""
+    ndim, hidden = len(settings["image_shape"]), settings["hidden"]
+    seen = _convolution(hidden, ndim, f"seen_{level}", dtype, use_bias=False)
+    deeper = _convolution(hidden, ndim, f"deeper_{level}", dtype)
+    activate = layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"activation_{level}")
+    flow = velocity_head(ndim, f"flow_{level}")
+
+    def update(force, velocity, last, context):
+        # About one voxel each; the last step is its momentum.
+        state = K.stop_gradient(K.concatenate([0.5 * velocity, last], axis=-1))
+        parts = [ndim * force, K.concatenate([state, -state], axis=0)]
+        tensor = activate(seen(K.concatenate(parts, axis=-1)) + context)
+        return _antisymmetric(flow(tensor + activate(deeper(tensor))))
+
+    return update
+
+
+def _convolution(filters, ndim, name, dtype, **settings):
+    settings = {"padding": "same", "kernel_initializer": "he_normal", **settings}
+    return spatial_layer("Conv", ndim)(filters, 3, dtype=dtype, name=name, **settings)
+
+
+def _halfway(velocity, settings, name):
+    """Displacement of each image, in cells, half the way towards the other; there and back in one batch."""
     half = 0.5 * K.stop_gradient(velocity)
-    # Half as long, and on a grid half as fine, as what `steps` are meant for: two squarings fewer reach as far.
-    there_and_back = VecInt(max(steps - 2, 0), name=f"halfway_{level}")(K.concatenate([half, -half], axis=0))
-    displacement = ResizeDisplacement(CELL, name=f"halfway_up_{level}")(there_and_back)
-    return SpatialTransformer(name=f"meet_{level}")(both, displacement)
-
-
-def _compare(both, context, level, correlated, dtype):
-    """What the decoder sees of one grid: each image's features, the other's, and what the coarser grid knows."""
-    other = _swapped(both)
-    parts = [both, other]
-    if correlated:
-        parts.append(LocalCorrelation(name=f"correlation_{level}")(both, other))
-    if context is not None:
-        ndim = len(context.shape) - 2
-        parts.append(spatial_layer("UpSampling", ndim)(CELL, dtype=dtype, name=f"context_up_{level}")(context))
-    return layers.Concatenate(dtype=dtype, name=f"compared_{level}")(parts)
-
-
-def _decode(compared, filters, level, dtype):
-    """Two convolutions, the second beside a short cut."""
-    tensor = _block(compared, filters, dtype, f"decoder_{level}_0")
-    residual = _block(tensor, filters, dtype, f"decoder_{level}_1")
-    return layers.Add(dtype=dtype, name=f"decoder_{level}")([tensor, residual])
-
-
-def _block(tensor, filters, dtype, name, **settings):
-    return convolve_block(tensor, filters, instance_normalization=True, dtype=dtype, name=name, **settings)
-
-
-def _swapped(both):
-    first, second = K.split(both, 2, axis=0)
-    return K.concatenate([second, first], axis=0)
+    # Half as long as what the steps are meant for, and only to look from there: fewer squarings reach as far.
+    steps = max(settings["integration_steps"] - 3, 0)
+    return VecInt(steps, name=name)(K.concatenate([half, -half], axis=0))
 
 
 def _antisymmetric(both):

@@ -1,6 +1,6 @@
-"""Pure functions on tensors: sampling, displacements, velocities, windows."""
+"""Pure functions on tensors: sampling, displacements, velocities, windows, alignment."""
 
-from vxm_tf.ops.correlation import local_correlation
+from vxm_tf.ops.alignment import alignment_force
 from vxm_tf.ops.differences import forward_differences, second_differences
 from vxm_tf.ops.displacement import compose, resize, warp
 from vxm_tf.ops.grid import identity_grid
@@ -10,12 +10,12 @@ from vxm_tf.ops.velocity import integrate
 from vxm_tf.ops.windows import window_mean
 
 __all__ = [
+    "alignment_force",
     "compose",
     "forward_differences",
     "identity_grid",
     "integrate",
     "jacobian_determinant",
-    "local_correlation",
     "resize",
     "sample",
     "second_differences",

@@ -108,4 +108,4 @@ def _velocity(images, settings, dtype):
         tensor = join(tensor, padded, "full")
     for index, filters in enumerate(decoder[HALF_RESOLUTION_CONVOLUTIONS:]):
         tensor = convolve(tensor, filters, f"full_conv_{index}")
-    return velocity_head(tensor, ndim)
+    return velocity_head(ndim)(tensor)

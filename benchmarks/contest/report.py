@@ -1,0 +1,129 @@
+"""Tables, paired tests and the figure of a comparison."""
+
+import itertools
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from vxm_tf.evaluation.tables import summarise, write_tables
+from vxm_tf.files.json_file import write_json, write_text
+from vxm_tf.files.volumes import replace_atomically
+
+RESAMPLES, SEED = 10_000, 0
+
+
+def write_report(folder, entries, reference, settings):
+    """Write everything that a comparison leaves; return the tables.
+
+    Args:
+        folder: where to.
+        entries: [(`PairScores`, {"seconds", "import_seconds", ...})], pair by pair within a tool.
+        reference: the tool that the others are compared with.
+        settings: kept in `contest.json`.
+    """
+    tools = {name: list(group) for name, group in itertools.groupby(entries, lambda entry: entry[0].method)}
+    write_tables(folder, [scores for scores, _ in entries], settings)
+    (folder / "summary.json").unlink()
+    summary = summarise([scores for scores, _ in entries])
+    times = {name: seconds_of([measured for _, measured in group]) for name, group in tools.items()}
+    compared = differences({name: [scores for scores, _ in group] for name, group in tools.items()}, reference)
+    result = {"settings": settings, "reference": reference, "methods": {}}
+    for name in tools:
+        result["methods"][name] = {**summary[name], "seconds": times[name], "difference": compared.get(name)}
+    write_json(folder / "contest.json", result)
+    table, second = markdown(summary, times), difference_table(compared, reference)
+    write_text(folder / "table.md", table)
+    write_text(folder / "differences.md", second)
+    figure(folder / "accuracy-and-seconds.png", summary, times)
+    return f"{table}\n{second}"
+
+
+def seconds_of(measured):
+    """Import, first call and the median of the later ones."""
+    later = [entry["seconds"] for entry in measured[1:]] or [measured[0]["seconds"]]
+    return {
+        "import": measured[-1]["import_seconds"],
+        "first": measured[0]["seconds"],
+        "steady_median": float(np.median(later)),
+        "peak_memory_mib": max(entry["peak_memory_mib"] for entry in measured),
+    }
+
+
+def differences(tools, reference):
+    """Of every tool's Dice and the reference's, pair by pair: mean, 95 % interval, Wilcoxon's p.
+
+    The interval resamples people, not pairs: five people make twenty pairs, which are far from independent.
+    """
+    answer = {}
+    for name, scores in tools.items():
+        if name == reference or reference not in tools:
+            continue
+        gains = {
+            (own.moving, own.fixed): own.mean("dice") - other.mean("dice") for own, other in zip(scores, tools[reference])
+        }
+        values = np.array(list(gains.values()))
+        low, high = interval_over_people(gains)
+        p = float(wilcoxon(values).pvalue) if np.any(values) else 1.0
+        answer[name] = {"mean": float(values.mean()), "low": low, "high": high, "wilcoxon_p": p, "pairs": len(values)}
+    return answer
+
+
+def interval_over_people(gains):
+    """95 % bootstrap interval of the mean of {(person, person): value}: people are drawn, and all their pairs follow."""
+    people = sorted({person for pair in gains for person in pair})
+    matrix = np.full((len(people), len(people)), np.nan)
+    for (first, second), value in gains.items():
+        matrix[people.index(first), people.index(second)] = value
+    rng, means = np.random.default_rng(SEED), []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(len(people), size=len(people))
+        values = matrix[np.ix_(drawn, drawn)]
+        values = values[np.isfinite(values)]
+        if len(values):
+            means.append(values.mean())
+    return tuple(float(bound) for bound in np.percentile(means, (2.5, 97.5)))
+
+
+def markdown(summary, times):
+    lines = [
+        "| tool | pairs | Dice | HD95 mm | non-diff. % | SD log J | steady s | first s | import s | peak MiB |",
+        "| --- |" + " ---: |" * 9,
+    ]
+    for name, row in summary.items():
+        mean, clock = row["mean"], times[name]
+        lines.append(
+            f"| {name} | {row['pairs']} | {mean['dice']:.4f} ({row['std']['dice']:.4f}) | {mean['hausdorff95_mm']:.2f} | "
+            f"{100 * mean['non_diffeomorphic_volume']:.4f} | {mean['log_jacobian_std']:.3f} | "
+            f"{clock['steady_median']:.2f} | {clock['first']:.2f} | {clock['import']:.1f} | {clock['peak_memory_mib']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def difference_table(compared, reference):
+    lines = [f"| Dice beside {reference} | mean difference | 95 % interval over people | Wilcoxon p |", "| --- |" + " ---: |" * 3]
+    for name, row in compared.items():
+        lines.append(f"| {name} | {row['mean']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} | {row['wilcoxon_p']:.2g} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(path, summary, times):
+    """Dice against the seconds of a steady pair."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    drawing, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for name, row in summary.items():
+        seconds = times[name]["steady_median"]
+        if name == "affine":
+            axes.axhline(row["mean"]["dice"], color="0.6", linestyle=":", label="affine")
+            continue
+        (mark,) = axes.plot(seconds, row["mean"]["dice"], "o", markersize=8)
+        axes.annotate(name, (seconds, row["mean"]["dice"]), (6, 5), textcoords="offset points", color=mark.get_color())
+    axes.set(xscale="log", xlabel="seconds a pair, steady", ylabel="mean Dice over labels and pairs")
+    axes.margins(x=0.25, y=0.12)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    replace_atomically(path, lambda temporary: drawing.savefig(temporary, dpi=120, format="png"))
+    pyplot.close(drawing)

@@ -1,0 +1,199 @@
+"""Registration tools on the same pairs, in turn, on one machine: accuracy, regularity, seconds, memory.
+
+    python benchmarks/contest/run.py --data_dir ../shared/data/brains-2mm --spacing_mm 2 \
+        --network VxmPyramid=models/a.keras --network VxmDense=models/b.keras --output_dir benchmarks/results/contest-2mm
+
+Each tool is a process that waits while another computes, and each pair goes through every tool before the next pair,
+so what else the machine does falls on all alike. A pair that is done is kept: the same command goes on where it was
+cut off (import and first seconds are then those of the last start). Networks run alone and with `--refine` steps.
+Writes `pairs.csv`, `labels.csv`, `table.md`, `differences.md`, `accuracy-and-seconds.png` and `contest.json`.
+"""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from report import write_report
+
+from vxm_tf.evaluation import EvaluateConfig
+from vxm_tf.evaluation.evaluate import find_pairs
+from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
+from vxm_tf.files.volumes import read_image, read_labels, spacing_mm_of
+from vxm_tf.registration import warp_labels
+
+HERE = Path(__file__).resolve().parent
+LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
+PLAIN = ("affine", "demons", "syn", "greedy")
+PACKAGES = ("antspyx", "picsl_greedy", "SimpleITK", "tensorflow", "keras", "numpy")
+
+
+class Worker:
+    """A tool's process, and what it said when it was ready."""
+
+    def __init__(self, python, arguments):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parents[1])}
+        command = [python, str(HERE / "worker.py"), *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+        self.ready = self._answer()
+
+    def register(self, pair, folder):
+        """(displacement, what the worker measured)."""
+        output = Path(folder) / "displacement.npy"
+        self.process.stdin.write(json.dumps({"pair": str(pair), "displacement": str(output)}) + "\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        return np.load(output), answer
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{' '.join(self.process.args)} ended without an answer; run it to see why.")
+        return json.loads(line)
+
+
+def commands(options):
+    """{row of the table: (python, arguments of the worker)}."""
+    rows = {name: (sys.executable, [name]) for name in PLAIN}
+    rows["refine from identity"] = (sys.executable, ["network", "none"])
+    if options.torch_python:
+        rows["convexadam"] = (options.torch_python, ["convexadam"])
+    if options.torch_weights:
+        rows["VoxelMorph 0.3.4"] = (options.torch_python, ["voxelmorph-torch", options.torch_weights])
+    for entry in options.network:
+        name, model = entry.split("=", 1)
+        rows[name] = (sys.executable, ["network", model])
+        for steps in options.refine:
+            rows[f"{name} + {steps} steps"] = (sys.executable, ["network", model, str(steps)])
+    left_out = [name for name in rows if name in options.without]
+    return {name: command for name, command in rows.items() if name not in left_out}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--image_suffix", default="")
+    parser.add_argument("--labels_suffix", default="")
+    parser.add_argument("--spacing_mm", type=float, default=0, help="of files that hold none")
+    parser.add_argument("--max_pairs", type=int, default=0, help="0 for all ordered pairs of the val folder")
+    parser.add_argument("--network", action="append", default=[], metavar="NAME=FILE.keras")
+    parser.add_argument("--refine", type=int, nargs="*", default=[], help="steps for each network, besides none")
+    parser.add_argument("--torch_python", default="", help="Python with torch, convexAdam and voxelmorph==0.3.4")
+    parser.add_argument("--torch_weights", default="", help="of train_voxelmorph.py")
+    parser.add_argument("--without", nargs="*", default=[], help="rows to leave out")
+    parser.add_argument("--reference", default="greedy", help="row that the others are compared with")
+    parser.add_argument("--output_dir", required=True, type=Path)
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    config = EvaluateConfig(
+        data_dir=options.data_dir,
+        image_suffix=options.image_suffix,
+        labels_suffix=options.labels_suffix,
+        max_pairs=options.max_pairs,
+    )
+    scans, pairs = find_pairs(config)
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    rows = commands(options)
+    done = Journal(options.output_dir / "journal.jsonl")
+    workers = {name: Worker(*command) for name, command in rows.items() if any(not done.has(name, scans, p) for p in pairs)}
+    for number, pair in enumerate(pairs, 1):
+        moving, fixed = (load(scans[index], options.spacing_mm) for index in pair)
+        with tempfile.TemporaryDirectory() as folder:
+            np.savez(f"{folder}/pair.npz", moving=moving[0], fixed=fixed[0], spacing_mm=fixed[2])
+            for name, worker in workers.items():
+                if done.has(name, scans, pair):
+                    continue
+                displacement, measured = worker.register(f"{folder}/pair.npz", folder)
+                scores = score(name, scans, pair, displacement, moving[1], fixed[1], fixed[2], measured)
+                done.add(scores, {**worker.ready, **measured})
+                print(
+                    f"{number}/{len(pairs)} {scores.moving} -> {scores.fixed} {name}: Dice {scores.mean('dice'):.4f}, "
+                    f"{scores.seconds:.2f} s, {scores.peak_memory_mib:.0f} MiB",
+                    flush=True,
+                )
+    for worker in workers.values():
+        worker.process.stdin.close()
+        worker.process.wait()
+    print(write_report(options.output_dir, done.entries(rows, scans, pairs), options.reference, settings(options)))
+
+
+def load(scan, spacing_mm):
+    """(image float32 from 0 to 255, labels, voxel size)."""
+    image = read_image(scan.image).array[..., 0].astype("float32")
+    spacing = spacing_mm_of(scan.image) or (spacing_mm,) * image.ndim
+    return image * (255.0 / image.max()), read_labels(scan.labels).array, np.array(spacing[: image.ndim], float)
+
+
+def score(name, scans, pair, displacement, moving_labels, fixed_labels, spacing_mm, measured):
+    """The row of one tool and pair."""
+    return PairScores(
+        moving=scans[pair[0]].name,
+        fixed=scans[pair[1]].name,
+        method=name,
+        labels=label_scores(warp_labels(moving_labels, displacement), fixed_labels, LABELS, tuple(spacing_mm)),
+        seconds=measured["seconds"],
+        peak_memory_mib=measured["peak_memory_mib"],
+        **deformation_scores(displacement),
+    )
+
+
+class Journal:
+    """Every pair that a tool has done, a line of JSON each."""
+
+    def __init__(self, path):
+        self.path, self.lines = path, {}
+        for line in path.read_text().splitlines() if path.is_file() else ():
+            self._keep(json.loads(line))
+
+    def _keep(self, line):
+        self.lines[line["scores"]["method"], line["scores"]["moving"], line["scores"]["fixed"]] = line
+
+    def has(self, name, scans, pair):
+        return (name, scans[pair[0]].name, scans[pair[1]].name) in self.lines
+
+    def add(self, scores, measured):
+        # Through JSON and back, so that a run that was cut off and one that was not end in the same.
+        text = json.dumps({"scores": dataclasses.asdict(scores), "measured": measured})
+        self._keep(json.loads(text))
+        with open(self.path, "a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+
+    def entries(self, rows, scans, pairs):
+        """[(`PairScores`, what was measured)], tool by tool."""
+        keys = [(name, scans[m].name, scans[f].name) for name in rows for m, f in pairs]
+        return [(PairScores(**self.lines[key]["scores"]), self.lines[key]["measured"]) for key in keys]
+
+
+def settings(options):
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    if options.torch_python:
+        versions |= torch_versions(options.torch_python)
+    return {
+        "command": sys.argv,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "load_average_at_the_end": os.getloadavg(),
+    }
+
+
+def torch_versions(python):
+    code = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) for n in ('torch', 'voxelmorph', 'convexAdam')}))"
+    return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""VoxelMorph 0.3.4's network with the widths of its papers; for a Python with torch and voxelmorph."""
+
+import torch
+from voxelmorph.nn.models import VxmPairwise
+
+FEATURES = [16, 32, 32, 32, 32]
+
+
+def new_network():
+    return VxmPairwise(ndim=3, source_channels=1, target_channels=1, nb_features=FEATURES, integration_steps=7)
+
+
+def load_network(weights):
+    network = new_network()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    return network
