@@ -58,9 +58,8 @@ def differences(tools, reference):
     for name, scores in tools.items():
         if name == reference or reference not in tools:
             continue
-        gains = {
-            (own.moving, own.fixed): own.mean("dice") - other.mean("dice") for own, other in zip(scores, tools[reference])
-        }
+        both = zip(scores, tools[reference])
+        gains = {(own.moving, own.fixed): own.mean("dice") - other.mean("dice") for own, other in both}
         values = np.array(list(gains.values()))
         low, high = interval_over_people(gains)
         p = float(wilcoxon(values).pvalue) if np.any(values) else 1.0
@@ -69,7 +68,7 @@ def differences(tools, reference):
 
 
 def interval_over_people(gains):
-    """95 % bootstrap interval of the mean of {(person, person): value}: people are drawn, and all their pairs follow."""
+    """95 % bootstrap interval of the mean of {(person, person): value}: people are drawn, their pairs follow."""
     people = sorted({person for pair in gains for person in pair})
     matrix = np.full((len(people), len(people)), np.nan)
     for (first, second), value in gains.items():
@@ -91,18 +90,29 @@ def markdown(summary, times):
     ]
     for name, row in summary.items():
         mean, clock = row["mean"], times[name]
-        lines.append(
-            f"| {name} | {row['pairs']} | {mean['dice']:.4f} ({row['std']['dice']:.4f}) | {mean['hausdorff95_mm']:.2f} | "
-            f"{100 * mean['non_diffeomorphic_volume']:.4f} | {mean['log_jacobian_std']:.3f} | "
-            f"{clock['steady_median']:.2f} | {clock['first']:.2f} | {clock['import']:.1f} | {clock['peak_memory_mib']:.0f} |"
-        )
+        cells = [
+            f"{row['pairs']}",
+            f"{mean['dice']:.4f} ({row['std']['dice']:.4f})",
+            f"{mean['hausdorff95_mm']:.2f}",
+            f"{100 * mean['non_diffeomorphic_volume']:.4f}",
+            f"{mean['log_jacobian_std']:.3f}",
+            f"{clock['steady_median']:.2f}",
+            f"{clock['first']:.2f}",
+            f"{clock['import']:.1f}",
+            f"{clock['peak_memory_mib']:.0f}",
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def difference_table(compared, reference):
-    lines = [f"| Dice beside {reference} | mean difference | 95 % interval over people | Wilcoxon p |", "| --- |" + " ---: |" * 3]
+    lines = [
+        f"| Dice beside {reference} | mean difference | 95 % interval over people | Wilcoxon p |",
+        "| --- |" + " ---: |" * 3,
+    ]
     for name, row in compared.items():
-        lines.append(f"| {name} | {row['mean']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} | {row['wilcoxon_p']:.2g} |")
+        interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
+        lines.append(f"| {name} | {row['mean']:+.4f} | {interval} | {row['wilcoxon_p']:.2g} |")
     return "\n".join(lines) + "\n"
 
 

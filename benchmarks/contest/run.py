@@ -1,7 +1,8 @@
 """Registration tools on the same pairs, in turn, on one machine: accuracy, regularity, seconds, memory.
 
     python benchmarks/contest/run.py --data_dir ../shared/data/brains-2mm --spacing_mm 2 \
-        --network VxmPyramid=models/a.keras --network VxmDense=models/b.keras --output_dir benchmarks/results/contest-2mm
+        --network VxmPyramid=models/a.keras --network VxmDense=models/b.keras \
+        --output_dir benchmarks/results/contest-2mm
 
 Each tool is a process that waits while another computes, and each pair goes through every tool before the next pair,
 so what else the machine does falls on all alike. A pair that is done is kept: the same command goes on where it was
@@ -41,9 +42,8 @@ class Worker:
     def __init__(self, python, arguments):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parents[1])}
         command = [python, str(HERE / "worker.py"), *arguments]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, text=True, env=environment, **pipes)
         self.ready = self._answer()
 
     def register(self, pair, folder):
@@ -107,7 +107,8 @@ def main():
     options.output_dir.mkdir(parents=True, exist_ok=True)
     rows = commands(options)
     done = Journal(options.output_dir / "journal.jsonl")
-    workers = {name: Worker(*command) for name, command in rows.items() if any(not done.has(name, scans, p) for p in pairs)}
+    open_rows = [name for name in rows if any(not done.has(name, scans, pair) for pair in pairs)]
+    workers = {name: Worker(*rows[name]) for name in open_rows}
     for number, pair in enumerate(pairs, 1):
         moving, fixed = (load(scans[index], options.spacing_mm) for index in pair)
         with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +192,8 @@ def settings(options):
 
 
 def torch_versions(python):
-    code = "import importlib.metadata as m, json; print(json.dumps({n: m.version(n) for n in ('torch', 'voxelmorph', 'convexAdam')}))"
+    names = "('torch', 'voxelmorph', 'convexAdam')"
+    code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {names}}}))"
     return json.loads(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 

@@ -21,7 +21,7 @@ class Affine:
 
 
 class Greedy:
-    """picsl-greedy (Yushkevich et al.), with the settings that its quick start gives for brains, beside a finer start."""
+    """picsl-greedy (Yushkevich et al.): weighted NCC in a radius of 2, three grids, its default smoothing."""
 
     settings = "-m WNCC 2x2x2 -n 100x100x50 -s 1.732vox 0.707vox"
 

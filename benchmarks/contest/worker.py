@@ -22,6 +22,7 @@ def say(value):
 def main(name, *arguments):
     begin = time.perf_counter()
     import numpy as np
+
     from tools import TOOLS
 
     tool = TOOLS[name](*arguments)

@@ -49,7 +49,8 @@ def vxm_dense(*args, **settings):
 
 def vxm_pyramid(*args, **settings):
     """A small network whose displacement is not nearly zero."""
-    return moving(models.VxmPyramid(*args, **{"features": (4, 5), "integration_steps": 3, **settings}), "flow_0")
+    small = {"features": (4, 5), "iterations": (2, 1), "integration_steps": 5}
+    return moving(models.VxmPyramid(*args, **{**small, **settings}), "flow_0")
 
 
 def moving(network, head="flow"):
@@ -81,8 +82,9 @@ EXAMPLES = {
     "ResizeDisplacement from the origin": Example(
         lambda: layers.ResizeDisplacement(2, rule="origin"), (9, 10, 11), (3,)
     ),
-    "LocalCorrelation": Example(layers.LocalCorrelation, (9, 10, 11), (2, 2)),
-    "LocalCorrelation within 2 voxels": Example(lambda: layers.LocalCorrelation(2), (15, 18), (3, 3)),
+    "AlignmentForce": Example(layers.AlignmentForce, (8, 10, 12), (2, 2)),
+    "AlignmentForce, all settings": Example(lambda: layers.AlignmentForce(3, 0.5, name="pull"), (16, 18), (1, 1)),
+    "DescentStep": Example(lambda: layers.DescentStep(2.0, 0.5, 0.25), (15, 18), (2, 2, 2), extra=(0, 0, 0)),
     "PadToMultiple": Example(lambda: layers.PadToMultiple(8), (9, 10, 11), (2,)),
     "CropLike": Example(layers.CropLike, (15, 18), (3, 1), extra=(5, 0)),
     "LNCC": Example(losses.LNCC, (15, 18), (1, 1)),
@@ -117,7 +119,7 @@ EXAMPLES = {
         half="mixed_bfloat16",
     ),
     "VxmPyramid 2-D": Example(
-        lambda: vxm_pyramid((15, 18), outputs=EVERYTHING, correlation_level=0, name="brains"), (15, 18), (1, 1)
+        lambda: vxm_pyramid((15, 18), outputs=EVERYTHING, window=3, name="brains"), (15, 18), (1, 1)
     ),
     "VxmPyramid 3-D": Example(lambda: vxm_pyramid((9, 10, 11), channels=2), (9, 10, 11), (2, 2)),
     "VxmPyramid of any size": Example(lambda: vxm_pyramid((None, None)), (15, 18), (1, 1)),

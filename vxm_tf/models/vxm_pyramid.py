@@ -17,8 +17,8 @@ from vxm_tf.models.registration_network import (
 from vxm_tf.models.unet import LEAKY_SLOPE, convolve_block, spatial_layer
 from vxm_tf.ops.alignment import CELL, swapped
 
-SMOOTHING = 0.3
-"""Of the finest velocity in an untrained step; twice as much on every coarser grid, up to 1."""
+DAMPING, MOMENTUM, SMOOTHING = 0.05, 0.5, 0.4
+"""Of an untrained step. The smoothing is the finest grid's; every coarser grid has twice as much, up to 1."""
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
@@ -31,7 +31,7 @@ class VxmPyramid(RegistrationNetwork):
     other with a force that needs no training, see `ops.alignment_force`; convolutions, which also see the features
     that one encoder finds in either image, correct it:
 
-        v <- v + gain * (p(m, f) - p(f, m)) / 2 + smoothing * (S v - v) + (r(m, f) - r(f, m)) / 2
+        v <- v + gain * (p(m, f) - p(f, m)) / 2 + (r(m, f) - r(f, m)) / 2 + smoothing * (S v - v) + momentum * last step
 
     with the force p, the correction r and a local mean S. All steps on a grid share their weights. An untrained network
     therefore registers already, and training has little left to learn: minutes and ten brains are enough. Both halves
@@ -179,15 +179,19 @@ def _descend(velocity, both, context, level, settings, dtype):
     """The velocity after the steps of one grid."""
     ndim = len(settings["image_shape"])
     update = _update(level, settings, dtype)
-    step = DescentStep(float(ndim), min(1.0, SMOOTHING * 2**level), name=f"step_{level}")
+    # A force is short by up to ndim times.
+    step = DescentStep(float(ndim), min(1.0, SMOOTHING * 2**level), MOMENTUM, name=f"step_{level}")
     last = K.zeros_like(velocity)
     for number in range(settings["iterations"][level]):
         part = f"{level}_{number}"
         cells = _halfway(velocity, settings, f"meeting_{part}")
         displacement = ResizeDisplacement(CELL, name=f"meeting_up_{part}")(cells)
         met = SpatialTransformer(name=f"met_{part}")(both, displacement)
-        force = AlignmentForce(settings["window"], name=f"force_{part}")(met)
-        moved = step(velocity, _antisymmetric(force[..., :ndim])) + update(force, velocity, last, context)
+        # What is learned is what to do with a force, not how to change it.
+        force = K.stop_gradient(AlignmentForce(settings["window"], DAMPING, name=f"force_{part}")(*K.split(met, 2)))
+        first, second, correlation = force[..., :ndim], force[..., ndim:-1], force[..., -1:]
+        moved = step(velocity, 0.5 * (first - second), last)
+        moved += update(first, second, correlation, velocity, last, context)
         velocity, last = moved, moved - velocity
     return velocity
 
@@ -196,16 +200,14 @@ def _update(level, settings, dtype):
     """The correction of a step, as a function whose convolutions all steps of one grid share."""
     ndim, hidden = len(settings["image_shape"]), settings["hidden"]
     seen = _convolution(hidden, ndim, f"seen_{level}", dtype, use_bias=False)
-    deeper = _convolution(hidden, ndim, f"deeper_{level}", dtype)
     activate = layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"activation_{level}")
     flow = velocity_head(ndim, f"flow_{level}")
 
-    def update(force, velocity, last, context):
-        # About one voxel each; the last step is its momentum.
+    def update(first, second, correlation, velocity, last, context):
         state = K.stop_gradient(K.concatenate([0.5 * velocity, last], axis=-1))
-        parts = [ndim * force, K.concatenate([state, -state], axis=0)]
-        tensor = activate(seen(K.concatenate(parts, axis=-1)) + context)
-        return _antisymmetric(flow(tensor + activate(deeper(tensor))))
+        sides = (ndim * first, correlation, state), (ndim * second, correlation, -state)
+        both = K.concatenate([K.concatenate(side, axis=-1) for side in sides], axis=0)
+        return _antisymmetric(flow(activate(seen(both) + context)))
 
     return update
 
@@ -219,7 +221,7 @@ def _halfway(velocity, settings, name):
     """Displacement of each image, in cells, half the way towards the other; there and back in one batch."""
     half = 0.5 * K.stop_gradient(velocity)
     # Half as long as what the steps are meant for, and only to look from there: fewer squarings reach as far.
-    steps = max(settings["integration_steps"] - 3, 0)
+    steps = max(settings["integration_steps"] - 4, 0)
     return VecInt(steps, name=name)(K.concatenate([half, -half], axis=0))
 
 

@@ -4,7 +4,7 @@ from keras import ops
 
 from vxm_tf.ops.differences import central_differences
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.grid import as_float32, spatial_shape
+from vxm_tf.ops.grid import as_float32
 from vxm_tf.ops.windows import window_mean
 
 CELL = 2
@@ -61,16 +61,16 @@ def alignment_force(first, second, window: int = 5, damping: float = 0.1):
 @fused
 def _forces(both, window, damping):
     """Force and correlation of both images, `[2 batch, *cells, ndim + 1]`."""
-    voxels = _by_cell(both)
-    mean = window_mean(_cell_mean(voxels), window)
+    mean = window_mean(_cell_mean(both), window)
     # Rounding can leave a flat window's variance a little below zero.
-    variance = ops.maximum(window_mean(_cell_mean(voxels * voxels), window) - mean * mean, 0.0)
-    covariance = window_mean(_cell_mean(_product(voxels)), window) - _product(mean)
+    variance = ops.maximum(window_mean(_cell_mean(both * both), window) - mean * mean, 0.0)
+    covariance = window_mean(_cell_mean(_product(both)), window) - _product(mean)
     inverse = ops.rsqrt(variance + _FLAT)
     correlation = ops.tile(covariance * _product(inverse), [2] + [1] * (len(both.shape) - 1))
-    normal = (voxels - _to_voxels(mean)) * _to_voxels(inverse)
-    pull = _to_voxels(correlation) * (swapped(normal) - _to_voxels(correlation) * normal)
-    slopes = [_by_cell(central_differences(both, axis)) for axis in range(1, len(both.shape) - 1)]
+    normal = (both - _to_voxels(mean)) * _to_voxels(inverse)
+    regression = _to_voxels(correlation)
+    pull = regression * (swapped(normal) - regression * normal)
+    slopes = [central_differences(both, axis) for axis in range(1, len(both.shape) - 1)]
     right = [ops.sum(_cell_mean(pull * slope) * inverse, axis=-1) for slope in slopes]
     left = ops.sum(_cell_mean(sum(slope * slope for slope in slopes)) * inverse * inverse, axis=-1)
     near = window_mean(ops.stack([*right, left], axis=-1), 3)
@@ -78,21 +78,19 @@ def _forces(both, window, damping):
     return ops.concatenate([force, ops.mean(correlation, axis=-1, keepdims=True)], axis=-1)
 
 
-def _by_cell(tensor):
-    """`[batch, *(cells, 2 voxels), channels]`: an axis of cells, and behind it one of the voxels in a cell."""
-    batch, channels = ops.shape(tensor)[0], tensor.shape[-1]
-    split = [part for size in spatial_shape(tensor) for part in (size // CELL, CELL)]
-    return ops.reshape(tensor, (batch, *split, channels))
-
-
-def _cell_mean(voxels):
-    return ops.mean(voxels, axis=tuple(range(2, len(voxels.shape) - 1, 2)))
+def _cell_mean(tensor):
+    """Mean of each cell's voxels, axis by axis: compiled, half the time of a pooling layer's."""
+    for axis in range(1, len(tensor.shape) - 1):
+        index = [slice(None)] * len(tensor.shape)
+        even, odd = ((*index[:axis], slice(start, None, CELL), *index[axis + 1 :]) for start in range(CELL))
+        tensor = 0.5 * (tensor[even] + tensor[odd])
+    return tensor
 
 
 def _to_voxels(cells):
-    """A value of each cell, shaped to broadcast over its voxels."""
-    for axis in range(len(cells.shape) - 2):
-        cells = ops.expand_dims(cells, 2 + 2 * axis)
+    """Each cell's value on its voxels."""
+    for axis in range(1, len(cells.shape) - 1):
+        cells = ops.repeat(cells, CELL, axis=axis)
     return cells
 
 
