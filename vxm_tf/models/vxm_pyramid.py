@@ -204,7 +204,7 @@ def _update(level, settings, dtype):
     flow = velocity_head(ndim, f"flow_{level}")
 
     def update(first, second, correlation, velocity, last, context):
-        state = K.stop_gradient(K.concatenate([0.5 * velocity, last], axis=-1))
+        state = K.concatenate([0.5 * velocity, last], axis=-1)
         sides = (ndim * first, correlation, state), (ndim * second, correlation, -state)
         both = K.concatenate([K.concatenate(side, axis=-1) for side in sides], axis=0)
         return _antisymmetric(flow(activate(seen(both) + context)))

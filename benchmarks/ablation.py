@@ -1,0 +1,215 @@
+"""What each part of `VxmPyramid` and of its training brings: the same steps and seed, one thing changed at a time.
+
+    python benchmarks/ablation.py --steps 100                 # all rows, those already in the results left out
+    python benchmarks/ablation.py --steps 100 --rows base "one step a grid"
+
+Of the scans in `brains-2mm/train`, in order, numbers 3, 6, 9, ... are held out from training and every ordered pair
+of them is scored; `val` is not touched. Each row runs in a process of its own, so that the
+patches of one never reach another. Writes `benchmarks/results/ablation.json` and `docs/ablation.md`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "ablation.md"
+LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
+EVERY = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What differs from the first row.
+
+    Attributes:
+        meaning: for people.
+        network: settings of the network.
+        training: settings of `TrainConfig`.
+        patch: called with the module of `VxmPyramid` before the network is built.
+        trained: whether it is trained at all.
+    """
+
+    meaning: str
+    network: dict = dataclasses.field(default_factory=dict)
+    training: dict = dataclasses.field(default_factory=dict)
+    patch: Callable | None = None
+    trained: bool = True
+
+
+def constant(name, value):
+    return lambda module: setattr(module, name, value)
+
+
+def without_encoder(module):
+    """The steps know nothing but the force, the velocity and the last step."""
+    module._context = lambda features, velocity, level, settings, dtype: 0.0
+    module._features_of_each_grid = lambda both, settings, dtype: [None] * len(settings["features"])
+
+
+def without_correction(module):
+    """The factors of the step are all that is learned."""
+    module._update = lambda *_: lambda *_: 0.0
+    without_encoder(module)
+
+
+def without_force(module):
+    """The convolutions have to find out by themselves which way to go: nothing pulls, and they see no force."""
+    original = module.AlignmentForce
+    module.AlignmentForce = lambda *args, **settings: lambda first, second: 0.0 * original(*args, **settings)(
+        first, second
+    )
+
+
+ROWS = {
+    "base": Row("`--preset base`, `--learning_rate 5e-4`"),
+    "untrained": Row("not trained", trained=False),
+    "no encoder": Row("no features of an encoder", patch=without_encoder),
+    "no correction": Row("gain, smoothing and momentum learned, nothing else", patch=without_correction),
+    "no force": Row("no force: all of it learned", patch=without_force),
+    "one step a grid": Row("one step on each grid", network={"iterations": (1, 1, 1)}),
+    "half the steps": Row("half the steps on each grid", network={"iterations": (3, 4, 4)}),
+    "twice the steps": Row("twice the steps on each grid", network={"iterations": (12, 16, 16)}),
+    "no momentum": Row("momentum begins at 0", patch=constant("MOMENTUM", 0.0)),
+    "no smoothing": Row("smoothing begins at 0", patch=constant("SMOOTHING", 0.0)),
+    "window 3": Row("correlation in boxes of 3 cells", network={"window": 3}),
+    "window 7": Row("correlation in boxes of 7 cells", network={"window": 7}),
+    "wider": Row("twice the filters", network={"hidden": 16, "features": (32, 48, 64)}),
+    "weight 0.5": Row("`--weight 0.5`", training={"weight": 0.5}),
+    "weight 2": Row("`--weight 2`", training={"weight": 2.0}),
+    "one direction": Row("`--nobidirectional`", training={"bidirectional": False}),
+    "learning rate 1e-3": Row("`--learning_rate 1e-3`", training={"learning_rate": 1e-3}),
+    "learning rate 2e-4": Row("`--learning_rate 2e-4`", training={"learning_rate": 2e-4}),
+    "flips": Row("`--augmentations flip`", training={"augmentations": ("flip",)}),
+    "affine": Row("`--augmentations affine`", training={"augmentations": ("affine",)}),
+    "deformation": Row("`--augmentations deformation`", training={"augmentations": ("deformation",)}),
+    "intensity": Row("`--augmentations intensity`", training={"augmentations": ("intensity",)}),
+    "VxmDense": Row("`--preset fast`, `--learning_rate 1e-3`", training={"preset": "fast", "learning_rate": 1e-3}),
+}
+
+
+def run_row(name, options):
+    """Train and score one row; called in its own process."""
+    import keras
+    import numpy as np
+
+    from vxm_tf.data import image_pair, ordered_pairs, split_scans
+    from vxm_tf.evaluation.scores import deformation_scores, label_scores
+    from vxm_tf.models import from_preset, vxm_pyramid
+    from vxm_tf.registration import register_pair, warp_labels
+    from vxm_tf.training import TrainConfig, setup
+    from vxm_tf.training.source import ScanSource
+
+    row = ROWS[name]
+    settings = {"preset": "base", "learning_rate": 5e-4, "orientation": "LIA", "spacing_mm": (2.0,), **row.training}
+    config = TrainConfig(data_dir=options.data_dir, epochs=1, steps_per_epoch=options.steps, seed=0, **settings)
+    scans = split_scans(config.data_dir)[0]
+    held = scans[EVERY - 1 :: EVERY]
+    keras.utils.set_random_seed(config.seed)
+    source = ScanSource(config, [scan for scan in scans if scan not in held])
+    if row.patch:
+        row.patch(vxm_pyramid)
+    network = from_preset(config.preset, source.image_shape, **row.network)
+    begin = time.perf_counter()
+    if row.trained:
+        setup.build_trainer(config, network).fit(source.dataset(0), steps_per_epoch=options.steps, verbose=2)
+    minutes = (time.perf_counter() - begin) / 60.0
+    store = setup.open_store(config, held, "held-out")
+    scores = []
+    for moving, fixed in ordered_pairs(len(held), None, 0):
+        result = register_pair(network, *image_pair(store, moving, fixed))
+        moved = warp_labels(store.labels(moving), result.displacement)
+        dice = label_scores(moved, store.labels(fixed), LABELS).values()
+        scores.append(
+            {
+                "dice": float(np.nanmean([label["dice"] for label in dice])),
+                **deformation_scores(result.displacement),
+                "seconds": result.seconds,
+            }
+        )
+    means = {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
+    means["seconds"] = float(np.median([score["seconds"] for score in scores[1:]]))
+    return {
+        "steps": options.steps if row.trained else 0,
+        "minutes": minutes,
+        "parameters": network.count_params(),
+        "threads": os.environ.get("OMP_NUM_THREADS", os.cpu_count()),
+        "trained_on": len(scans) - len(held),
+        "pairs": len(scores),
+        "mean": means,
+        "dice": [score["dice"] for score in scores],
+    }
+
+
+def page(results):
+    """`docs/ablation.md`."""
+    first = next(iter(results.values()))
+    setting = (
+        f"One thing changed at a time, {first['steps']} steps of training, the same seed. Trained on "
+        f"{first['trained_on']} brains of `brains-2mm/train`,\nscored on the {first['pairs']} ordered pairs of the "
+        "others; `val` chose nothing. The difference is to the first row, pair by pair.\n"
+        "Rows ran side by side, so their seconds compare only roughly. Written by `python benchmarks/ablation.py`."
+    )
+    headings = ("Dice", "difference", "better on", "non-diff. %", "SD log J", "parameters", "minutes", "s a pair")
+    lines = ["# Ablation", "", setting, "", f"| what changed | {' | '.join(headings)} |"]
+    lines.append("| --- |" + " ---: |" * len(headings))
+    for name, result in results.items():
+        mean = result["mean"]
+        gains = [own - base for own, base in zip(result["dice"], first["dice"])]
+        cells = [
+            ROWS[name].meaning,
+            f"{mean['dice']:.4f}",
+            f"{sum(gains) / len(gains):+.4f}",
+            f"{sum(gain > 0 for gain in gains)} of {len(gains)}",
+            f"{100 * mean['non_diffeomorphic_volume']:.4f}",
+            f"{mean['log_jacobian_std']:.3f}",
+            f"{result['parameters']}",
+            f"{result['minutes']:.1f}",
+            f"{mean['seconds']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data" / "brains-2mm"))
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--at_once", type=int, default=1, help="rows side by side, with equal shares of the cores")
+    parser.add_argument("--one", choices=ROWS, help="run this row here and print it as JSON")
+    options = parser.parse_args()
+    if options.one:
+        print("\n" + json.dumps(run_row(options.one, options)))
+        return
+    done = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    waiting = [name for name in options.rows if done.get(name, {}).get("steps") not in (options.steps, 0)]
+    for first in range(0, len(waiting), options.at_once):
+        processes = {name: start(name, options) for name in waiting[first : first + options.at_once]}
+        for name, process in processes.items():
+            output = process.communicate()[0]
+            if process.returncode:
+                raise SystemExit(f"{name} ended with {process.returncode}.")
+            done[name] = json.loads(output.splitlines()[-1])
+            print(f"{name}: Dice {done[name]['mean']['dice']:.4f}, {done[name]['minutes']:.1f} minutes", flush=True)
+            done = {row: done[row] for row in ROWS if row in done}
+            RESULTS.write_text(json.dumps(done, indent=2) + "\n")
+            PAGE.write_text(page(done))
+
+
+def start(name, options):
+    threads = str(max(1, os.cpu_count() // options.at_once))
+    shares = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **dict.fromkeys(shares, threads)}
+    command = [sys.executable, __file__, "--one", name, "--steps", str(options.steps), "--data_dir", options.data_dir]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+if __name__ == "__main__":
+    main()
