@@ -34,9 +34,8 @@ class VxmPyramid(RegistrationNetwork):
         v <- v + gain * (p(m, f) - p(f, m)) / 2 + (r(m, f) - r(f, m)) / 2 + smoothing * (S v - v) + momentum * last step
 
     with the force p, the correction r and a local mean S. All steps on a grid share their weights. An untrained network
-    therefore registers already, and training has little left to learn: minutes and ten brains are enough. Both halves
-    meet in one place and swapping the images changes the sign of the velocity and nothing else, so the displacement of
-    the swapped pair is the inverse. No gradient flows through the warps and the forces.
+    therefore registers already, and training has little left to learn. Both halves meet in one place and swapping the
+    images changes the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
 
     Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric midpoint of Avants et al., Medical
     Image Analysis 2008; scaling and squaring as in `VecInt`.
@@ -187,8 +186,7 @@ def _descend(velocity, both, context, level, settings, dtype):
         cells = _halfway(velocity, settings, f"meeting_{part}")
         displacement = ResizeDisplacement(CELL, name=f"meeting_up_{part}")(cells)
         met = SpatialTransformer(name=f"met_{part}")(both, displacement)
-        # What is learned is what to do with a force, not how to change it.
-        force = K.stop_gradient(AlignmentForce(settings["window"], DAMPING, name=f"force_{part}")(*K.split(met, 2)))
+        force = AlignmentForce(settings["window"], DAMPING, name=f"force_{part}")(*K.split(met, 2))
         first, second, correlation = force[..., :ndim], force[..., ndim:-1], force[..., -1:]
         moved = step(velocity, 0.5 * (first - second), last)
         moved += update(first, second, correlation, velocity, last, context)
@@ -219,7 +217,7 @@ def _convolution(filters, ndim, name, dtype, **settings):
 
 def _halfway(velocity, settings, name):
     """Displacement of each image, in cells, half the way towards the other; there and back in one batch."""
-    half = 0.5 * K.stop_gradient(velocity)
+    half = 0.5 * velocity
     # Half as long as what the steps are meant for, and only to look from there: fewer squarings reach as far.
     steps = max(settings["integration_steps"] - 4, 0)
     return VecInt(steps, name=name)(K.concatenate([half, -half], axis=0))
