@@ -347,6 +347,7 @@ def test_a_network_of_another_resolution_or_rule_is_nearly_reproduced(
     class Fake:
         settings = model.settings
         _integration_resolution = model._integration_resolution
+        _resize_rule = staticmethod(model._resize_rule)
 
         def with_outputs(self, name):
             return type("Model", (), {"predict_on_batch": lambda self, images: {name: wave[None]}})()
