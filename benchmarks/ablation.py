@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contest.labels import BRAIN_LABELS
+
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "ablation.md"
-LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
 EVERY = 3
 
 
@@ -125,7 +126,7 @@ def run_row(name, options):
     for moving, fixed in ordered_pairs(len(held), None, 0):
         result = register_pair(network, *image_pair(store, moving, fixed))
         moved = warp_labels(store.labels(moving), result.displacement)
-        dice = label_scores(moved, store.labels(fixed), LABELS).values()
+        dice = label_scores(moved, store.labels(fixed), BRAIN_LABELS).values()
         scores.append(
             {
                 "dice": float(np.nanmean([label["dice"] for label in dice])),

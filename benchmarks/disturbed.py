@@ -18,13 +18,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from contest.labels import BRAIN_LABELS
 
 from vxm_tf.metrics import dice
 from vxm_tf.spatial import AffineTransform, Chain, Grid, reoriented
 from vxm_tf.spatial.interpolation import interpolate
 from vxm_tf.spatial.transforms import identity
 
-BRAIN_LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
 ALLOWED = 0.02
 
 

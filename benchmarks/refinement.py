@@ -26,6 +26,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from contest.labels import BRAIN_LABELS
+from contest.tools import Greedy
 
 import vxm_tf  # before tensorflow, for oneDNN
 from vxm_tf import metrics
@@ -35,35 +37,15 @@ from vxm_tf.registration.pair import register_pair, warp_labels
 from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
 
 HERE = Path(__file__).resolve().parent
-LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
-GREEDY = "-m WNCC 2x2x2 -n 100x100x50 -s 1.732vox 0.707vox"
 SEED = 0
 
 
 def greedy(moving, fixed):
-    """Displacement in voxels. Greedy's own is in mm of ITK's axes, left and posterior."""
-    from picsl_greedy import Greedy3D
-
-    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    """(displacement in voxels, seconds) of brains of 2 mm."""
+    tool = Greedy()
     begin = time.perf_counter()
-    program = Greedy3D()
-    images = {name: _itk(array, affine) for name, array in (("fixed", fixed), ("moving", moving))}
-    program.execute(f"-threads 2 -i fixed moving {GREEDY} -o warp", warp=None, **images)
-    warp = program["warp"]
-    seconds = time.perf_counter() - begin
-    import SimpleITK
-
-    # ITK arrays run z, y, x; spacing and directions are those set in `_itk`.
-    field = SimpleITK.GetArrayFromImage(warp).transpose(2, 1, 0, 3) / 2.0
-    return field.astype("float32"), seconds
-
-
-def _itk(array, affine):
-    import SimpleITK
-
-    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array[..., 0].astype("float32").transpose(2, 1, 0)))
-    image.SetSpacing([float(step) for step in np.diag(affine)[:3]])
-    return image
+    displacement = tool.register(moving[..., 0], fixed[..., 0], (2.0, 2.0, 2.0))
+    return displacement, time.perf_counter() - begin
 
 
 def timed_refine(moving, fixed, config, network=None):
@@ -104,7 +86,7 @@ def contestants(options, network):
 
 
 def score(displacement, moving_labels, fixed_labels):
-    dice = metrics.dice(warp_labels(moving_labels, displacement), fixed_labels, LABELS)
+    dice = metrics.dice(warp_labels(moving_labels, displacement), fixed_labels, BRAIN_LABELS)
     return {
         "dice": float(np.nanmean(list(dice.values()))),
         "fold_fraction": metrics.fold_fraction(displacement),
@@ -182,7 +164,7 @@ def report(options, rows, methods):
     path = Path(options.output)
     result = json.loads(path.read_text()) if path.is_file() else {}
     key = f"{options.split}, {options.similarity}, {'identity' if options.model == 'none' else options.model}"
-    settings = {"greedy": GREEDY, "threads": 2, "refine": RefineConfig(similarity=options.similarity).__dict__}
+    settings = {"greedy": Greedy.settings, "threads": 2, "refine": RefineConfig(similarity=options.similarity).__dict__}
     result[key] = {"environment": environment(), "settings": settings, "summary": table, "pairs": rows}
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"\n{'':14}  mean Dice  median  folds     NDV       median s  first s")

@@ -8,13 +8,12 @@ import time
 
 import torch
 import voxelmorph
-from voxelmorph.nn.models import VxmPairwise
+from contest.voxelmorph_network import new_network
 
 SHAPE = (160, 192, 224)
-FEATURES = [16, 32, 32, 32, 32]
 
 torch.manual_seed(0)
-network = VxmPairwise(ndim=3, source_channels=1, target_channels=1, nb_features=FEATURES, integration_steps=7).eval()
+network = new_network().eval()
 images = [torch.rand(1, 1, *SHAPE) for _ in range(2)]
 print(f"voxelmorph {voxelmorph.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
 for _ in sys.stdin:

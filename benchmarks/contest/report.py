@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from scipy.stats import wilcoxon
 
-from vxm_tf.evaluation.tables import summarise, write_tables
+from vxm_tf.evaluation.tables import summarise, write_rows
 from vxm_tf.files.json_file import write_json, write_text
 from vxm_tf.files.volumes import replace_atomically
 
@@ -22,9 +22,9 @@ def write_report(folder, entries, reference, settings):
         settings: kept in `contest.json`.
     """
     tools = {name: list(group) for name, group in itertools.groupby(entries, lambda entry: entry[0].method)}
-    write_tables(folder, [scores for scores, _ in entries], settings)
-    (folder / "summary.json").unlink()
-    summary = summarise([scores for scores, _ in entries])
+    scores = [row for row, _ in entries]
+    write_rows(folder, scores)
+    summary = summarise(scores)
     times = {name: seconds_of([measured for _, measured in group]) for name, group in tools.items()}
     compared = differences({name: [scores for scores, _ in group] for name, group in tools.items()}, reference)
     result = {"settings": settings, "reference": reference, "methods": {}}

@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from labels import BRAIN_LABELS
 from report import write_report
 
 from vxm_tf.evaluation import EvaluateConfig
@@ -31,7 +32,6 @@ from vxm_tf.files.volumes import read_image, read_labels, spacing_mm_of
 from vxm_tf.registration import warp_labels
 
 HERE = Path(__file__).resolve().parent
-LABELS = (4, 43, 14, 15, 10, 49, 11, 50, 12, 51, 13, 52, 17, 53, 18, 54, 26, 58, 28, 60, 16, 8, 47, 7, 46, 3, 42)
 PLAIN = ("affine", "demons", "syn", "greedy")
 PACKAGES = ("antspyx", "picsl_greedy", "SimpleITK", "tensorflow", "keras", "numpy")
 
@@ -143,7 +143,7 @@ def score(name, scans, pair, displacement, moving_labels, fixed_labels, spacing_
         moving=scans[pair[0]].name,
         fixed=scans[pair[1]].name,
         method=name,
-        labels=label_scores(warp_labels(moving_labels, displacement), fixed_labels, LABELS, tuple(spacing_mm)),
+        labels=label_scores(warp_labels(moving_labels, displacement), fixed_labels, BRAIN_LABELS, tuple(spacing_mm)),
         seconds=measured["seconds"],
         peak_memory_mib=measured["peak_memory_mib"],
         **deformation_scores(displacement),

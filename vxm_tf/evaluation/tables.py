@@ -34,6 +34,15 @@ def write_tables(directory, scores, settings) -> str:
     directory = Path(directory)
     summary = summarise(scores)
     table = markdown(summary)
+    write_rows(directory, scores)
+    write_json(directory / "summary.json", _without_nan({"settings": settings, "methods": summary}))
+    write_text(directory / "table.md", table)
+    return table
+
+
+def write_rows(directory, scores):
+    """Write `pairs.csv` and `labels.csv`: each pair, and each label of each pair."""
+    directory = Path(directory)
     pair_rows = [
         {"moving": s.moving, "fixed": s.fixed, "method": s.method, **{c: s.mean(c) for c in LABEL_COLUMNS}}
         | {c: getattr(s, c) for c in PAIR_COLUMNS}
@@ -46,9 +55,6 @@ def write_tables(directory, scores, settings) -> str:
     ]
     write_csv(directory / "pairs.csv", pair_rows)
     write_csv(directory / "labels.csv", label_rows)
-    write_json(directory / "summary.json", _without_nan({"settings": settings, "methods": summary}))
-    write_text(directory / "table.md", table)
-    return table
 
 
 def summarise(scores) -> dict:
