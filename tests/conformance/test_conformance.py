@@ -82,9 +82,9 @@ EXAMPLES = {
     "ResizeDisplacement from the origin": Example(
         lambda: layers.ResizeDisplacement(2, rule="origin"), (9, 10, 11), (3,)
     ),
-    "AlignmentForce": Example(layers.AlignmentForce, (8, 10, 12), (2, 2)),
-    "AlignmentForce, all settings": Example(lambda: layers.AlignmentForce(3, 0.5, name="pull"), (16, 18), (1, 1)),
-    "DescentStep": Example(lambda: layers.DescentStep(2.0, 0.5, 0.25), (15, 18), (2, 2, 2), extra=(0, 0, 0)),
+    "AlignmentForce": Example(layers.AlignmentForce, (8, 10, 12), (2, 2, 3)),
+    "AlignmentForce, all settings": Example(lambda: layers.AlignmentForce(3, name="pull"), (16, 18), (1, 1, 2)),
+    "DescentStep": Example(lambda: layers.DescentStep(2, 0.3, 0.2, 0.7), (15, 18), (2, 2, 2)),
     "PadToMultiple": Example(lambda: layers.PadToMultiple(8), (9, 10, 11), (2,)),
     "CropLike": Example(layers.CropLike, (15, 18), (3, 1), extra=(5, 0)),
     "LNCC": Example(losses.LNCC, (15, 18), (1, 1)),

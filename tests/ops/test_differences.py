@@ -38,3 +38,12 @@ def test_central_differences_of_two_voxels_are_their_one_step():
 def test_shifted_is_a_slice_of_one_axis(tensor, axis):
     expected = np.take(tensor, range(1, tensor.shape[axis] - 2), axis)
     np.testing.assert_array_equal(differences.shifted(tensor, axis, 1, -2), expected)
+
+
+def test_laplacian_is_what_a_voxel_lacks_of_its_neighbours(tensor):
+    expected = np.zeros_like(tensor)
+    for axis in (1, 2, 3):
+        for step in (-1, 1):
+            index = np.clip(np.arange(tensor.shape[axis]) + step, 0, tensor.shape[axis] - 1)
+            expected += np.take(tensor, index, axis) - tensor
+    np.testing.assert_allclose(differences.laplacian(tensor), expected, atol=1e-5)

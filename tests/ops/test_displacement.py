@@ -36,6 +36,20 @@ def interior(array, margin):
     return array[(slice(None), *[slice(margin, -margin)] * (array.ndim - 2))]
 
 
+def test_slopes_are_those_of_a_wave_and_do_not_jump_at_voxels(shape, positions):
+    """sin(x / 3) along each axis in turn: cos(x / 3) / 3, up to what sampling at whole voxels loses."""
+    for axis in range(len(shape)):
+        image = np.sin(positions(shape)[..., axis] / 3.0)[None, ..., None].astype("float32")
+        for step in (0.0, 1e-6, -1e-6, 0.4):
+            displacement = np.zeros((1, *shape, len(shape)), "float32")
+            displacement[..., axis] = step
+            moved, *slopes = np.moveaxis(np.asarray(ops.displacement.warp_with_slopes(image, displacement)), -1, 0)
+            np.testing.assert_allclose(moved, np.asarray(ops.warp(image, displacement))[..., 0], atol=1e-6)
+            for other, slope in enumerate(slopes):
+                expected = np.cos((positions(shape)[..., axis] + step) / 3.0) / 3.0 if other == axis else 0.0
+                np.testing.assert_allclose(interior((slope - expected)[..., None], 2), 0.0, atol=0.01)
+
+
 @BOTH
 @FILLS
 def test_zero_displacement_returns_the_image_bit_for_bit_faces_included(any_shape, rng, interpolation, fill_mode):

@@ -19,9 +19,9 @@ PRESETS = {
         "integration_steps": 7,
     },
     # VxmPyramid. What a step costs is mostly warps and forces, which no convolution's multiply-adds count.
-    "small": {"features": (8, 16, 24), "iterations": (1, 6, 8), "hidden": 8, "window": 5, "integration_steps": 7},
-    "base": {"features": (16, 24, 32), "iterations": (6, 8, 8), "hidden": 8, "window": 5, "integration_steps": 7},
-    "large": {"features": (32, 48, 64), "iterations": (12, 12, 12), "hidden": 16, "window": 5, "integration_steps": 7},
+    "small": {"features": (8, 16, 24), "iterations": (0, 6, 8), "window": 5, "integration_steps": 7},
+    "base": {"features": (16, 24, 32), "iterations": (6, 8, 6), "window": 5, "integration_steps": 7},
+    "large": {"features": (32, 48, 64), "iterations": (12, 12, 12), "window": 5, "integration_steps": 7},
 }
 
 

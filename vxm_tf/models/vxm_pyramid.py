@@ -14,38 +14,40 @@ from vxm_tf.models.registration_network import (
     padded_images,
     velocity_head,
 )
-from vxm_tf.models.unet import LEAKY_SLOPE, convolve_block, spatial_layer
+from vxm_tf.models.unet import convolve_block, spatial_layer
 from vxm_tf.ops.alignment import CELL, swapped
 
-DAMPING, MOMENTUM, SMOOTHING = 0.05, 0.5, 0.4
-"""Of an untrained step. The smoothing is the finest grid's; every coarser grid has twice as much, up to 1."""
+RATE, MEMORY, SMOOTHNESS = 0.5, 0.5, 0.5
+"""Of an untrained step, see `layers.DescentStep`."""
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class VxmPyramid(RegistrationNetwork):
     """Descent on the images' similarity, unrolled and learned, from the coarsest grid to the finest.
 
-    Called and answering as `VxmDense`. A velocity grows on grids 2, 4, 8, ... times coarser than the image's, the
-    coarsest first, in a few steps on each. In a step both images, pooled to twice the fineness of the velocity, are
-    warped half the way towards each other, m = moving o exp(v / 2) and f = fixed o exp(-v / 2). They pull at each
-    other with a force that needs no training, see `ops.alignment_force`; convolutions, which also see the features
-    that one encoder finds in either image, correct it:
+    Called and answering as `VxmDense`. A velocity v grows on grids 2, 4, 8, ... times coarser than the image's, the
+    coarsest first. On each it takes a few steps along the derivative of the local correlation, which needs no
+    training: with the force p on an image's displacement, see `ops.alignment_force`,
 
-        v <- v + gain * (p(m, f) - p(f, m)) / 2 + (r(m, f) - r(f, m)) / 2 + smoothing * (S v - v) + momentum * last step
+        force = (p(moving o exp(v), fixed) - p(fixed o exp(-v), moving)) / 2
 
-    with the force p, the correction r and a local mean S. All steps on a grid share their weights. An untrained network
-    therefore registers already, and training has little left to learn. Both halves meet in one place and swapping the
-    images changes the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
+    and `layers.DescentStep`, whose rates, memory and smoothness are learned. Then convolutions correct the velocity by
+    what they see in the features that one encoder finds in either image, both brought half the way to the other:
 
-    Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric midpoint of Avants et al., Medical
-    Image Analysis 2008; scaling and squaring as in `VecInt`.
+        v <- v + (r(m, f) - r(f, m)) / 2,  m = features(moving) o exp(v / 2),  f = features(fixed) o exp(-v / 2)
+
+    An untrained network therefore registers already, and training has little left to learn. Swapping the images changes
+    the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
+
+    Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric similarity of Avants et al., Medical
+    Image Analysis 2008; residual velocities, coarse to fine, as in Mok and Chung (LapIRN), MICCAI 2020; scaling and
+    squaring as in `VecInt`.
 
     Args:
         image_shape: spatial shape; None for a size that may change from call to call.
         channels: of each image; both have as many.
         features: the encoder's filters for each grid, finest first. `VxmPyramid.from_preset` has named choices.
-        iterations: steps on each grid, finest first; as many grids as `features`.
-        hidden: filters of the convolutions in a step.
+        iterations: steps on each grid, finest first; as many grids as `features`. A grid with 0 is only corrected.
         window: of the local correlation, in voxels of each grid's velocity.
         integration_steps: squarings, 1 or more.
         outputs: names, see `VxmDense`.
@@ -73,7 +75,6 @@ class VxmPyramid(RegistrationNetwork):
         channels=1,
         features=None,
         iterations=None,
-        hidden=8,
         window=5,
         integration_steps=7,
         outputs=("moved", "displacement"),
@@ -85,7 +86,6 @@ class VxmPyramid(RegistrationNetwork):
             "channels": channel_pair(channels),
             "features": feature_tuples(features or preset("base")["features"]),
             "iterations": feature_tuples(iterations or preset("base")["iterations"]),
-            "hidden": hidden,
             "window": window,
             "integration_steps": integration_steps,
             "outputs": output_names(outputs),
@@ -132,8 +132,8 @@ def _velocity(images, settings, dtype):
     for level in reversed(range(levels)):
         if level < levels - 1:
             velocity = ResizeDisplacement(CELL, name=f"velocity_up_{level}")(velocity)
-        context = _context(features[level], velocity, level, settings, dtype)
-        velocity = _descend(velocity, pooled[level], context, level, settings, dtype)
+        velocity = _descend(velocity, pooled[level], level, settings)
+        velocity = _correct(velocity, features[level], level, settings, dtype)
     return velocity
 
 
@@ -164,63 +164,37 @@ def _no_velocity(both):
     return K.repeat(first, len(both.shape) - 2, axis=-1)
 
 
-def _context(features, velocity, level, settings, dtype):
-    """What the steps of one grid know of both images' features, as far as the velocity has brought them together."""
-    displacement = _halfway(velocity, settings, f"meeting_features_{level}")
-    met = SpatialTransformer(name=f"met_features_{level}")(features, displacement)
-    pair = layers.Concatenate(dtype=dtype, name=f"features_{level}")([met, swapped(met)])
-    # From zero, so that an untrained network follows the force.
-    ndim = len(settings["image_shape"])
-    return _convolution(settings["hidden"], ndim, f"context_{level}", dtype, kernel_initializer="zeros")(pair)
-
-
-def _descend(velocity, both, context, level, settings, dtype):
+def _descend(velocity, both, level, settings):
     """The velocity after the steps of one grid."""
-    ndim = len(settings["image_shape"])
-    update = _update(level, settings, dtype)
-    # A force is short by up to ndim times.
-    step = DescentStep(float(ndim), min(1.0, SMOOTHING * 2**level), MOMENTUM, name=f"step_{level}")
-    last = K.zeros_like(velocity)
-    for number in range(settings["iterations"][level]):
-        part = f"{level}_{number}"
-        cells = _halfway(velocity, settings, f"meeting_{part}")
-        displacement = ResizeDisplacement(CELL, name=f"meeting_up_{part}")(cells)
-        met = SpatialTransformer(name=f"met_{part}")(both, displacement)
-        force = AlignmentForce(settings["window"], DAMPING, name=f"force_{part}")(*K.split(met, 2))
-        first, second, correlation = force[..., :ndim], force[..., ndim:-1], force[..., -1:]
-        moved = step(velocity, 0.5 * (first - second), last)
-        moved += update(first, second, correlation, velocity, last, context)
-        velocity, last = moved, moved - velocity
+    steps = settings["iterations"][level]
+    if not steps:
+        return velocity
+    pull = AlignmentForce(settings["window"], name=f"force_{level}")
+    step = DescentStep(steps, RATE, MEMORY, SMOOTHNESS, name=f"step_{level}")
+    memory = K.zeros_like(velocity)
+    for number in range(steps):
+        there_and_back = _there_and_back(velocity, settings, f"{level}_{number}")
+        force = _antisymmetric(pull(both, swapped(both), there_and_back))
+        velocity, memory = step(velocity, force, memory, number=number)
     return velocity
 
 
-def _update(level, settings, dtype):
-    """The correction of a step, as a function whose convolutions all steps of one grid share."""
-    ndim, hidden = len(settings["image_shape"]), settings["hidden"]
-    seen = _convolution(hidden, ndim, f"seen_{level}", dtype, use_bias=False)
-    activate = layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"activation_{level}")
-    flow = velocity_head(ndim, f"flow_{level}")
-
-    def update(first, second, correlation, velocity, last, context):
-        state = K.concatenate([0.5 * velocity, last], axis=-1)
-        sides = (ndim * first, correlation, state), (ndim * second, correlation, -state)
-        both = K.concatenate([K.concatenate(side, axis=-1) for side in sides], axis=0)
-        return _antisymmetric(flow(activate(seen(both) + context)))
-
-    return update
+def _correct(velocity, features, level, settings, dtype):
+    """The velocity and what the convolutions of one grid add to it."""
+    half_way = _there_and_back(0.5 * velocity, settings, f"half_way_{level}")
+    met = SpatialTransformer(name=f"met_{level}")(features, half_way)
+    pair = layers.Concatenate(dtype=dtype, name=f"pair_{level}")([met, swapped(met)])
+    seen = convolve_block(
+        pair, settings["features"][level], instance_normalization=True, dtype=dtype, name=f"seen_{level}"
+    )
+    return velocity + _antisymmetric(velocity_head(len(settings["image_shape"]), f"flow_{level}")(seen))
 
 
-def _convolution(filters, ndim, name, dtype, **settings):
-    settings = {"padding": "same", "kernel_initializer": "he_normal", **settings}
-    return spatial_layer("Conv", ndim)(filters, 3, dtype=dtype, name=name, **settings)
-
-
-def _halfway(velocity, settings, name):
-    """Displacement of each image, in cells, half the way towards the other; there and back in one batch."""
-    half = 0.5 * velocity
-    # Half as long as what the steps are meant for, and only to look from there: fewer squarings reach as far.
-    steps = max(settings["integration_steps"] - 4, 0)
-    return VecInt(steps, name=name)(K.concatenate([half, -half], axis=0))
+def _there_and_back(velocity, settings, name):
+    """Displacements of the moving and the fixed image, in cells, in one batch."""
+    # Only to look from there: fewer squarings do.
+    steps = max(settings["integration_steps"] - 5, 0)
+    return VecInt(steps, name=f"there_and_back_{name}")(K.concatenate([velocity, -velocity], axis=0))
 
 
 def _antisymmetric(both):

@@ -1,89 +1,101 @@
-"""Where each of two images should move to look more like the other."""
+"""Where an image should move to look more like another."""
 
 from keras import ops
 
-from vxm_tf.ops.differences import central_differences
+from vxm_tf.ops.differences import shifted
+from vxm_tf.ops.displacement import resize, warp_with_slopes
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.grid import as_float32
+from vxm_tf.ops.grid import as_float32, check_field, spatial_shape
 from vxm_tf.ops.windows import window_mean
 
 CELL = 2
-"""Voxels of the image, along each axis, to a cell of the force's grid."""
+"""Voxels of the image, along each axis, to a cell of the displacement's grid."""
 _FLAT = 1e-5
 
 
-def alignment_force(first, second, window: int = 5, damping: float = 0.1):
-    """The step of each image towards the other that raises their local correlation, without any search.
+def alignment_force(image, other, displacement, window: int = 5):
+    """How the local correlation of a moved image with another one grows with the displacement.
 
-    With z an image less its local mean over its local standard deviation, and c the local correlation of the two,
-    c z1 is what z1 says of z2. Moving the first image by u should close the gap z2 - c z1. One Gauss-Newton step in a
-    small neighbourhood, damped, and weighted with c so that what does not correlate does not pull, is
+    With c the correlation of the two within a box, S the sum of c^2 over all boxes and u the displacement, dS / du,
+    in closed form: for the moved image m and the other image f it is the slope of m times
 
-        u = mean(c (z2 - c z1) grad z1) / (mean(|grad z1|^2) + damping).
+        p (f - mean f) - q (m - mean m),  p = cov / (var m var f),  q = p^2 var f,
 
-    As the squared norm stands for the whole structure tensor, a step is short by up to `ndim` times. Contrast and
-    brightness may differ, and contrast may be inverted. Sources: the least squares of Lucas and Kanade, IJCAI 1981;
-    the symmetric forces of Thirion's demons, Medical Image Analysis 1998; local correlation as in `losses.LNCC`.
+    summed over the boxes that hold a voxel, and then over the voxels that a cell's displacement moves. Contrast and
+    brightness may differ, and contrast may be inverted. Exact but for boxes that the border cuts. Sources: local
+    correlation as in `losses.LNCC`; its derivative after Avants et al., Medical Image Analysis 2008.
 
     Args:
-        first: `[batch, *spatial, channels]`, intensities in [0, 1], even spatial sizes.
-        second: the same shape. Channels are scored one by one and pull together.
-        window: odd edge length of the box of the local mean, deviation and correlation, in cells of two voxels.
-        damping: added to the squared gradient, of images with a local deviation of 1, per voxel squared.
+        image: `[batch, *spatial, channels]`, intensities in [0, 1], even spatial sizes.
+        other: the same shape. Channels are scored one by one and pull together.
+        displacement: `[batch, *spatial / 2, ndim]`, in cells: moved(x) = image(x + u(x)) with u on the image's grid.
+        window: odd edge length of the boxes, in cells of two voxels.
 
     Returns:
-        (force on the first, force on the second, correlation): the forces `[batch, *spatial / 2, ndim]`, float32, a
-        displacement in cells; the correlation `[batch, *spatial / 2, 1]`, from -1 to 1.
+        `[batch, *spatial / 2, ndim]`, float32, per cell.
 
     Raises:
-        ValueError: images of different shapes or of odd size, or a window that is even or less than 1.
+        ValueError: images of different shapes or of odd size, a displacement of another grid, or a window that is
+            even or less than 1.
 
     Example:
 
     >>> import numpy as np
     >>> from vxm_tf import ops
     >>> wave = np.sin(np.arange(32) / 3.0).astype("float32")[None, :, None]
-    >>> force, *_ = ops.alignment_force(wave, np.roll(wave, 1, axis=1))
-    >>> bool((np.asarray(force)[0, 4:-4] < 0).all())
+    >>> force = ops.alignment_force(wave, np.roll(wave, 1, axis=1), np.zeros((1, 16, 1), "float32"))
+    >>> bool((np.asarray(force)[0, 3:-3] < 0).all())
     True
     """
-    if tuple(first.shape) != tuple(second.shape):
+    _check(image, other, displacement)
+    fine = resize(displacement, [CELL * size for size in spatial_shape(displacement)])
+    return _force(warp_with_slopes(image, fine), as_float32(other), window)
+
+
+def _check(image, other, displacement):
+    check_field(displacement)
+    if tuple(image.shape) != tuple(other.shape):
         raise ValueError(
-            f"Two images pull at each other on one grid; got shapes {tuple(first.shape)} and {tuple(second.shape)}."
+            f"An image is pulled towards another on its grid; got shapes {tuple(image.shape)} and {tuple(other.shape)}."
         )
-    if any(size is not None and size % CELL for size in first.shape[1:-1]):
-        raise ValueError(f"A cell is two voxels wide, so sizes are even; got shape {tuple(first.shape)}. Pad it.")
-    both = ops.concatenate([as_float32(first), as_float32(second)], axis=0)
-    one, two = ops.split(_forces(both, window, damping), 2, axis=0)
-    return one[..., :-1], two[..., :-1], one[..., -1:]
+    sizes = zip(image.shape[1:-1], displacement.shape[1:-1])
+    if len(image.shape) != len(displacement.shape) or any(
+        voxels is not None and cells is not None and voxels != CELL * cells for voxels, cells in sizes
+    ):
+        raise ValueError(
+            "A cell of the displacement is two voxels wide, so images have twice its size, an even one; got images of "
+            f"shape {tuple(image.shape)} and a displacement of shape {tuple(displacement.shape)}. Pad the images."
+        )
 
 
 @fused
-def _forces(both, window, damping):
-    """Force and correlation of both images, `[2 batch, *cells, ndim + 1]`."""
-    mean = window_mean(_cell_mean(both), window)
+def _force(moved_and_slopes, other, window):
+    moved, *slopes = ops.split(moved_and_slopes, len(other.shape) - 1, axis=-1)
+    mean = window_mean(_cell_mean(moved), window)
+    mean_other = window_mean(_cell_mean(other), window)
     # Rounding can leave a flat window's variance a little below zero.
-    variance = ops.maximum(window_mean(_cell_mean(both * both), window) - mean * mean, 0.0)
-    covariance = window_mean(_cell_mean(_product(both)), window) - _product(mean)
-    inverse = ops.rsqrt(variance + _FLAT)
-    correlation = ops.tile(covariance * _product(inverse), [2] + [1] * (len(both.shape) - 1))
-    normal = (both - _to_voxels(mean)) * _to_voxels(inverse)
-    regression = _to_voxels(correlation)
-    pull = regression * (swapped(normal) - regression * normal)
-    slopes = [central_differences(both, axis) for axis in range(1, len(both.shape) - 1)]
-    right = [ops.sum(_cell_mean(pull * slope) * inverse, axis=-1) for slope in slopes]
-    left = ops.sum(_cell_mean(sum(slope * slope for slope in slopes)) * inverse * inverse, axis=-1)
-    near = window_mean(ops.stack([*right, left], axis=-1), 3)
-    force = near[..., :-1] / (CELL * (near[..., -1:] + damping))
-    return ops.concatenate([force, ops.mean(correlation, axis=-1, keepdims=True)], axis=-1)
+    variance = ops.maximum(window_mean(_cell_mean(moved * moved), window) - mean * mean, 0.0)
+    variance_other = ops.maximum(window_mean(_cell_mean(other * other), window) - mean_other * mean_other, 0.0)
+    covariance = window_mean(_cell_mean(moved * other), window) - mean * mean_other
+    p = covariance / (variance * variance_other + _FLAT)
+    q = p * p * variance_other
+    near = window_mean(ops.concatenate([p, q, q * mean - p * mean_other], axis=-1), window)
+    p, q, rest = ops.split(_to_voxels(near), 3, axis=-1)
+    pull = 2.0 * CELL * (p * other - q * moved + rest)
+    return _to_cells(ops.stack([ops.sum(pull * slope, axis=-1) for slope in slopes], axis=-1))
+
+
+def _halves(tensor, axis):
+    """The first and the second voxel of each cell."""
+    index = [slice(None)] * len(tensor.shape)
+    return (tensor[(*index[:axis], slice(start, None, CELL), *index[axis + 1 :])] for start in range(CELL))
 
 
 def _cell_mean(tensor):
     """Mean of each cell's voxels, axis by axis: compiled, half the time of a pooling layer's."""
     for axis in range(1, len(tensor.shape) - 1):
-        index = [slice(None)] * len(tensor.shape)
-        even, odd = ((*index[:axis], slice(start, None, CELL), *index[axis + 1 :]) for start in range(CELL))
-        tensor = 0.5 * (tensor[even] + tensor[odd])
+        first, second = _halves(tensor, axis)
+        tensor = 0.5 * (first + second)
     return tensor
 
 
@@ -94,12 +106,18 @@ def _to_voxels(cells):
     return cells
 
 
+def _to_cells(tensor):
+    """What each cell's displacement moves: the voxels as `resize` weights them, over the number of a cell's voxels."""
+    for axis in range(1, len(tensor.shape) - 1):
+        first, second = _halves(tensor, axis)
+        # The border's voxels lie on this side of every cell's centre, and follow the nearest.
+        before = ops.concatenate([shifted(first, axis, 0, 1), shifted(second, axis, 0, -1)], axis=axis)
+        behind = ops.concatenate([shifted(first, axis, 1), shifted(second, axis, -1)], axis=axis)
+        tensor = 0.5 * (0.75 * (first + second) + 0.25 * (before + behind))
+    return tensor
+
+
 def swapped(both):
     """The two halves of a batch, the second first."""
     first, second = ops.split(both, 2, axis=0)
     return ops.concatenate([second, first], axis=0)
-
-
-def _product(both):
-    first, second = ops.split(both, 2, axis=0)
-    return first * second

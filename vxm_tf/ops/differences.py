@@ -26,3 +26,13 @@ def central_differences(tensor, axis: int):
     first, last = shifted(step, axis, 0, 1), shifted(step, axis, -1)
     inner = 0.5 * (shifted(step, axis, 1) + shifted(step, axis, 0, -1))
     return ops.concatenate([first, inner, last], axis=axis)
+
+
+def laplacian(tensor):
+    """Sum of what each voxel lacks of its neighbours' values, `[batch, *spatial, channels]`; none across the border."""
+    total = 0.0
+    for axis in range(1, len(tensor.shape) - 1):
+        step = forward_differences(tensor, axis)
+        nothing = ops.zeros_like(shifted(tensor, axis, 0, 1))
+        total += ops.concatenate([step, nothing], axis=axis) - ops.concatenate([nothing, step], axis=axis)
+    return total

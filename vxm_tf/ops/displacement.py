@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from vxm_tf.ops.differences import forward_differences
 from vxm_tf.ops.fusion import fused
 from vxm_tf.ops.grid import as_float32, axis_indices, check_field, spatial_shape
 from vxm_tf.ops.sampling import check_sampling, sample_at
@@ -48,9 +49,45 @@ def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "n
 
 @fused
 def _warp(image, displacement, interpolation, fill_mode, fill_value):
+    return sample_at(image, _locations(displacement), interpolation, fill_mode, fill_value)
+
+
+def warp_with_slopes(image, displacement):
+    """The moved image, by linear interpolation, and how it changes with each component of the displacement.
+
+    The step from a voxel to the next is the slope half way between the two; elsewhere slopes are interpolated. The
+    derivative of the interpolation itself jumps at every voxel, where the identity sits: to one side, so that a
+    flipped pair would be registered differently, and by the last bit of the images.
+
+    Args:
+        image: the moving image `[batch, *any, channels]`; beyond its border edge and slope are repeated.
+        displacement: `[batch, *spatial, ndim]`, in voxels, `ij` order.
+
+    Returns:
+        `[batch, *spatial, (1 + ndim) * channels]`, float32: the moved image, then its derivative in the first
+        component, the second, ..., per voxel.
+
+    Raises:
+        ValueError: a displacement whose last axis is not `ndim`.
+    """
+    check_field(displacement)
+    return _warp_with_slopes(as_float32(image), as_float32(displacement))
+
+
+@fused
+def _warp_with_slopes(image, displacement):
+    locations = _locations(displacement)
+    values = [sample_at(image, locations)]
+    for axis in range(len(locations)):
+        between = [location - 0.5 if axis == k else location for k, location in enumerate(locations)]
+        values.append(sample_at(forward_differences(image, axis + 1), between))
+    return ops.concatenate(values, axis=-1)
+
+
+def _locations(displacement):
+    """Where each voxel takes its value from, one tensor an axis."""
     shape = spatial_shape(displacement)
-    coordinates = [displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)]
-    return sample_at(image, coordinates, interpolation, fill_mode, fill_value)
+    return [displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)]
 
 
 def compose(first, second):
