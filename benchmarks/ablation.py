@@ -1,7 +1,7 @@
 """What each part of `VxmPyramid` and of its training brings: the same steps and seed, one thing changed at a time.
 
-    python benchmarks/ablation.py --steps 100                 # all rows, those already in the results left out
-    python benchmarks/ablation.py --steps 100 --rows base "one step a grid"
+    python benchmarks/ablation.py --steps 60                 # all rows, those already in the results left out
+    python benchmarks/ablation.py --steps 60 --rows untrained "one step a grid"
 
 Of the scans in `brains-2mm/train`, in order, numbers 3, 6, 9, ... are held out from training and every ordered pair
 of them is scored; `val` is not touched. Each row runs in a process of its own, so that the
@@ -48,50 +48,45 @@ def constant(name, value):
     return lambda module: setattr(module, name, value)
 
 
-def without_encoder(module):
-    """The steps know nothing but the force, the velocity and the last step."""
-    module._context = lambda features, velocity, level, settings, dtype: 0.0
-    module._features_of_each_grid = lambda both, settings, dtype: [None] * len(settings["features"])
-
-
 def without_correction(module):
-    """The factors of the step are all that is learned."""
-    module._update = lambda *_: lambda *_: 0.0
-    without_encoder(module)
+    """The factors of the steps are all that is learned."""
+    module._correct = lambda velocity, *_: velocity
 
 
-def without_force(module):
-    """The convolutions have to find out by themselves which way to go: nothing pulls, and they see no force."""
-    original = module.AlignmentForce
-    module.AlignmentForce = lambda *args, **settings: lambda first, second: 0.0 * original(*args, **settings)(
-        first, second
-    )
+def untrained(meaning, patch=None, **settings):
+    return Row(meaning, network=settings, patch=patch, trained=False)
 
 
 ROWS = {
-    "base": Row("`--preset base`, `--learning_rate 5e-4`"),
-    "untrained": Row("not trained", trained=False),
-    "no encoder": Row("no features of an encoder", patch=without_encoder),
-    "no correction": Row("gain, smoothing and momentum learned, nothing else", patch=without_correction),
-    "no force": Row("no force: all of it learned", patch=without_force),
-    "one step a grid": Row("one step on each grid", network={"iterations": (1, 1, 1)}),
-    "half the steps": Row("half the steps on each grid", network={"iterations": (3, 4, 4)}),
-    "twice the steps": Row("twice the steps on each grid", network={"iterations": (12, 16, 16)}),
-    "no momentum": Row("momentum begins at 0", patch=constant("MOMENTUM", 0.0)),
-    "no smoothing": Row("smoothing begins at 0", patch=constant("SMOOTHING", 0.0)),
-    "window 3": Row("correlation in boxes of 3 cells", network={"window": 3}),
-    "window 7": Row("correlation in boxes of 7 cells", network={"window": 7}),
-    "wider": Row("twice the filters", network={"hidden": 16, "features": (32, 48, 64)}),
-    "weight 0.5": Row("`--weight 0.5`", training={"weight": 0.5}),
-    "weight 2": Row("`--weight 2`", training={"weight": 2.0}),
+    # The network before any training: what training starts from, and nearly what it ends with.
+    "untrained": untrained("`--preset base`, not trained"),
+    "one step a grid": untrained("one step on each grid", iterations=(1, 1, 1)),
+    "half the steps": untrained("half the steps on each grid", iterations=(3, 4, 3)),
+    "twice the steps": untrained("twice the steps on each grid", iterations=(12, 16, 12)),
+    "two grids": untrained("the two finest grids only", features=(16, 24), iterations=(6, 14)),
+    "four grids": untrained("a fourth, coarser grid", features=(16, 24, 32, 32), iterations=(6, 8, 6, 6)),
+    "no finest grid": untrained("no step on the finest grid", iterations=(0, 8, 6)),
+    "window 3": untrained("correlation in boxes of 3 cells", window=3),
+    "window 7": untrained("correlation in boxes of 7 cells", window=7),
+    "no memory": untrained("each step forgets the forces before", constant("MEMORY", 1e-3)),
+    "long memory": untrained("memory 0.8", constant("MEMORY", 0.8)),
+    "half the rate": untrained("rate 0.25", constant("RATE", 0.25)),
+    "twice the rate": untrained("rate 1", constant("RATE", 1.0)),
+    "less smooth": untrained("smoothness 0.25", constant("SMOOTHNESS", 0.25)),
+    "smoother": untrained("smoothness 1", constant("SMOOTHNESS", 1.0)),
+    # Trained: as the first of these, one thing changed.
+    "trained": Row("`--preset base --learning_rate 5e-4 --weight 0.5`"),
+    "no correction": Row("rates, memory and smoothness learned, nothing else", patch=without_correction),
+    "wider": Row("twice the filters", network={"features": (32, 48, 64)}),
+    "weight 0.25": Row("`--weight 0.25`", training={"weight": 0.25}),
+    "weight 1": Row("`--weight 1`", training={"weight": 1.0}),
     "one direction": Row("`--nobidirectional`", training={"bidirectional": False}),
-    "learning rate 1e-3": Row("`--learning_rate 1e-3`", training={"learning_rate": 1e-3}),
-    "learning rate 2e-4": Row("`--learning_rate 2e-4`", training={"learning_rate": 2e-4}),
+    "learning rate 2e-3": Row("`--learning_rate 2e-3`", training={"learning_rate": 2e-3}),
     "flips": Row("`--augmentations flip`", training={"augmentations": ("flip",)}),
     "affine": Row("`--augmentations affine`", training={"augmentations": ("affine",)}),
     "deformation": Row("`--augmentations deformation`", training={"augmentations": ("deformation",)}),
     "intensity": Row("`--augmentations intensity`", training={"augmentations": ("intensity",)}),
-    "VxmDense": Row("`--preset fast`, `--learning_rate 1e-3`", training={"preset": "fast", "learning_rate": 1e-3}),
+    "VxmDense": Row("`--preset fast --learning_rate 1e-3`", training={"preset": "fast", "learning_rate": 1e-3}),
 }
 
 
@@ -108,7 +103,14 @@ def run_row(name, options):
     from vxm_tf.training.source import ScanSource
 
     row = ROWS[name]
-    settings = {"preset": "base", "learning_rate": 5e-4, "orientation": "LIA", "spacing_mm": (2.0,), **row.training}
+    settings = {
+        "preset": "base",
+        "learning_rate": 5e-4,
+        "weight": 0.5,
+        "orientation": "LIA",
+        "spacing_mm": (2.0,),
+        **row.training,
+    }
     config = TrainConfig(data_dir=options.data_dir, epochs=1, steps_per_epoch=options.steps, seed=0, **settings)
     scans = split_scans(config.data_dir)[0]
     held = scans[EVERY - 1 :: EVERY]
@@ -151,16 +153,27 @@ def run_row(name, options):
 def page(results):
     """`docs/ablation.md`."""
     first = next(iter(results.values()))
-    setting = (
-        f"One thing changed at a time, {first['steps']} steps of training, the same seed. Trained on "
-        f"{first['trained_on']} brains of `brains-2mm/train`,\nscored on the {first['pairs']} ordered pairs of the "
-        "others; `val` chose nothing. The difference is to the first row, pair by pair.\n"
-        "Rows ran side by side, so their seconds compare only roughly. Written by `python benchmarks/ablation.py`."
+    pairs, brains = first["pairs"], first["trained_on"]
+    text = (
+        "# Ablation\n\n"
+        f"One thing changed at a time, the same seed, scored on the {pairs} ordered pairs of every third brain of\n"
+        f"`brains-2mm/train`; the other {brains} are trained on and `val` chose nothing. The difference is to the\n"
+        "first row of each table, pair by pair. Rows ran side by side: their seconds compare only roughly. Written by\n"
+        "`python benchmarks/ablation.py`.\n"
     )
+    for title, trained in (("The network, before training", False), ("Its training", True)):
+        rows = {name: result for name, result in results.items() if ROWS[name].trained == trained}
+        if rows:
+            steps = next(iter(rows.values()))["steps"]
+            text += f"\n## {title}{f', {steps} steps' if trained else ''}\n\n{table(rows)}"
+    return text
+
+
+def table(rows):
     headings = ("Dice", "difference", "better on", "non-diff. %", "SD log J", "parameters", "minutes", "s a pair")
-    lines = ["# Ablation", "", setting, "", f"| what changed | {' | '.join(headings)} |"]
-    lines.append("| --- |" + " ---: |" * len(headings))
-    for name, result in results.items():
+    lines = [f"| what changed | {' | '.join(headings)} |", "| --- |" + " ---: |" * len(headings)]
+    first = next(iter(rows.values()))
+    for name, result in rows.items():
         mean = result["mean"]
         gains = [own - base for own, base in zip(result["dice"], first["dice"])]
         cells = [
@@ -171,7 +184,7 @@ def page(results):
             f"{100 * mean['non_diffeomorphic_volume']:.4f}",
             f"{mean['log_jacobian_std']:.3f}",
             f"{result['parameters']}",
-            f"{result['minutes']:.1f}",
+            f"{result['minutes']:.1f}" if ROWS[name].trained else "",
             f"{mean['seconds']:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -181,7 +194,7 @@ def page(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data" / "brains-2mm"))
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--at_once", type=int, default=1, help="rows side by side, with equal shares of the cores")
     parser.add_argument("--one", choices=ROWS, help="run this row here and print it as JSON")

@@ -152,7 +152,7 @@ def test_labels_that_are_no_numbers_are_refused(call, configured, value):
 MISSING = {
     "--model must be given": ("evaluate", "--data_dir=d"),
     "--data_dir, --val_list or --pairs": ("evaluate", "--model=m"),
-    "--moving, --fixed, --model must be given": ("register", "--moved=m"),
+    "--moving, --fixed must be given": ("register", "--moved=m"),
     "--fixed must be given": ("register", "--moving=a", "--model=m"),
     "Nothing to write": ("register", "--moving=a", "--fixed=b", "--model=m"),
     "--output_dir must be given": ("export", "--model=m"),

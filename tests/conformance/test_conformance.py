@@ -85,6 +85,7 @@ EXAMPLES = {
     "AlignmentForce": Example(layers.AlignmentForce, (8, 10, 12), (2, 2, 3)),
     "AlignmentForce, all settings": Example(lambda: layers.AlignmentForce(3, name="pull"), (16, 18), (1, 1, 2)),
     "DescentStep": Example(lambda: layers.DescentStep(2, 0.3, 0.2, 0.7), (15, 18), (2, 2, 2)),
+    "EdgeStrength": Example(layers.EdgeStrength, (9, 10, 11), (2,)),
     "PadToMultiple": Example(lambda: layers.PadToMultiple(8), (9, 10, 11), (2,)),
     "CropLike": Example(layers.CropLike, (15, 18), (3, 1), extra=(5, 0)),
     "LNCC": Example(losses.LNCC, (15, 18), (1, 1)),
@@ -122,6 +123,7 @@ EXAMPLES = {
         lambda: vxm_pyramid((15, 18), outputs=EVERYTHING, window=3, name="brains"), (15, 18), (1, 1)
     ),
     "VxmPyramid 3-D": Example(lambda: vxm_pyramid((9, 10, 11), channels=2), (9, 10, 11), (2, 2)),
+    "VxmPyramid of any contrast": Example(lambda: vxm_pyramid((15, 18), descriptor="edges"), (15, 18), (1, 1)),
     "VxmPyramid of any size": Example(lambda: vxm_pyramid((None, None)), (15, 18), (1, 1)),
     "VxmDense as VoxelMorph's": Example(
         lambda: vxm_dense((15, 18), features=(((4, 3), 5), (6, (4, 5), 4)), resize_rule="corners", fill_value=0.25),

@@ -96,6 +96,19 @@ def test_an_untrained_network_registers_a_known_deformation(rng):
     assert error < 0.33 * true[0, ..., 0][inside].mean()
 
 
+def test_edges_align_an_image_with_an_inverted_one(rng):
+    """A disk shifted by 3 voxels; what is bright in the one is dark in the other, on one dark background."""
+    x, y = np.meshgrid(np.arange(48.0), np.arange(56.0), indexing="ij")
+    head = 1.0 / (1.0 + np.exp(np.hypot(x - 24, y - 28) - 20))
+    disks = [1.0 / (1.0 + np.exp(np.hypot(x - 24 - shift, y - 28) - 9)) for shift in (0.0, 3.0)]
+    images = [head * (0.3 + 0.5 * disks[0]), head * (0.8 - 0.5 * disks[1])]
+    images = [image[None, ..., None].astype("float32") for image in images]
+    network = VxmPyramid((48, 56), features=(4, 4), iterations=(8, 8), descriptor="edges")
+    displacement = answer(network, *images)["displacement"][0, ..., 0]
+    rim = (disks[1] > 0.3) & (disks[1] < 0.7)
+    assert displacement[rim].mean() == pytest.approx(-3.0, abs=0.9)
+
+
 def test_all_steps_of_a_grid_share_their_weights_but_for_the_rates():
     few, many = (VxmPyramid((16, 16), features=(4, 4), iterations=(n, n)) for n in (1, 5))
     assert many.count_params() == few.count_params() + 2 * 4
@@ -140,6 +153,7 @@ def test_a_preset_knows_its_network(name):
         ({"features": 4}, "one number for each grid, finest first; got features 4"),
         ({"iterations": (1, 2)}, r"got features \(4,\) and iterations \(1, 2\)"),
         ({"integration_steps": 0}, "integration_steps is 1 or more"),
+        ({"descriptor": "colour"}, "descriptor is 'intensity' or 'edges'; got 'colour'"),
         ({"outputs": "mask"}, "no output 'mask'"),
     ),
 )

@@ -4,9 +4,13 @@ import keras
 import numpy as np
 import pytest
 
+from vxm_tf import metrics
 from vxm_tf.data import VolumeError
-from vxm_tf.models import VxmDense
-from vxm_tf.registration import load_model
+from vxm_tf.data.phantoms import phantom
+from vxm_tf.models import VxmDense, VxmPyramid
+from vxm_tf.registration import load_model, warp_labels
+from vxm_tf.registration.model_file import model_path
+from vxm_tf.registration.pair import register_pair
 
 
 @pytest.fixture
@@ -65,3 +69,32 @@ def test_a_model_that_does_not_register_is_named(tmp_path):
 def test_bare_weights_are_no_model(saved, tmp_path):
     saved[0].save_weights(tmp_path / "a.weights.h5")
     refused(tmp_path / "a.weights.h5", "cannot be loaded")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_model("shipped")
+
+
+def test_the_package_comes_with_a_network(shipped):
+    assert model_path("shipped").stat().st_size < 10e6
+    assert isinstance(shipped, VxmPyramid) and shipped.settings["channels"] == (1, 1)
+    assert shipped.metadata["normalization"] == "percentile"
+    # Any field of view: its grid is told by spacing and orientation alone.
+    assert shipped.metadata["spacing_mm"] == [2.0] * 3 and "shape" not in shipped.metadata
+
+
+@pytest.mark.parametrize("contrast", ("same", "inverted"))
+def test_the_shipped_network_aligns_heads_of_any_contrast(shipped, contrast):
+    moving, fixed = (phantom((64, 64, 64), seed) for seed in (1, 2))
+    seen = np.where(moving.image > 0.05, 1.0 - moving.image, 0.0) if contrast == "inverted" else moving.image
+    found = register_pair(
+        shipped.for_shape(fixed.image.shape), seen[..., None].astype("float32"), fixed.image[..., None]
+    )
+    labels = metrics.labels_in(fixed.labels)
+    before, after = (
+        np.mean(list(metrics.dice(moved, fixed.labels, labels).values()))
+        for moved in (moving.labels, warp_labels(moving.labels, found.displacement))
+    )
+    assert after > before + 0.05
+    assert metrics.non_diffeomorphic_volume(found.displacement) < 1e-5

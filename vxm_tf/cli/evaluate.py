@@ -9,7 +9,7 @@ DESCRIPTION = "Score a network on pairs with segmentations: Dice, surface distan
 def define_flags(values):
     """One flag for each field of `EvaluateConfig`."""
     flag = command.Flags(values, EvaluateConfig())
-    flag.string("model", "The .keras file of the network.")
+    flag.string("model", "The .keras file of the network, or shipped for the one that comes with the package.")
     flag.string("data_dir", "Folder of scans: its val/, or the fraction that training kept.")
     flag.string("val_list", "Text file of scans instead: image and segmentation on each line.")
     flag.string("pairs", "Text file of pairs instead: moving, fixed and, if any, both segmentations.")

@@ -38,7 +38,7 @@ class ExportConfig:
 def define_flags(values):
     """One flag for each field of `ExportConfig`."""
     flag = command.Flags(values, ExportConfig())
-    flag.string("model", "The .keras file of the network.")
+    flag.string("model", "The .keras file of the network, or shipped for the one that comes with the package.")
     flag.string("output_dir", "The served model's base folder.")
     flag.integer("version", "Number of the version; 0 for the next one.")
     flag.choice("weights", PRECISIONS, "How they are stored; computed is in float32 always.")

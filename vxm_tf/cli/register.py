@@ -57,7 +57,7 @@ def main(argv=None):
 
 
 def _call(values):
-    command.require(values, "moving", "fixed", "model")
+    command.require(values, "moving", "fixed")
     if not any(getattr(values, name) for name in OUTPUTS):
         raise ValueError(f"Nothing to write: give {', '.join('--' + name for name in OUTPUTS[:-1])} or --output_dir.")
     config = command.config(RegisterConfig, values)

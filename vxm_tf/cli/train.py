@@ -26,7 +26,9 @@ def define_flags(values):
     flag.string("orientation", "Where the axes of files that do not say point to, such as LIA.")
     flag.choice("cache", ("memory", "disk"), "Where decompressed scans are kept.")
     flag.string("output_dir", "For weights, logs and config.json; the same folder resumes.")
-    flag.choice("preset", PRESETS, "Network: small, base, large are VxmPyramid; default and fast VxmDense.")
+    flag.choice(
+        "preset", PRESETS, "Network: small, base, large, any-contrast are VxmPyramid; default and fast VxmDense."
+    )
     flag.integer("integration_steps", "Squarings; 0 for a plain displacement, -1 for the preset's.")
     flag.string("initial_model", "A .keras file to start from.")
     flag.strings("augmentations", "Random changes of scans: flip, affine, deformation, intensity.")

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 from keras import ops as K
 
-from vxm_tf.layers import AlignmentForce, DescentStep, ResizeDisplacement, SpatialTransformer, VecInt
+from vxm_tf.layers import AlignmentForce, DescentStep, EdgeStrength, ResizeDisplacement, SpatialTransformer, VecInt
 from vxm_tf.models.presets import PYRAMIDS, preset
 from vxm_tf.models.registration_network import (
     RegistrationNetwork,
@@ -19,6 +19,7 @@ from vxm_tf.ops.alignment import CELL, swapped
 
 RATE, MEMORY, SMOOTHNESS = 0.5, 0.5, 0.5
 """Of an untrained step, see `layers.DescentStep`."""
+DESCRIPTORS = ("intensity", "edges")
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
@@ -49,6 +50,8 @@ class VxmPyramid(RegistrationNetwork):
         features: the encoder's filters for each grid, finest first. `VxmPyramid.from_preset` has named choices.
         iterations: steps on each grid, finest first; as many grids as `features`. A grid with 0 is only corrected.
         window: of the local correlation, in voxels of each grid's velocity.
+        descriptor: what is compared: "intensity", the images as they are, or "edges", see `ops.edge_strength`, for
+            images of unlike contrast.
         integration_steps: squarings, 1 or more.
         outputs: names, see `VxmDense`.
         name: of the model.
@@ -76,6 +79,7 @@ class VxmPyramid(RegistrationNetwork):
         features=None,
         iterations=None,
         window=5,
+        descriptor="intensity",
         integration_steps=7,
         outputs=("moved", "displacement"),
         name=None,
@@ -87,6 +91,7 @@ class VxmPyramid(RegistrationNetwork):
             "features": feature_tuples(features or preset("base")["features"]),
             "iterations": feature_tuples(iterations or preset("base")["iterations"]),
             "window": window,
+            "descriptor": descriptor,
             "integration_steps": integration_steps,
             "outputs": output_names(outputs),
         }
@@ -113,6 +118,9 @@ class VxmPyramid(RegistrationNetwork):
                 "features and iterations each hold one number for each grid, finest first; got "
                 f"features {features} and iterations {iterations}."
             )
+        if settings["descriptor"] not in DESCRIPTORS:
+            names = " or ".join(map(repr, DESCRIPTORS))
+            raise ValueError(f"descriptor is {names}; got {settings['descriptor']!r}.")
         if settings["integration_steps"] < 1:
             raise ValueError("A network that is its own inverse integrates: integration_steps is 1 or more.")
 
@@ -124,6 +132,8 @@ class VxmPyramid(RegistrationNetwork):
 def _velocity(images, settings, dtype):
     """The velocity on half the image's grid, in voxels of its own grid."""
     channels, levels = settings["channels"][0], len(settings["features"])
+    if settings["descriptor"] == "edges":
+        images = {name: EdgeStrength(name=f"edges_of_{name}")(image) for name, image in images.items()}
     padded = padded_images(images, CELL**levels)
     # Everything that is done to either image is done once, with the fixed behind the moving in the batch.
     both = K.concatenate([padded[..., :channels], padded[..., channels:]], axis=0)

@@ -1,8 +1,9 @@
-"""Pure functions on tensors: sampling, displacements, velocities, windows, alignment."""
+"""Pure functions on tensors: sampling, displacements, velocities, windows, edges, alignment."""
 
 from vxm_tf.ops.alignment import alignment_force
 from vxm_tf.ops.differences import forward_differences, second_differences
 from vxm_tf.ops.displacement import compose, resize, warp
+from vxm_tf.ops.edges import edge_strength
 from vxm_tf.ops.grid import identity_grid
 from vxm_tf.ops.jacobian import jacobian_determinant
 from vxm_tf.ops.sampling import sample
@@ -12,6 +13,7 @@ from vxm_tf.ops.windows import window_mean
 __all__ = [
     "alignment_force",
     "compose",
+    "edge_strength",
     "forward_differences",
     "identity_grid",
     "integrate",

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from vxm_tf.registration.model_file import SHIPPED
+
 AFFINES = ("none", "header", "register")
 SIMILARITIES = ("lncc", "mse", "mi")
 NO_MODEL = "none"
@@ -14,7 +16,8 @@ class RegisterConfig:
     Attributes:
         moving: image to move; any orientation, spacing and shape.
         fixed: image to align it with, likewise.
-        model: `.keras` file of the network, or "none" to register by optimisation alone.
+        model: `.keras` file of the network; "shipped" for the one that comes with the package, for 3-D heads and
+            brains; or "none" to register by optimisation alone.
         affine: how the images are brought together first. "header": both lie where their headers say. "register":
             from there, a transform with `dof` degrees of freedom is searched. "none": headers are left aside and
             voxel i lies on voxel i, for images that share one grid.
@@ -48,7 +51,7 @@ class RegisterConfig:
 
     moving: str = ""
     fixed: str = ""
-    model: str = ""
+    model: str = SHIPPED
     affine: str = "header"
     dof: int = 12
     moving_mask: str = ""

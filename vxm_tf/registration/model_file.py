@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import keras
+from absl import logging
 
+from vxm_tf import models
 from vxm_tf.files.volumes import VolumeError
 from vxm_tf.models import RegistrationNetwork
+
+SHIPPED = "shipped"
+"""Stands for the network that comes with the package, wherever a model file is named."""
 
 
 def input_settings(network) -> dict:
@@ -13,13 +18,23 @@ def input_settings(network) -> dict:
     return {"normalization": "percentile", "multichannel": False, **network.metadata}
 
 
-def load_model(path) -> RegistrationNetwork:
-    """The registration network in a `.keras` file.
+def model_path(model) -> Path:
+    """The file of a model: the one that comes with the package for "shipped", else the one named."""
+    return Path(models.__file__).parent / "weights" / "heads.keras" if str(model) == SHIPPED else Path(model)
+
+
+def load_model(model) -> RegistrationNetwork:
+    """The registration network in a `.keras` file, or the one that comes with the package for "shipped".
 
     Raises:
         VolumeError: missing file, a file that is no Keras model, or a model that does not register.
     """
-    path = Path(path)
+    path = model_path(model)
+    if str(model) == SHIPPED:
+        logging.info(
+            "Using the network that comes with vxm_tf, for heads and brains of any contrast: it has learned from "
+            "synthetic images alone. --model FILE takes another one."
+        )
     if not path.is_file():
         raise VolumeError(f"{path}: there is no such model file.")
     try:

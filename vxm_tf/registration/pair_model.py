@@ -11,7 +11,7 @@ from keras import ops as K
 
 from vxm_tf import ops
 from vxm_tf.losses import GradientPenalty
-from vxm_tf.ops.differences import central_differences
+from vxm_tf.ops.displacement import warp_with_slopes
 from vxm_tf.ops.fusion import fused
 from vxm_tf.registration.folding import folding_penalty
 
@@ -37,8 +37,8 @@ class PairModel(keras.Model):
         integration_steps: squarings.
 
     Call arguments:
-        inputs: `moving_and_slopes`, see `with_slopes`, `fixed` `[1, *image_shape, channels]`, and `start`
-            `[1, *grid, ndim]`, a velocity in voxels of its grid.
+        inputs: `moving` and `fixed` `[1, *image_shape, channels]`, and `start` `[1, *grid, ndim]`, a velocity in voxels
+            of its grid.
     """
 
     def __init__(self, grid, image_shape, similarity, *, weight, fold_weight, integration_steps):
@@ -62,7 +62,7 @@ class PairModel(keras.Model):
         velocity = inputs["start"] + self.change
         displacement = ops.integrate(velocity, self.integration_steps)
         fine = to_image_grid(displacement, self.image_shape)
-        return {"displacement": displacement, "moved": _moved(fine, inputs["moving_and_slopes"])}
+        return {"displacement": displacement, "moved": _moved(fine, inputs["moving"])}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         displacement = y_pred["displacement"]
@@ -90,22 +90,11 @@ def to_image_grid(displacement, image_shape):
     return fine[(slice(None), *(slice(0, size) for size in image_shape))]
 
 
-def with_slopes(image):
-    """`[batch, *spatial, (1 + ndim) * channels]`: an image and its central differences along each axis."""
-    ndim = len(image.shape) - 2
-    return K.concatenate([image, *(central_differences(image, axis + 1) for axis in range(ndim))], axis=-1)
-
-
 @fused
-def _moved(displacement, image_and_slopes):
-    """The moved image, whose derivative in the displacement is the interpolated central difference.
-
-    The derivative of linear interpolation itself jumps at every voxel, where the identity sits: to one side,
-    so that a flipped pair would be registered differently, and by the last bit of the images.
-    """
-    ndim = displacement.shape[-1]
-    values = K.split(ops.warp(image_and_slopes, K.stop_gradient(displacement)), ndim + 1, axis=-1)
-    moved, *slopes = (K.stop_gradient(value) for value in values)
+def _moved(displacement, image):
+    """The moved image, whose derivative in the displacement is that of `warp_with_slopes`."""
+    values = warp_with_slopes(K.stop_gradient(image), K.stop_gradient(displacement))
+    moved, *slopes = (K.stop_gradient(value) for value in K.split(values, displacement.shape[-1] + 1, axis=-1))
     nothing = displacement - K.stop_gradient(displacement)
     return moved + sum(nothing[..., axis : axis + 1] * slope for axis, slope in enumerate(slopes))
 

@@ -12,7 +12,7 @@ from keras import ops as K
 
 from vxm_tf import losses, ops
 from vxm_tf.registration.admissible import Limits, admissible_change
-from vxm_tf.registration.pair_model import CELL, PairModel, to_image_grid, with_slopes
+from vxm_tf.registration.pair_model import CELL, PairModel, to_image_grid
 from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid
 
 # Where none is given. The weights put the similarities' different scales on one level of smoothness.
@@ -220,8 +220,7 @@ def _descend_grid(grid, change, count, config, history, report, clock, part):
     """(change after `count` steps on one grid, why it ended)."""
     model = _model_for(grid, config)
     model.begin(change)
-    inputs = {name: K.convert_to_tensor(grid[name]) for name in ("fixed", "start")}
-    inputs["moving_and_slopes"] = with_slopes(K.convert_to_tensor(grid["moving"]))
+    inputs = {name: K.convert_to_tensor(grid[name]) for name in ("moving", "fixed", "start")}
     best, waited = math.inf, 0
     for step in range(count):
         if report:

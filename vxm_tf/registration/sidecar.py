@@ -11,6 +11,7 @@ from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import write_json
 from vxm_tf.registration.bids import beside, names_of_pair
 from vxm_tf.registration.config import NO_MODEL
+from vxm_tf.registration.model_file import model_path
 
 
 def write_sidecar(config, result, summary):
@@ -28,7 +29,7 @@ def write_sidecar(config, result, summary):
         "Units": "mm",
         "Sources": [config.moving, config.fixed],
         "SourceHashes": sources,
-        "ModelHash": None if config.model == NO_MODEL else sha256_of(config.model),
+        "ModelHash": None if config.model == NO_MODEL else sha256_of(model_path(config.model)),
         "AffineFixedToMovingRAS": np.round(result.affine.matrix, 8).tolist(),
         "WorkingGrid": {
             "shape": list(result.working_grid.shape),

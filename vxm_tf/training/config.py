@@ -63,7 +63,7 @@ class TrainConfig:
     orientation: str = ""
     cache: str = "memory"
     output_dir: str = "models/vxm"
-    preset: str = "default"
+    preset: str = "base"
     integration_steps: int = -1
     initial_model: str = ""
     augmentations: tuple[str, ...] = ()
