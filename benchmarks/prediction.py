@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+OURS = ("default", "fast", "small", "base")
 
 
 def start(command):
@@ -40,11 +41,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", default=HERE / "results" / "prediction.json", type=Path)
     options = parser.parse_args()
-    commands = {
-        "torch": [options.torch_python, str(HERE / "torch_worker.py")],
-        "default": [sys.executable, str(HERE / "worker.py"), "default"],
-        "fast": [sys.executable, str(HERE / "worker.py"), "fast"],
-    }
+    commands = {"torch": [options.torch_python, str(HERE / "torch_worker.py")]}
+    commands |= {preset: [sys.executable, str(HERE / "worker.py"), preset] for preset in OURS}
     workers = {name: start(command) for name, command in commands.items()}
     seconds = {name: [] for name in workers}
     for number in range(options.rounds + 1):
@@ -56,9 +54,7 @@ def main():
     for process, _ in workers.values():
         process.stdin.close()
         process.wait()
-    ratios = {
-        name: [ours / theirs for ours, theirs in zip(seconds[name], seconds["torch"])] for name in ("default", "fast")
-    }
+    ratios = {name: [ours / theirs for ours, theirs in zip(seconds[name], seconds["torch"])] for name in OURS}
     result = {
         "shape": [160, 192, 224],
         "cores": os.cpu_count(),

@@ -9,7 +9,7 @@ import vxm_tf
 
 SHAPE = (160, 192, 224)
 
-network = vxm_tf.models.VxmDense.from_preset(sys.argv[1], SHAPE)
+network = vxm_tf.models.from_preset(sys.argv[1], SHAPE)
 rng = np.random.default_rng(0)
 images = {name: rng.random((1, *SHAPE, 1), "float32") for name in ("moving", "fixed")}
 print(f"vxm_tf {vxm_tf.__version__}, {network.count_params()} parameters", flush=True)

@@ -39,12 +39,11 @@ def write_report(folder, entries, reference, settings):
 
 
 def seconds_of(measured):
-    """Import, first call and the median of the later ones."""
-    later = [entry["seconds"] for entry in measured[1:]] or [measured[0]["seconds"]]
+    """Import, first call of the process and the median of a steady one."""
     return {
         "import": measured[-1]["import_seconds"],
-        "first": measured[0]["seconds"],
-        "steady_median": float(np.median(later)),
+        "first": measured[-1]["first_seconds"],
+        "steady_median": float(np.median([entry["seconds"] for entry in measured])),
         "peak_memory_mib": max(entry["peak_memory_mib"] for entry in measured),
     }
 

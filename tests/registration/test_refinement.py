@@ -279,7 +279,7 @@ def test_the_loss_is_similarity_and_weighted_regularity(deformed):
     result = refine(moving, fixed, velocity, config)
     coarse = ops.integrate(velocity[None], config.integration_steps)
     moved = ops.warp(moving[None], ops.resize(coarse, (32, 36)))
-    expected = float(losses.LNCC(9)(fixed[None], moved)) + 0.7 * float(losses.GradientPenalty()(coarse)[0])
+    expected = float(losses.LNCC(config.window)(fixed[None], moved)) + 0.7 * float(losses.GradientPenalty()(coarse)[0])
     assert result.losses[0] == pytest.approx(expected, abs=1e-5)
 
 

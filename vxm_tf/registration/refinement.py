@@ -19,8 +19,9 @@ from vxm_tf.registration.refinement_input import check_images, check_velocity, f
 STEPS = {"from velocity": 20, "from identity": 110}
 WEIGHTS = {"lncc": 0.5, "mse": 1.0, "mi": 2.0}
 VOXELS_PER_BIN = 8
-# How the steps are shared among grids, coarse to fine; a step on one costs an eighth of one on the next.
-SHARES = {"from velocity": (0.4, 0.6), "from identity": (0.6, 0.4)}
+# How the steps are shared among grids, coarse to fine; a step on one costs an eighth of one on the next. What a network
+# found already, a coarse grid would blur.
+SHARES = {"from velocity": (1.0,), "from identity": (0.6, 0.4)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class RefineConfig:
 
     steps: int | None = None
     similarity: str = "lncc"
-    window: int = 9
+    window: int = 7
     image_sigma: float = 0.05
     bins: int = 32
     patch: int = 24
