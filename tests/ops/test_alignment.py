@@ -54,8 +54,8 @@ def test_it_is_the_derivative_of_the_score_along_the_slopes(rng, shape):
     displacement = rng.standard_normal((1, *grid, ndim)).astype("float32")
     found = np.asarray(ops.alignment_force(image, other, displacement, 3))[0]
     fine = np.stack([on_voxels(part) for part in np.moveaxis(displacement[0], -1, 0)], axis=-1)[None]
-    values = np.asarray(ops.displacement.warp_with_slopes(image, fine.astype("float32")), "float64")
-    moved, *slopes = np.moveaxis(values[0], -1, 0)
+    values = ops.displacement.warp_with_slopes(image, fine.astype("float32"))
+    moved, *slopes = (np.asarray(value, "float64")[0, ..., 0] for value in values)
     two = other[0, ..., 0].astype("float64")
     # Three cells from the border no box is cut.
     for inside in itertools.islice(itertools.product(*(range(3, size - 3) for size in grid)), 0, None, 3):

@@ -81,7 +81,7 @@ def test_the_package_comes_with_a_network(shipped):
     assert isinstance(shipped, VxmPyramid) and shipped.settings["channels"] == (1, 1)
     assert shipped.metadata["normalization"] == "percentile"
     # Any field of view: its grid is told by spacing and orientation alone.
-    assert shipped.metadata["spacing_mm"] == [2.0] * 3 and "shape" not in shipped.metadata
+    assert shipped.metadata["grid"] == {"spacing_mm": [2.0] * 3, "orientation": "LIA"}
 
 
 @pytest.mark.parametrize("contrast", ("same", "inverted"))

@@ -6,7 +6,8 @@ import keras
 from keras import initializers
 from keras import ops as K
 
-from vxm_tf import ops
+from vxm_tf.ops.differences import laplacian
+from vxm_tf.ops.fusion import fused
 
 FLOOR = 0.1
 """Of the force: shorter ones move the velocity by less than the rate, per cell."""
@@ -67,15 +68,11 @@ class DescentStep(keras.layers.Layer):
             setattr(self, name, self.add_weight(name=name, shape=(), initializer=initializers.Constant(value)))
 
     def call(self, velocity, force, memory, number=0):
-        ndim = velocity.shape[-1]
-        bending = ops.differences.laplacian(velocity)
-        force = force + (2.0 / ndim**2) * K.exp(self.log_smoothness) * bending
-        share = K.sigmoid(self.memory_logit)
-        memory = share * memory + (1.0 - share) * force
-        # The root of 0 has no derivative.
-        length = K.sqrt(K.mean(memory * memory, axis=-1, keepdims=True) + 1e-12)
-        step = K.exp(self.log_rates[number]) / (length + K.exp(self.log_floor))
-        return velocity + step * memory, memory
+        # In one tensor: what is compiled takes tensors with axes.
+        learned = (self.log_rates[number], self.memory_logit, self.log_smoothness, self.log_floor)
+        learned = K.concatenate([K.reshape(value, (1,)) for value in learned])
+        answer = _step(velocity, force, memory, learned)
+        return tuple(K.split(answer, 2, axis=-1))
 
     def compute_output_shape(self, velocity_shape, force_shape, memory_shape):
         return velocity_shape, velocity_shape
@@ -83,6 +80,18 @@ class DescentStep(keras.layers.Layer):
     def get_config(self):
         own = {name: getattr(self, name) for name in ("steps", "rate", "memory", "smoothness")}
         return {**super().get_config(), **own}
+
+
+@fused
+def _step(velocity, force, memory, learned):
+    """The new velocity and the new memory, one behind the other in the last axis."""
+    ndim = velocity.shape[-1]
+    rate, share, smoothness, floor = K.exp(learned[0]), K.sigmoid(learned[1]), K.exp(learned[2]), K.exp(learned[3])
+    force = force + (2.0 / ndim**2) * smoothness * laplacian(velocity)
+    memory = share * memory + (1.0 - share) * force
+    # The root of 0 has no derivative.
+    length = K.sqrt(K.mean(memory * memory, axis=-1, keepdims=True) + 1e-12)
+    return K.concatenate([velocity + rate / (length + floor) * memory, memory], axis=-1)
 
 
 def _constant(values):

@@ -181,10 +181,10 @@ def _descend(velocity, both, level, settings):
         return velocity
     pull = AlignmentForce(settings["window"], name=f"force_{level}")
     step = DescentStep(steps, RATE, MEMORY, SMOOTHNESS, name=f"step_{level}")
-    memory = K.zeros_like(velocity)
+    memory, other = K.zeros_like(velocity), swapped(both)
     for number in range(steps):
         there_and_back = _there_and_back(velocity, settings, f"{level}_{number}")
-        force = _antisymmetric(pull(both, swapped(both), there_and_back))
+        force = _antisymmetric(pull(both, other, there_and_back))
         velocity, memory = step(velocity, force, memory, number=number)
     return velocity
 

@@ -49,7 +49,7 @@ def alignment_force(image, other, displacement, window: int = 5):
     """
     _check(image, other, displacement)
     fine = resize(displacement, [CELL * size for size in spatial_shape(displacement)])
-    return _force(warp_with_slopes(image, fine), as_float32(other), window)
+    return _force(as_float32(other), *warp_with_slopes(image, fine), window)
 
 
 def _check(image, other, displacement):
@@ -69,8 +69,8 @@ def _check(image, other, displacement):
 
 
 @fused
-def _force(moved_and_slopes, other, window):
-    moved, *slopes = ops.split(moved_and_slopes, len(other.shape) - 1, axis=-1)
+def _force(other, moved, *slopes_and_window):
+    *slopes, window = slopes_and_window
     mean = window_mean(_cell_mean(moved), window)
     mean_other = window_mean(_cell_mean(other), window)
     # Rounding can leave a flat window's variance a little below zero.

@@ -64,24 +64,20 @@ def warp_with_slopes(image, displacement):
         displacement: `[batch, *spatial, ndim]`, in voxels, `ij` order.
 
     Returns:
-        `[batch, *spatial, (1 + ndim) * channels]`, float32: the moved image, then its derivative in the first
-        component, the second, ..., per voxel.
+        A list of `[batch, *spatial, channels]`, float32: the moved image, then its derivative in the first component, the
+        second, ..., per voxel.
 
     Raises:
         ValueError: a displacement whose last axis is not `ndim`.
     """
-    check_field(displacement)
-    return _warp_with_slopes(as_float32(image), as_float32(displacement))
-
-
-@fused
-def _warp_with_slopes(image, displacement):
-    locations = _locations(displacement)
-    values = [sample_at(image, locations)]
-    for axis in range(len(locations)):
-        between = [location - 0.5 if axis == k else location for k, location in enumerate(locations)]
-        values.append(sample_at(forward_differences(image, axis + 1), between))
-    return ops.concatenate(values, axis=-1)
+    ndim = check_field(displacement)
+    image, displacement = as_float32(image), as_float32(displacement)
+    # Compiled one by one: in one program a concatenation would be computed four times.
+    values = [warp(image, displacement)]
+    for axis in range(ndim):
+        half = [0.5 if k == axis else 0.0 for k in range(ndim)]
+        values.append(warp(forward_differences(image, axis + 1), displacement - ops.convert_to_tensor(half, "float32")))
+    return values
 
 
 def _locations(displacement):

@@ -94,7 +94,7 @@ def to_image_grid(displacement, image_shape):
 def _moved(displacement, image):
     """The moved image, whose derivative in the displacement is that of `warp_with_slopes`."""
     values = warp_with_slopes(K.stop_gradient(image), K.stop_gradient(displacement))
-    moved, *slopes = (K.stop_gradient(value) for value in K.split(values, displacement.shape[-1] + 1, axis=-1))
+    moved, *slopes = (K.stop_gradient(value) for value in values)
     nothing = displacement - K.stop_gradient(displacement)
     return moved + sum(nothing[..., axis : axis + 1] * slope for axis, slope in enumerate(slopes))
 
