@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m vxm_tf.cli.demo --output_dir demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -17,13 +17,18 @@ def read(name):
 
 def accuracy():
     """Affine and network rows of the evaluation on brains."""
-    methods = read("brains-2mm-fast/summary.json")["methods"]
+    fast = read("brains-2mm-fast/summary.json")["methods"]
+    dense, pyramid = (read(f"same-minutes/{name}/summary.json")["methods"] for name in ("dense", "pyramid"))
     lines = [
         "| 20 pairs of `brains-2mm/val` | Dice, 27 labels | HD95 mm | folds % | non-diff. % | SD log J |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, heading in (("affine", "affine alone"), ("network", "`--preset fast`")):
-        mean = methods[name]["mean"]
+    for mean, heading in (
+        (fast["affine"]["mean"], "affine alone"),
+        (fast["network"]["mean"], "`--preset fast`, 2,000 steps"),
+        (dense["network"]["mean"], "`--preset fast`, 20 minutes on one core"),
+        (pyramid["network"]["mean"], "`--preset base`, 20 minutes on one core"),
+    ):
         folds, volume = 100 * mean["fold_fraction"], 100 * mean["non_diffeomorphic_volume"]
         lines.append(
             f"| {heading} | {mean['dice']:.4f} | {mean['hausdorff95_mm']:.2f} | {folds:.4f} | {volume:.4f} | "

@@ -51,7 +51,7 @@ def vxm_dense(*args, **settings):
 
 def vxm_pyramid(*args, **settings):
     """A small network whose displacement is not nearly zero."""
-    small = {"features": (4, 5), "iterations": (2, 1), "integration_steps": 5}
+    small = {"features": (4, 5), "iterations": (1, 0), "integration_steps": 5}
     return moving(models.VxmPyramid(*args, **{**small, **settings}), "flow_0")
 
 
@@ -124,11 +124,10 @@ EXAMPLES = {
         half="mixed_bfloat16",
     ),
     "VxmPyramid 2-D": Example(
-        lambda: vxm_pyramid((15, 18), outputs=EVERYTHING, window=3, name="brains"), (15, 18), (1, 1)
+        lambda: vxm_pyramid((15, 18), iterations=(2, 1), outputs=EVERYTHING, window=3, name="brains"), (15, 18), (1, 1)
     ),
     "VxmPyramid 3-D": Example(lambda: vxm_pyramid((9, 10, 11), channels=2), (9, 10, 11), (2, 2)),
-    "VxmPyramid of any contrast": Example(lambda: vxm_pyramid((15, 18), descriptor="edges"), (15, 18), (1, 1)),
-    "VxmPyramid of any size": Example(lambda: vxm_pyramid((None, None)), (15, 18), (1, 1)),
+    "VxmPyramid of any size": Example(lambda: vxm_pyramid((None, None), descriptor="edges"), (15, 18), (1, 1)),
     "VxmDense as VoxelMorph's": Example(
         lambda: vxm_dense((15, 18), features=(((4, 3), 5), (6, (4, 5), 4)), resize_rule="corners", fill_value=0.25),
         (15, 18),

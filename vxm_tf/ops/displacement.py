@@ -64,8 +64,8 @@ def warp_with_slopes(image, displacement):
         displacement: `[batch, *spatial, ndim]`, in voxels, `ij` order.
 
     Returns:
-        A list of `[batch, *spatial, channels]`, float32: the moved image, then its derivative in the first component, the
-        second, ..., per voxel.
+        A list of `[batch, *spatial, channels]`, float32: the moved image, then its derivative in the first component,
+        the second, ..., per voxel.
 
     Raises:
         ValueError: a displacement whose last axis is not `ndim`.
