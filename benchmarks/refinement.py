@@ -1,13 +1,15 @@
 """Refinement beside greedy on the ordered pairs of a folder of 2 mm brains: Dice, folds and seconds.
 
     python benchmarks/refinement.py --model none
-    python benchmarks/refinement.py --model models/brains-2mm-fast/best.keras
+    python benchmarks/refinement.py --model models/same-minutes-pyramid/last.keras
+    python benchmarks/refinement.py --model shipped --nogreedy
 
 Every pair runs through every contestant in turn, so that what else the machine does falls on all alike:
 
 - `greedy`: picsl-greedy, WNCC in a radius of 2, 100x100x50 iterations, as packaged, two threads, images as stored;
 - `identity`: `refine` from nothing, images normalised as `register.py` does;
-- `network` and `network+20`: with `--model`, the network alone and 20 steps from its velocity;
+- `network` and `network+50`: with `--model`, the network alone and 50 steps from its velocity;
+- `network` and `network inverted`: with `--model shipped`, the images as they are and the moving image inverted;
 - `mi` and `mi inverted`: with `--similarity mi`, `refine` from nothing by mutual information, on the images as they
   are and with the moving image inverted: 1 - moving where the normalised image is above 0, and 0 where it is 0, as an
   image of another contrast has a dark background too.
@@ -32,7 +34,7 @@ from contest.tools import Greedy
 import vxm_tf  # before tensorflow, for oneDNN
 from vxm_tf import metrics
 from vxm_tf.data import normalize
-from vxm_tf.registration.model_file import input_settings, load_model
+from vxm_tf.registration.model_file import SHIPPED, input_settings, load_model
 from vxm_tf.registration.pair import register_pair, warp_labels
 from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
 
@@ -68,10 +70,15 @@ def inverted(image):
 
 def contestants(options, network):
     """{name: function of (moving, fixed), normalised, and of both as stored}."""
-    if network is not None:
+    if options.model == SHIPPED:
         own = {
             "network": lambda m, f, *_: predicted(network, m, f),
-            "network+20": lambda m, f, *_: timed_refine(m, f, RefineConfig(steps=20), network),
+            "network inverted": lambda m, f, *_: predicted(network, inverted(m), f),
+        }
+    elif network is not None:
+        own = {
+            "network": lambda m, f, *_: predicted(network, m, f),
+            "network+50": lambda m, f, *_: timed_refine(m, f, RefineConfig(steps=50), network),
         }
     elif options.similarity == "mi":
         config = RefineConfig(similarity="mi")

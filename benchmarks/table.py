@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PRESETS = ("default", "fast")
+PRESETS, PYRAMIDS = ("default", "fast"), ("small", "base")
 
 
 def read(name):
@@ -38,23 +38,24 @@ def accuracy():
 
 
 def speed():
-    """Seconds, memory and shares of both presets on one 160x192x224 pair."""
+    """Seconds, memory and shares of the presets on one 160x192x224 pair."""
     prediction, process = read("prediction.json"), read("register-process.json")["presets"]
     shares = {(what, p): read(f"profile-{what}-{p}.json") for what in ("prediction", "training") for p in PRESETS}
+    names = " | ".join(PRESETS + PYRAMIDS)
     lines = [
-        f"| one 160x192x224 pair, {prediction['cores']} cores | default | fast | VoxelMorph 0.3.4, torch |",
-        "| --- | ---: | ---: | ---: |",
+        f"| one 160x192x224 pair, {prediction['cores']} cores | {names} | VoxelMorph 0.3.4, torch |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     seconds, ratios = prediction["median_seconds"], prediction["median_ratio_to_torch"]
     lines += [
-        _row("steady prediction, s", [f"{seconds[p]:.2f}" for p in (*PRESETS, "torch")]),
-        _row("ratio to torch", [f"{ratios[p]:.2f}" for p in PRESETS] + ["1"]),
-        _row("whole `register.py` process, s", [f"{process[p]['median_seconds']:.1f}" for p in PRESETS] + [""]),
-        _row("its peak memory, MiB", [f"{process[p]['peak_memory_mib']:.0f}" for p in PRESETS] + [""]),
+        _row("steady prediction, s", [f"{seconds[p]:.2f}" for p in (*PRESETS, *PYRAMIDS, "torch")]),
+        _row("ratio to torch", [f"{ratios[p]:.2f}" for p in (*PRESETS, *PYRAMIDS)] + ["1"]),
+        _row("whole `register.py` process, s", [f"{process[p]['median_seconds']:.1f}" for p in PRESETS] + [""] * 3),
+        _row("its peak memory, MiB", [f"{process[p]['peak_memory_mib']:.0f}" for p in PRESETS] + [""] * 3),
     ]
     for what in ("prediction", "training"):
         sizes = "x".join(map(str, shares[what, "fast"]["shape"]))
-        cells = [f"{100 * shares[what, p]['convolution_share']:.0f} %" for p in PRESETS] + [""]
+        cells = [f"{100 * shares[what, p]['convolution_share']:.0f} %" for p in PRESETS] + [""] * 3
         lines.append(_row(f"convolutions' share of a {what} step ({sizes})", cells))
     return lines
 

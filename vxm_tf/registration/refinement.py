@@ -16,12 +16,11 @@ from vxm_tf.registration.pair_model import CELL, PairModel, to_image_grid
 from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid
 
 # Where none is given. The weights put the similarities' different scales on one level of smoothness.
-STEPS = {"from velocity": 20, "from identity": 110}
+STEPS = {"from velocity": 50, "from identity": 110}
 WEIGHTS = {"lncc": 0.5, "mse": 1.0, "mi": 2.0}
 VOXELS_PER_BIN = 8
-# How the steps are shared among grids, coarse to fine; a step on one costs an eighth of one on the next. What a network
-# found already, a coarse grid would blur.
-SHARES = {"from velocity": (1.0,), "from identity": (0.6, 0.4)}
+# How the steps are shared among grids, coarse to fine; a step on one costs an eighth of one on the next.
+SHARES = {"from velocity": (0.4, 0.6), "from identity": (0.6, 0.4)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,7 @@ class RefineConfig:
     """Settings of `refine`; the defaults were chosen on brains of 2 mm with intensities in [0, 1].
 
     Attributes:
-        steps: of the optimiser, on all grids together; None for 20 from a given velocity and 110 from the
+        steps: of the optimiser, on all grids together; None for 50 from a given velocity and 110 from the
             identity. 0 returns the start.
         similarity: "lncc", "mse", or "mi" for images of different contrast.
         window: edge of LNCC's box, in voxels of each grid.
