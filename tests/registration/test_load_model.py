@@ -8,9 +8,10 @@ from vxm_tf import metrics
 from vxm_tf.data import VolumeError
 from vxm_tf.data.phantoms import phantom
 from vxm_tf.models import VxmDense, VxmPyramid
-from vxm_tf.registration import load_model, warp_labels
+from vxm_tf.registration import load_model, register_images, warp_labels
 from vxm_tf.registration.model_file import model_path
 from vxm_tf.registration.pair import register_pair
+from vxm_tf.spatial import Grid, SpatialImage
 
 
 @pytest.fixture
@@ -98,3 +99,11 @@ def test_the_shipped_network_aligns_heads_of_any_contrast(shipped, contrast):
     )
     assert after > before + 0.05
     assert metrics.non_diffeomorphic_volume(found.displacement) < 1e-5
+
+
+def test_slices_are_refused_by_a_network_for_volumes(shipped):
+    images = [SpatialImage(np.zeros((24, 28, 1), "float32"), Grid((24, 28), np.eye(3))) for _ in range(2)]
+    with pytest.raises(
+        VolumeError, match="has 2 axes, but the network takes 3-D images. Name another --model, or none"
+    ):
+        register_images(*images, shipped)

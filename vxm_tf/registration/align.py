@@ -45,6 +45,7 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
         raise VolumeError(
             f"{moving.name} has {moving.grid.ndim} axes and {fixed.name} {fixed.grid.ndim}; both must have as many."
         )
+    _check_axes(network, fixed)
     settings = grid_settings(network, fixed, config)
     originals = (moving, fixed)
     masked = [_masked(image, mask) for image, mask in zip(originals, masks)]
@@ -97,6 +98,15 @@ def _masked(image, mask):
     if mask is None:
         return image
     return image.with_array(np.where(mask[..., None], image.array, image.array.min()))
+
+
+def _check_axes(network, fixed):
+    taken = len(network.settings["image_shape"]) if network else fixed.grid.ndim
+    if taken != fixed.grid.ndim:
+        raise VolumeError(
+            f"{fixed.name} has {fixed.grid.ndim} axes, but the network takes {taken}-D images. Name another --model, "
+            "or none to register without a network."
+        )
 
 
 def _affine(originals, images, masks, config):
