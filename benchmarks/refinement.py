@@ -70,16 +70,12 @@ def inverted(image):
 
 def contestants(options, network):
     """{name: function of (moving, fixed), normalised, and of both as stored}."""
-    if options.model == SHIPPED:
-        own = {
-            "network": lambda m, f, *_: predicted(network, m, f),
-            "network inverted": lambda m, f, *_: predicted(network, inverted(m), f),
-        }
-    elif network is not None:
-        own = {
-            "network": lambda m, f, *_: predicted(network, m, f),
-            "network+50": lambda m, f, *_: timed_refine(m, f, RefineConfig(steps=50), network),
-        }
+    if network is not None:
+        own = {"network": lambda m, f, *_: predicted(network, m, f)}
+        if options.model == SHIPPED:
+            own["network inverted"] = lambda m, f, *_: predicted(network, inverted(m), f)
+        else:
+            own["network+50"] = lambda m, f, *_: timed_refine(m, f, RefineConfig(steps=50), network)
     elif options.similarity == "mi":
         config = RefineConfig(similarity="mi")
         own = {

@@ -22,16 +22,11 @@ PRESETS = {
     "small": {"features": (8, 16, 24), "iterations": (0, 6, 8), "window": 5, "integration_steps": 7},
     "base": {"features": (16, 24, 32), "iterations": (6, 8, 6), "window": 5, "integration_steps": 7},
     "large": {"features": (32, 48, 64), "iterations": (12, 12, 12), "window": 5, "integration_steps": 7},
-    # Compares edges, for images of unlike contrast.
-    "any-contrast": {
-        "features": (16, 24, 32),
-        "iterations": (6, 8, 6),
-        "window": 5,
-        "descriptor": "edges",
-        "integration_steps": 7,
-    },
 }
 
+
+# Compares edges, for images of unlike contrast.
+PRESETS["any-contrast"] = {**PRESETS["base"], "descriptor": "edges"}
 
 DENSE = ("default", "fast")
 PYRAMIDS = ("small", "base", "large", "any-contrast")

@@ -11,12 +11,10 @@ from keras import ops as K
 
 from vxm_tf import ops
 from vxm_tf.losses import GradientPenalty
+from vxm_tf.ops.alignment import CELL
 from vxm_tf.ops.displacement import warp_with_slopes
 from vxm_tf.ops.fusion import fused
 from vxm_tf.registration.folding import folding_penalty
-
-CELL = 2
-"""Voxels of the image, along each axis, to a cell of the velocity's grid."""
 
 EPSILON = 2e-2
 """Adam's: small beside the gradient where there is something to align, large beside the noise where there is not."""
@@ -93,9 +91,9 @@ def to_image_grid(displacement, image_shape):
 @fused
 def _moved(displacement, image):
     """The moved image, whose derivative in the displacement is that of `warp_with_slopes`."""
-    values = warp_with_slopes(K.stop_gradient(image), K.stop_gradient(displacement))
-    moved, *slopes = (K.stop_gradient(value) for value in values)
-    nothing = displacement - K.stop_gradient(displacement)
+    still = K.stop_gradient(displacement)
+    moved, *slopes = warp_with_slopes(K.stop_gradient(image), still)
+    nothing = displacement - still
     return moved + sum(nothing[..., axis : axis + 1] * slope for axis, slope in enumerate(slopes))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from keras import ops as K
 
 from vxm_tf import losses, ops
+from vxm_tf.ops.alignment import CELL
 from vxm_tf.registration.admissible import Limits, admissible_change
-from vxm_tf.registration.pair_model import CELL, PairModel, to_image_grid
+from vxm_tf.registration.pair_model import PairModel, to_image_grid
 from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid
 
 # Where none is given. The weights put the similarities' different scales on one level of smoothness.

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops as K
 
 from vxm_tf import ops
-from vxm_tf.registration.pair_model import CELL
+from vxm_tf.ops.alignment import CELL
 
 MIN_VOXELS = 4
 # A grid coarser than this holds few shapes worth aligning, and hardly more voxels than the similarity's window.
