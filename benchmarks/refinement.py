@@ -8,7 +8,7 @@ Every pair runs through every contestant in turn, so that what else the machine 
 
 - `greedy`: picsl-greedy, WNCC in a radius of 2, 100x100x50 iterations, as packaged, two threads, images as stored;
 - `identity`: `refine` from nothing, images normalised as `register.py` does;
-- `network` and `network+50`: with `--model`, the network alone and 50 steps from its velocity;
+- `network` and `network refined`: with `--model`, the network alone and `refine` from its velocity;
 - `network` and `network inverted`: with `--model shipped`, the images as they are and the moving image inverted;
 - `mi` and `mi inverted`: with `--similarity mi`, `refine` from nothing by mutual information, on the images as they
   are and with the moving image inverted: 1 - moving where the normalised image is above 0, and 0 where it is 0, as an
@@ -75,7 +75,7 @@ def contestants(options, network):
         if options.model == SHIPPED:
             own["network inverted"] = lambda m, f, *_: predicted(network, inverted(m), f)
         else:
-            own["network+50"] = lambda m, f, *_: timed_refine(m, f, RefineConfig(steps=50), network)
+            own["network refined"] = lambda m, f, *_: timed_refine(m, f, RefineConfig(), network)
     elif options.similarity == "mi":
         config = RefineConfig(similarity="mi")
         own = {

@@ -118,17 +118,18 @@ class TorchVoxelMorph:
 
     def __init__(self, weights):
         import torch
-        from voxelmorph_network import load_network
+        from voxelmorph_network import load_network, padded
 
         torch.set_num_threads(THREADS)
-        self.torch, self.network = torch, load_network(weights).eval()
+        self.torch, self.padded, self.network = torch, padded, load_network(weights).eval()
 
     def register(self, moving, fixed, spacing_mm):
-        images = [self.torch.from_numpy(image / 255.0)[None, None] for image in (moving, fixed)]
+        images = [self.padded(self.torch.from_numpy(image / 255.0)[None, None]) for image in (moving, fixed)]
         with self.torch.no_grad():
             field = self.network(*images, return_field_type="displacement")
         field = field[-1] if isinstance(field, tuple) else field
-        return field[0].numpy().transpose(1, 2, 3, 0).astype("float32")
+        inside = tuple(slice(size) for size in fixed.shape)
+        return field[0].numpy().transpose(1, 2, 3, 0)[inside].astype("float32")
 
 
 class Network:
@@ -139,12 +140,12 @@ class Network:
         from vxm_tf.data import normalize
         from vxm_tf.registration import input_settings, load_model
         from vxm_tf.registration.pair import register_pair
-        from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
+        from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
 
         self.network = None if model == "none" else load_model(model)
         chosen = input_settings(self.network)["normalization"] if self.network else "percentile"
         self.normalize = lambda image: normalize(image[..., None], chosen)
-        self.config = RefineConfig(steps=int(steps) or None)
+        self.config = RefineConfig(steps=int(steps) or STEPS)
         self.refined = bool(int(steps)) or self.network is None
         self.predict, self.refine, self.start = register_pair, refine, starting_velocity
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from neurite.nn.modules import NCC, SpatialGradient
-from voxelmorph_network import new_network
+from voxelmorph_network import new_network, padded
 
 
 def main():
@@ -32,7 +32,7 @@ def main():
     torch.manual_seed(0)
     random.seed(0)
     files = sorted((Path(options.data_dir) / "train").glob("*.npz"))
-    images = [torch.from_numpy(np.load(file)["vol"].astype("float32") / 255.0)[None, None] for file in files]
+    images = [padded(torch.from_numpy(np.load(file)["vol"].astype("float32") / 255.0)[None, None]) for file in files]
     pairs = list(itertools.permutations(range(len(images)), 2))
     network, ncc, gradient = new_network(), NCC(window_size=9), SpatialGradient("l2")
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)

@@ -4,6 +4,7 @@ import torch
 from voxelmorph.nn.models import VxmPairwise
 
 FEATURES = [16, 32, 32, 32, 32]
+MULTIPLE = 2 ** len(FEATURES)
 
 
 def new_network():
@@ -14,3 +15,9 @@ def load_network(weights):
     network = new_network()
     network.load_state_dict(torch.load(weights, weights_only=True))
     return network
+
+
+def padded(image):
+    """An image `[1, 1, *spatial]` with zeros behind it, as the network asks for multiples of its coarsest voxels."""
+    behind = [-size % MULTIPLE for size in image.shape[2:]]
+    return torch.nn.functional.pad(image, [end for size in reversed(behind) for end in (0, size)])

@@ -151,6 +151,23 @@ def test_a_start_is_where_it_begins(shape, deformed):
     assert further.losses[-1] <= first.losses[-1] + 1e-3
 
 
+def test_a_smoothed_start_keeps_its_shape_and_loses_its_detail(shape, texture):
+    detail = (-1.0) ** np.indices([-(-size // 2) for size in shape]).sum(axis=0)[..., None]
+    velocity = (0.25 + 0.1 * detail).astype("float32") * np.ones(len(shape), "float32")
+    image = texture(shape)
+    smooth = refine(image, image, velocity, RefineConfig(steps=0, smoothing=2.0)).velocity
+    np.testing.assert_allclose(smooth, 0.25, atol=0.02)
+    np.testing.assert_array_equal(refine(image, image, velocity, RefineConfig(steps=0)).velocity, velocity)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cells"),
+    [({}, 4.0), ({"steps": 49}, 0.0), ({"seconds": 5.0}, 0.0), ({"steps": 0, "smoothing": 1.5}, 1.5)],
+)
+def test_a_start_is_smoothed_where_its_detail_can_be_found_again(settings, cells):
+    assert refinement._smoothing(RefineConfig(**settings)) == cells
+
+
 def test_folds_never_rise_from_a_folding_start(shape, deformed):
     moving, fixed, _ = deformed(shape)
     velocity = folding(shape)

@@ -11,7 +11,7 @@ from vxm_tf.registration.config import RegisterConfig
 from vxm_tf.registration.model_file import input_settings
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.overlap import check_overlap
-from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
+from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import identity
@@ -150,7 +150,7 @@ def _on_grid(image, grid, affine):
 
 def _align(images, network, config):
     """(displacement, its inverse or None, both in voxels of the working grid; steps done)."""
-    steps = config.refine if config.refine >= 0 else (0 if network else None)
+    steps = config.refine if config.refine >= 0 else (0 if network else STEPS)
     if network is not None and steps == 0:
         return *_predict(network, *images), 0
     if steps == 0:

@@ -14,14 +14,16 @@ from vxm_tf import losses, ops
 from vxm_tf.ops.alignment import CELL
 from vxm_tf.registration.admissible import Limits, admissible_change
 from vxm_tf.registration.pair_model import PairModel, to_image_grid
-from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid
+from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid, smoothed
 
-# Where none is given. The weights put the similarities' different scales on one level of smoothness.
-STEPS = {"from velocity": 50, "from identity": 110}
+STEPS = 90
+# They put the similarities' different scales on one level of smoothness.
 WEIGHTS = {"lncc": 0.5, "mse": 1.0, "mi": 2.0}
 VOXELS_PER_BIN = 8
 # How the steps are shared among grids, coarse to fine; a step on one costs an eighth of one on the next.
-SHARES = {"from velocity": (0.4, 0.6), "from identity": (0.6, 0.4)}
+SHARES = (2 / 3, 1 / 3)
+# A network's detail can lie where no descent leads out of; fewer steps than these do not find the rest of it again.
+SMOOTHING, SMOOTHING_FROM_STEPS = 4.0, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,7 @@ class RefineConfig:
     """Settings of `refine`; the defaults were chosen on brains of 2 mm with intensities in [0, 1].
 
     Attributes:
-        steps: of the optimiser, on all grids together; None for 50 from a given velocity and 110 from the
-            identity. 0 returns the start.
+        steps: of the optimiser, on all grids together. 0 returns the start.
         similarity: "lncc", "mse", or "mi" for images of different contrast.
         window: edge of LNCC's box, in voxels of each grid.
         image_sigma: noise of MSE, in units of intensity.
@@ -39,6 +40,8 @@ class RefineConfig:
         weight: of the mean squared derivative of the displacement, beside a similarity of order 1; None for
             the similarity's own in `WEIGHTS`.
         fold_weight: of `folding_penalty`, which is 0 until a simplex of the grid loses four fifths of its volume.
+        smoothing: standard deviation, in cells, of the Gaussian that a given velocity is smoothed with before the first
+            step; None for 4 if 50 steps or more follow and their time is not limited, otherwise 0.
         learning_rate: Adam's, in cells of each grid a step (a cell is two voxels); it falls to a tenth over
             each grid's steps, along a cosine.
         seconds: no further step begins after so long; 0 for no limit. The first step of a process compiles.
@@ -47,7 +50,7 @@ class RefineConfig:
         integration_steps: squarings.
     """
 
-    steps: int | None = None
+    steps: int = STEPS
     similarity: str = "lncc"
     window: int = 7
     image_sigma: float = 0.05
@@ -55,7 +58,8 @@ class RefineConfig:
     patch: int = 24
     weight: float | None = None
     fold_weight: float = 10.0
-    learning_rate: float = 0.2
+    smoothing: float | None = None
+    learning_rate: float = 0.3
     seconds: float = 0.0
     tolerance: float = 1e-4
     patience: int = 10
@@ -64,7 +68,7 @@ class RefineConfig:
     def __post_init__(self):
         if self.similarity not in WEIGHTS:
             raise ValueError(f"similarity is one of {', '.join(map(repr, WEIGHTS))}; got {self.similarity!r}.")
-        for name in ("steps", "weight", "fold_weight", "seconds", "tolerance", "integration_steps"):
+        for name in ("steps", "weight", "fold_weight", "smoothing", "seconds", "tolerance", "integration_steps"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} is 0 or more; got {value}.")
@@ -105,8 +109,8 @@ def refine(
 
     Adam moves a stationary velocity field on half the image's grid, coarse grids first, to minimise
     similarity(moved, fixed) + weight * mean |d displacement|^2 + fold_weight * folding. The answer never
-    folds more than the start: neither `metrics.fold_fraction` nor `metrics.non_diffeomorphic_volume` of the
-    displacement is higher than before, so from the identity both are 0.
+    folds more than the start, smoothed as `RefineConfig.smoothing` says: neither `metrics.fold_fraction` nor
+    `metrics.non_diffeomorphic_volume` of the displacement is higher, so from the identity both are 0.
 
     Compiled steps are kept for later pairs of the same shape; not for several threads at a time.
 
@@ -133,14 +137,13 @@ def refine(
     begin = time.perf_counter()
     config = config or RefineConfig()
     moving, fixed = check_images(moving, fixed)
-    shape, identity = fixed.shape[:-1], velocity is None
-    start = check_velocity(velocity, shape)
-    kind = "from identity" if identity else "from velocity"
-    grids = pyramid({"moving": moving, "fixed": fixed, "start": start}, len(SHARES[kind]))
-    counts = _share(STEPS[kind] if config.steps is None else config.steps, SHARES[kind][-len(grids) :])
+    shape = fixed.shape[:-1]
+    start = smoothed(check_velocity(velocity, shape), _smoothing(config))
+    grids = pyramid({"moving": moving, "fixed": fixed, "start": start}, len(SHARES))
+    counts = _share(config.steps, SHARES[-len(grids) :])
     change, history, stop = _descend(grids, counts, config, _Clock(begin, config.seconds), progress)
     integrate = functools.partial(_displacement, shape=shape, steps=config.integration_steps)
-    limits = Limits() if identity else Limits.of(integrate(start[None]))
+    limits = Limits() if velocity is None else Limits.of(integrate(start[None]))
     total = start[None] + admissible_change(start[None], change, integrate, limits)
     answer = (integrate(total), integrate(-total), total[0], len(history))
     return Refinement(*answer, time.perf_counter() - begin, tuple(history), stop)
@@ -196,6 +199,12 @@ class _Clock:
     def is_over(self, part=1.0) -> bool:
         """Whether that part of the time has passed."""
         return self.seconds > 0 and time.perf_counter() - self.begin >= part * self.seconds
+
+
+def _smoothing(config):
+    if config.smoothing is not None:
+        return config.smoothing
+    return SMOOTHING if config.steps >= SMOOTHING_FROM_STEPS and not config.seconds else 0.0
 
 
 def _share(steps, shares):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from keras import ops as K
+from scipy import ndimage
 
 from vxm_tf import ops
 from vxm_tf.ops.alignment import CELL
@@ -63,6 +64,11 @@ def check_velocity(velocity, image_shape):
     if not np.isfinite(velocity).all():
         raise ValueError("The velocity holds values that are NaN or infinite.")
     return velocity
+
+
+def smoothed(velocity, cells):
+    """A velocity `[*grid, ndim]` after a Gaussian of that standard deviation."""
+    return ndimage.gaussian_filter(velocity, (*[cells] * (velocity.ndim - 1), 0), mode="nearest") if cells else velocity
 
 
 def pyramid(finest, levels):
