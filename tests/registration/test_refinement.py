@@ -156,7 +156,7 @@ def test_a_smoothed_start_keeps_its_shape_and_loses_its_detail(shape, texture):
     velocity = (0.25 + 0.1 * detail).astype("float32") * np.ones(len(shape), "float32")
     image = texture(shape)
     smooth = refine(image, image, velocity, RefineConfig(steps=0, smoothing=2.0)).velocity
-    np.testing.assert_allclose(smooth, 0.25, atol=0.02)
+    np.testing.assert_allclose(smooth, 0.25, atol=0.03)
     np.testing.assert_array_equal(refine(image, image, velocity, RefineConfig(steps=0)).velocity, velocity)
 
 
@@ -290,12 +290,13 @@ def test_the_steps_are_done_and_reported(deformed):
 
 
 def test_the_loss_is_similarity_and_weighted_regularity(deformed):
-    moving, fixed, _ = deformed((32, 36))
-    velocity = 0.3 * folding((32, 36), 1.0)
+    # So small that there is one grid.
+    moving, fixed, _ = deformed((30, 36))
+    velocity = 0.3 * folding((30, 36), 1.0)
     config = RefineConfig(steps=1, weight=0.7, fold_weight=0.0)
     result = refine(moving, fixed, velocity, config)
     coarse = ops.integrate(velocity[None], config.integration_steps)
-    moved = ops.warp(moving[None], ops.resize(coarse, (32, 36)))
+    moved = ops.warp(moving[None], ops.resize(coarse, (30, 36)))
     expected = float(losses.LNCC(config.window)(fixed[None], moved)) + 0.7 * float(losses.GradientPenalty()(coarse)[0])
     assert result.losses[0] == pytest.approx(expected, abs=1e-5)
 
