@@ -15,26 +15,9 @@ def read(name):
     return json.loads((RESULTS / name).read_text())
 
 
-def accuracy():
-    """Affine and network rows of the evaluation on brains."""
-    fast = read("brains-2mm-fast/summary.json")["methods"]
-    dense, pyramid = (read(f"same-minutes/{name}/summary.json")["methods"] for name in ("dense", "pyramid"))
-    lines = [
-        "| 20 pairs of `brains-2mm/val` | Dice, 27 labels | HD95 mm | folds % | non-diff. % | SD log J |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for mean, heading in (
-        (fast["affine"]["mean"], "affine alone"),
-        (fast["network"]["mean"], "`--preset fast`, 2,000 steps"),
-        (dense["network"]["mean"], "`--preset fast`, 20 minutes on one core"),
-        (pyramid["network"]["mean"], "`--preset base`, 20 minutes on one core"),
-    ):
-        folds, volume = 100 * mean["fold_fraction"], 100 * mean["non_diffeomorphic_volume"]
-        lines.append(
-            f"| {heading} | {mean['dice']:.4f} | {mean['hausdorff95_mm']:.2f} | {folds:.4f} | {volume:.4f} | "
-            f"{mean['log_jacobian_std']:.3f} |"
-        )
-    return lines
+def contest(name):
+    """The tables of a run of `contest/run.py`."""
+    return [(RESULTS / name / file).read_text() for file in ("table.md", "differences.md")]
 
 
 def speed():
@@ -67,7 +50,7 @@ def _row(heading, cells):
 def main():
     lncc = read("lncc.json")
     size = "x".join(map(str, lncc["shape"]))
-    text = "\n".join([*accuracy(), "", *speed(), ""]) + (
+    text = "\n".join([*contest("contest-2mm"), *contest("contest-1mm"), *speed(), ""]) + (
         f"\nLNCC with gradient, window {lncc['window']}, {size}: {lncc['median_seconds']['ours']:.3f} s, "
         f"{lncc['median_speedup']:.0f} times faster than the same with `avg_pool3d`.\n"
     )

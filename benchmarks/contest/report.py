@@ -57,8 +57,8 @@ def differences(tools, reference):
     for name, scores in tools.items():
         if name == reference or reference not in tools:
             continue
-        both = zip(scores, tools[reference])
-        gains = {(own.moving, own.fixed): own.mean("dice") - other.mean("dice") for own, other in both}
+        others = {(other.moving, other.fixed): other.mean("dice") for other in tools[reference]}
+        gains = {(own.moving, own.fixed): own.mean("dice") - others[own.moving, own.fixed] for own in scores}
         values = np.array(list(gains.values()))
         low, high = interval_over_people(gains)
         p = float(wilcoxon(values).pvalue) if np.any(values) else 1.0
@@ -106,12 +106,12 @@ def markdown(summary, times):
 
 def difference_table(compared, reference):
     lines = [
-        f"| Dice beside {reference} | mean difference | 95 % interval over people | Wilcoxon p |",
-        "| --- |" + " ---: |" * 3,
+        f"| Dice beside {reference} | pairs | mean difference | 95 % interval over people | Wilcoxon p |",
+        "| --- |" + " ---: |" * 4,
     ]
     for name, row in compared.items():
         interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
-        lines.append(f"| {name} | {row['mean']:+.4f} | {interval} | {row['wilcoxon_p']:.2g} |")
+        lines.append(f"| {name} | {row['pairs']} | {row['mean']:+.4f} | {interval} | {row['wilcoxon_p']:.2g} |")
     return "\n".join(lines) + "\n"
 
 

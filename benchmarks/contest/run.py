@@ -6,7 +6,8 @@
 
 Each tool is a process that waits while another computes, and each pair goes through every tool before the next pair,
 so what else the machine does falls on all alike. A pair that is done is kept: the same command goes on where it was
-cut off (import and first seconds are then those of the last start). Networks run alone and with `--refine` steps.
+cut off (import and first seconds are then those of the last start). Networks run alone and with `--refine` steps. A
+tool that takes many minutes a pair can be given `--few` of them, spread over all, and is compared on those.
 Writes `pairs.csv`, `labels.csv`, `table.md`, `differences.md`, `accuracy-and-seconds.png` and `contest.json`.
 """
 
@@ -32,7 +33,7 @@ from vxm_tf.files.volumes import read_image, read_labels, spacing_mm_of
 from vxm_tf.registration import warp_labels
 
 HERE = Path(__file__).resolve().parent
-PLAIN = ("affine", "demons", "syn", "greedy")
+PLAIN = ("affine", "demons", "syn-quick", "syn", "greedy")
 PACKAGES = ("antspyx", "picsl_greedy", "SimpleITK", "tensorflow", "keras", "numpy")
 
 
@@ -85,10 +86,17 @@ def parse():
     parser.add_argument("--labels_suffix", default="")
     parser.add_argument("--spacing_mm", type=float, default=0, help="of files that hold none")
     parser.add_argument("--max_pairs", type=int, default=0, help="0 for all ordered pairs of the val folder")
-    parser.add_argument("--network", action="append", default=[], metavar="NAME=FILE.keras")
+    parser.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="NAME=MODEL",
+        help="a .keras file, shipped, or a preset, which nobody has trained",
+    )
     parser.add_argument("--refine", type=int, nargs="*", default=[], help="steps for each network, besides none")
     parser.add_argument("--torch_python", default="", help="Python with torch, convexAdam and voxelmorph==0.3.4")
     parser.add_argument("--torch_weights", default="", help="of train_voxelmorph.py")
+    parser.add_argument("--few", action="append", default=[], metavar="ROW=PAIRS")
     parser.add_argument("--without", nargs="*", default=[], help="rows to leave out")
     parser.add_argument("--reference", default="greedy", help="row that the others are compared with")
     parser.add_argument("--output_dir", required=True, type=Path)
@@ -107,14 +115,15 @@ def main():
     options.output_dir.mkdir(parents=True, exist_ok=True)
     rows = commands(options)
     done = Journal(options.output_dir / "journal.jsonl")
-    open_rows = [name for name in rows if any(not done.has(name, scans, pair) for pair in pairs)]
+    pairs_of = {name: spread(pairs, dict(entry.split("=") for entry in options.few).get(name)) for name in rows}
+    open_rows = [name for name in rows if any(not done.has(name, scans, pair) for pair in pairs_of[name])]
     workers = {name: Worker(*rows[name]) for name in open_rows}
     for number, pair in enumerate(pairs, 1):
         moving, fixed = (load(scans[index], options.spacing_mm) for index in pair)
         with tempfile.TemporaryDirectory() as folder:
             np.savez(f"{folder}/pair.npz", moving=moving[0], fixed=fixed[0], spacing_mm=fixed[2])
             for name, worker in workers.items():
-                if done.has(name, scans, pair):
+                if pair not in pairs_of[name] or done.has(name, scans, pair):
                     continue
                 displacement, measured = worker.register(f"{folder}/pair.npz", folder)
                 scores = score(name, scans, pair, displacement, moving[1], fixed[1], fixed[2], measured)
@@ -127,7 +136,14 @@ def main():
     for worker in workers.values():
         worker.process.stdin.close()
         worker.process.wait()
-    print(write_report(options.output_dir, done.entries(rows, scans, pairs), options.reference, settings(options)))
+    print(write_report(options.output_dir, done.entries(scans, pairs_of), options.reference, settings(options)))
+
+
+def spread(pairs, count):
+    """`count` of the pairs at about equal distances; all of them for None."""
+    if count is None:
+        return pairs
+    return [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, int(count)).round().astype(int))]
 
 
 def load(scan, spacing_mm):
@@ -171,9 +187,9 @@ class Journal:
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(text + "\n")
 
-    def entries(self, rows, scans, pairs):
+    def entries(self, scans, pairs_of):
         """[(`PairScores`, what was measured)], tool by tool."""
-        keys = [(name, scans[m].name, scans[f].name) for name in rows for m, f in pairs]
+        keys = [(name, scans[m].name, scans[f].name) for name, pairs in pairs_of.items() for m, f in pairs]
         return [(PairScores(**self.lines[key]["scores"]), self.lines[key]["measured"]) for key in keys]
 
 

@@ -63,6 +63,12 @@ class SyN:
         return (self.ants.image_read(warp).numpy() / np.array(spacing_mm)).astype("float32")
 
 
+class SyNQuick(SyN):
+    """The same as `antsRegistrationSyNQuick.sh` runs it: mutual information of 32 bins, nothing on the finest grid."""
+
+    settings = {**SyN.settings, "syn_metric": "mattes", "syn_sampling": 32, "reg_iterations": (100, 70, 50, 0)}
+
+
 class Demons:
     """SimpleITK's diffeomorphic demons on three grids, as in the notebooks of SimpleITK, histograms matched."""
 
@@ -133,16 +139,23 @@ class TorchVoxelMorph:
 
 
 class Network:
-    """A network of ours, alone or with steps of refinement; `model` "none" refines from the identity."""
+    """A network of ours, alone or with steps of refinement.
+
+    `model` "none" refines from the identity; the name of a preset is a network that nobody trained, for its seconds.
+    """
 
     def __init__(self, model, steps=0):
         import vxm_tf  # noqa: F401 - before TensorFlow, for oneDNN
         from vxm_tf.data import normalize
+        from vxm_tf.models import PRESETS, from_preset
         from vxm_tf.registration import input_settings, load_model
         from vxm_tf.registration.pair import register_pair
         from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
 
-        self.network = None if model == "none" else load_model(model)
+        if model in PRESETS:
+            self.network = from_preset(model, (None, None, None))
+        else:
+            self.network = None if model == "none" else load_model(model)
         chosen = input_settings(self.network)["normalization"] if self.network else "percentile"
         self.normalize = lambda image: normalize(image[..., None], chosen)
         self.config = RefineConfig(steps=int(steps) or STEPS)
@@ -162,6 +175,7 @@ class Network:
 TOOLS = {
     "affine": Affine,
     "demons": Demons,
+    "syn-quick": SyNQuick,
     "syn": SyN,
     "greedy": Greedy,
     "convexadam": ConvexAdam,

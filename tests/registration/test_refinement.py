@@ -191,10 +191,9 @@ def test_the_last_resort_is_the_start(monkeypatch, shape):
     for name in ("SMOOTHINGS", "SHRINKINGS", "HALVINGS"):
         monkeypatch.setattr(admissible, name, 0)
     change = folding(shape)[None]
-    found = admissible.admissible_change(
-        np.zeros_like(change), change, lambda v: refinement._displacement(v, shape, 2), admissible.Limits()
-    )
-    np.testing.assert_array_equal(found, 0.0)
+    integrate = lambda velocity: refinement._displacement(velocity, shape, 2)  # noqa: E731
+    for found in admissible.admissible_change(np.zeros_like(change), change, integrate):
+        np.testing.assert_array_equal(found, 0.0)
 
 
 def test_a_change_that_folds_in_one_place_is_kept_in_others(shape):
@@ -204,8 +203,9 @@ def test_a_change_that_folds_in_one_place_is_kept_in_others(shape):
     change[(0, *[6] * len(grid))] = -6.0
     integrate = lambda velocity: refinement._displacement(velocity, shape, 5)  # noqa: E731
     assert folds(integrate(change))[1] > 0
-    found = admissible.admissible_change(np.zeros_like(change), change, integrate, admissible.Limits())
-    assert folds(integrate(found)) == (0.0, 0.0)
+    found, displacement = admissible.admissible_change(np.zeros_like(change), change, integrate)
+    assert folds(displacement) == (0.0, 0.0)
+    np.testing.assert_array_equal(displacement, integrate(found))
     np.testing.assert_array_equal(found[0, 0], 1.0)
 
 
@@ -232,6 +232,13 @@ def test_the_smallest_volume_is_negative_exactly_where_the_metric_counts(shape, 
         assert (np.min(smallest_volume(field)) < 0) == (metrics.non_diffeomorphic_volume(field[0]) > 0)
 
 
+def test_what_certainly_folds_nowhere_folds_nowhere_by_the_metrics(shape, random_field):
+    fields = [random_field(shape, strength, batch=1)[0] for strength in np.linspace(0.02, 0.3, 24)]
+    verdicts = [admissible.folds_nowhere(field) for field in fields]
+    assert 4 < sum(verdicts) < 20
+    assert all(folds(field) == (0.0, 0.0) for field, verdict in zip(fields, verdicts) if verdict)
+
+
 def test_a_fold_between_the_image_and_what_is_beyond_it_is_seen():
     """Two neighbours on the face swap places along it; with the voxels behind them they keep their volume."""
     field = np.zeros((1, 6, 7, 2), "float32")
@@ -244,8 +251,9 @@ def test_a_fold_at_the_face_alone_costs_no_more_than_its_surroundings(shape):
     change = np.ones((1, *(size // 2 for size in shape), len(shape)), "float32")
     change[(0, 0, *[6] * (len(shape) - 1))] = -6.0
     integrate = lambda velocity: refinement._displacement(velocity, shape, 5)  # noqa: E731
-    found = admissible.admissible_change(np.zeros_like(change), change, integrate, admissible.Limits())
-    assert folds(integrate(found)) == (0.0, 0.0)
+    found, displacement = admissible.admissible_change(np.zeros_like(change), change, integrate)
+    assert folds(displacement) == (0.0, 0.0)
+    np.testing.assert_array_equal(displacement, integrate(found))
     np.testing.assert_array_equal(found[0, -1], 1.0)
 
 

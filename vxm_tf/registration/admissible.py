@@ -12,6 +12,8 @@ from vxm_tf.registration.folding import smallest_volume
 # Simplices of less volume than this are repaired. It grows in each round.
 TIGHT = 0.05
 GROWTH = 1.5
+# More than the error of a volume in float32.
+ROUNDING = 1e-3
 SMOOTHINGS = 6
 SHRINKINGS = 5
 HALVINGS = 6
@@ -42,8 +44,8 @@ class Limits:
         return needed.fraction <= self.fraction and needed.volume <= self.volume
 
 
-def admissible_change(start, change, integrate, limits):
-    """`change`, or as much of it as keeps the limits.
+def admissible_change(start, change, integrate):
+    """`change`, or as much of it as folds no more than the start.
 
     Where the grid folds, or nearly, the change is smoothed, round by round and in growing places; if that is
     not enough it is halved there; then all of it is halved; the last resort is no change.
@@ -52,15 +54,18 @@ def admissible_change(start, change, integrate, limits):
         start: velocity `[1, *grid, ndim]`, in cells of its grid.
         change: the same shape.
         integrate: velocity to displacement `[*spatial, ndim]`, in voxels of the image.
-        limits: those of the start, a `Limits`.
 
     Returns:
-        The same shape as `change`.
+        (change, displacement): the same shape as `change`, and what `integrate` makes of `start` and that.
     """
     displacement = integrate(start + change)
+    if folds_nowhere(displacement):
+        return change, displacement
+    at_start = integrate(start)
+    limits = Limits.of(at_start)
     for number in range(SMOOTHINGS + SHRINKINGS + HALVINGS):
         if limits.hold(displacement):
-            return change
+            break
         if number < SMOOTHINGS + SHRINKINGS:
             places = _tight_places(displacement, change.shape, TIGHT * GROWTH**number)
             target = K.convert_to_numpy(ops.window_mean(change, 3)) if number < SMOOTHINGS else 0.5 * change
@@ -68,14 +73,27 @@ def admissible_change(start, change, integrate, limits):
         else:
             change = 0.5 * change
         displacement = integrate(start + change)
-    return change if limits.hold(displacement) else np.zeros_like(change)
+    return (change, displacement) if limits.hold(displacement) else (np.zeros_like(change), at_start)
+
+
+def folds_nowhere(displacement) -> bool:
+    """Whether `Limits.of` a displacement `[*spatial, ndim]` is certainly (0, 0), in a fraction of its time.
+
+    Where every simplex keeps some volume, nothing is inside out, and the determinant of central differences is a mean
+    of those at the simplices of a voxel's corners.
+    """
+    return bool(_smallest_volumes(displacement).min() > ROUNDING)
 
 
 def _tight_places(displacement, shape, volume):
     """`[1, *grid, 1]`, from 1 at simplices of less volume than that to 0 some cells away."""
-    tight = K.convert_to_numpy(smallest_volume(displacement[None]))[0] < volume
+    tight = _smallest_volumes(displacement) < volume
     cells = np.zeros((1, *shape[1:-1], 1), "float32")
     # Cube i lies between voxels i - 1 and i.
     cells[(0, *(np.maximum(index - 1, 0) // CELL for index in np.nonzero(tight)), 0)] = 1.0
     near = K.convert_to_numpy(ops.window_mean(cells, REACH)) > 0
     return K.convert_to_numpy(ops.window_mean(near.astype("float32"), REACH))
+
+
+def _smallest_volumes(displacement):
+    return K.convert_to_numpy(smallest_volume(displacement[None]))[0]

@@ -12,7 +12,7 @@ from keras import ops as K
 
 from vxm_tf import losses, ops
 from vxm_tf.ops.alignment import CELL
-from vxm_tf.registration.admissible import Limits, admissible_change
+from vxm_tf.registration.admissible import admissible_change
 from vxm_tf.registration.pair_model import PairModel, to_image_grid
 from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid, smoothed
 
@@ -143,9 +143,9 @@ def refine(
     counts = _share(config.steps, SHARES[-len(grids) :])
     change, history, stop = _descend(grids, counts, config, _Clock(begin, config.seconds), progress)
     integrate = functools.partial(_displacement, shape=shape, steps=config.integration_steps)
-    limits = Limits() if velocity is None else Limits.of(integrate(start[None]))
-    total = start[None] + admissible_change(start[None], change, integrate, limits)
-    answer = (integrate(total), integrate(-total), total[0], len(history))
+    change, displacement = admissible_change(start[None], change, integrate)
+    total = start[None] + change
+    answer = (displacement, integrate(-total), total[0], len(history))
     return Refinement(*answer, time.perf_counter() - begin, tuple(history), stop)
 
 

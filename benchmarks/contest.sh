@@ -1,0 +1,35 @@
+#!/bin/sh
+# Trains two networks of ours for the same minutes, one core each, then compares them with other tools: the folders
+# same-minutes, contest-2mm and contest-1mm of benchmarks/results. From the project's root, with the package installed:
+#
+#     benchmarks/contest.sh ../shared/data [PYTHON]
+#
+# PYTHON is one with torch and convexAdam, left out without. Some two hours on two cores, 21 minutes of them SyN's.
+set -eu
+data=$1
+torch=${2:+--torch_python $2}
+python=${PYTHON:-.venv/bin/python}
+export PYTHONPATH="$PWD"
+
+train() {
+    name=$1
+    core=$2
+    shift 2
+    OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 taskset -c "$core" "$python" train.py \
+        --data_dir "$data/brains-2mm" --spacing_mm 2 --orientation LIA --max_val_pairs 1 --notensorboard "$@" \
+        --output_dir "models/same-minutes-$name"
+}
+
+train dense 0 --preset fast --epochs 8 --steps_per_epoch 100 &
+train pyramid 1 --preset base --weight 0.5 --learning_rate 5e-4 --epochs 3 --steps_per_epoch 50
+wait
+
+"$python" benchmarks/contest/run.py --data_dir "$data/brains-2mm" --spacing_mm 2 $torch \
+    --network VxmDense=models/same-minutes-dense/last.keras \
+    --network VxmPyramid=models/same-minutes-pyramid/last.keras \
+    --network shipped=shipped --refine 90 --without "shipped + 90 steps" --few syn=2 \
+    --output_dir benchmarks/results/contest-2mm
+"$python" benchmarks/contest/run.py --data_dir "$data/brains-1mm" --image_suffix _norm --labels_suffix _seg $torch \
+    --network "VxmDense default"=default --network "VxmPyramid small"=small --network "VxmPyramid base"=base \
+    --max_pairs 1 --without affine demons syn "refine from identity" --output_dir benchmarks/results/contest-1mm
+"$python" benchmarks/table.py
