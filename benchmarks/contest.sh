@@ -4,7 +4,7 @@
 #
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
-# PYTHON is one with torch and convexAdam, left out without. Some two hours on two cores, 21 minutes of them SyN's.
+# PYTHON is one with torch and convexAdam, left out without. Some two hours on two cores, 10 minutes of them SyN's.
 set -eu
 data=$1
 torch=${2:+--torch_python $2}
@@ -27,7 +27,7 @@ wait
 "$python" benchmarks/contest/run.py --data_dir "$data/brains-2mm" --spacing_mm 2 $torch \
     --network VxmDense=models/same-minutes-dense/last.keras \
     --network VxmPyramid=models/same-minutes-pyramid/last.keras \
-    --network shipped=shipped --refine 90 --without "shipped + 90 steps" --few syn=2 \
+    --network shipped=shipped --refine 75 --few syn=1 \
     --output_dir benchmarks/results/contest-2mm
 "$python" benchmarks/contest/run.py --data_dir "$data/brains-1mm" --image_suffix _norm --labels_suffix _seg $torch \
     --network "VxmDense default"=default --network "VxmPyramid small"=small --network "VxmPyramid base"=base \

@@ -16,7 +16,7 @@ from vxm_tf.registration.admissible import admissible_change
 from vxm_tf.registration.pair_model import PairModel, to_image_grid
 from vxm_tf.registration.refinement_input import check_images, check_velocity, finer, pyramid, smoothed
 
-STEPS = 90
+STEPS = 75
 # They put the similarities' different scales on one level of smoothness.
 WEIGHTS = {"lncc": 0.5, "mse": 1.0, "mi": 2.0}
 VOXELS_PER_BIN = 8
