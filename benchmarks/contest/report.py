@@ -125,7 +125,7 @@ def figure(path, summary, times):
     drawing, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
     pairs = max(row["pairs"] for row in summary.values())
     best_first = sorted(summary, key=lambda name: -summary[name]["mean"]["dice"])
-    marks = itertools.cycle("osD^vPX*<>")
+    marks = itertools.cycle("osD^vPX*<>hdp")
     for name in best_first:
         dice = summary[name]["mean"]["dice"]
         if name == "affine":

@@ -198,7 +198,7 @@ def settings(options):
     if options.torch_python:
         versions |= torch_versions(options.torch_python)
     return {
-        "command": sys.argv,
+        "command": ["PYTHON" if word == options.torch_python else word for word in sys.argv],
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
