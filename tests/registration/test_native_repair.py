@@ -75,7 +75,7 @@ def test_everything_that_is_moved_follows_the_repaired_transform(register, image
 def test_a_registration_that_folds_nowhere_is_not_changed_by_a_bit(register, rng):
     smooth = ndimage.gaussian_filter(rng.normal(0, 20, (*SHAPE, 3)), (4, 4, 4, 0))
     plain, repaired = register(smooth), register(smooth, repair=True)
-    assert repaired.repair == TransformRepair(None, Repair()) and repaired.inverse_repair == Repair()
+    assert repaired.repair == TransformRepair() and repaired.inverse_repair == Repair()
     assert plain.repair is None and plain.inverse_repair is None
     for name in ("displacement", "moved", "working_displacement"):
         np.testing.assert_array_equal(getattr(repaired, name), getattr(plain, name))
@@ -122,7 +122,30 @@ def test_more_integration_steps_are_tried_first(images, network):
     result = register_images(*images, hasty, RegisterConfig(repair=True))
     assert not certify(plain.displacement).passes and certify(result.displacement).passes
     assert result.repair.integration_steps in (3, 5) and result.repair.displacement == Repair()
-    assert np.abs(result.displacement - plain.displacement).max() < 2.0
+    change = np.linalg.norm(result.transform.displacement_mm - plain.transform.displacement_mm, axis=-1)
+    assert result.repair.integration_max_change_mm == pytest.approx(change.max()) and change.max() < 9.0
+    assert result.repair.integration_mean_change_mm == pytest.approx(change.mean(), rel=1e-5) and change.mean() > 0.0
+
+
+def test_more_integration_steps_that_hardly_help_are_not_taken(register, rng, monkeypatch):
+    displacement = folding(rng).astype("float32")
+    tried = []
+
+    def integrate(steps):
+        tried.append(steps)
+        return {9: 0.95, 11: 0.2}[steps] * displacement, None
+
+    def run(scale):
+        monkeypatch.setattr(align, "network_integral", lambda *_: integration.Integral(7, integrate))
+        return register(scale * displacement, repair=True).repair
+
+    assert run(1.0).integration_steps == 11 and tried == [9, 11]
+    tried.clear()
+    # Nothing is tried where nothing folds.
+    assert run(0.05) == TransformRepair() and tried == []
+    monkeypatch.setattr(integration, "MORE_STEPS", (2,))
+    assert run(1.0).integration_steps is None and run(1.0).integration_max_change_mm == 0.0
+    assert tried == [9, 9]
 
 
 def arrays(images):

@@ -1,6 +1,7 @@
 """Mending a whole registration where it folds, so that everything that is written of it agrees."""
 
 import dataclasses
+import json
 
 import numpy as np
 from absl import logging
@@ -19,10 +20,14 @@ class TransformRepair:
 
     Attributes:
         integration_steps: with which its velocity was integrated anew, where that took folds away; None if it was not.
+        integration_mean_change_mm: by which that changed the transform, over all voxels, in millimetres.
+        integration_max_change_mm: likewise.
         displacement: the `Repair` of what still folded after that.
     """
 
     integration_steps: int | None = None
+    integration_mean_change_mm: float = 0.0
+    integration_max_change_mm: float = 0.0
     displacement: Repair = Repair()
 
 
@@ -40,16 +45,14 @@ def mended(result: NativeRegistration, finer=()) -> NativeRegistration:
     if before.passes:
         return dataclasses.replace(result, repair=TransformRepair())
     logging.info("The transform folds at %d voxels; repairing it.", before.failing_voxels)
-    steps, result = _integrated_finer(result, before, finer)
-    mended_field, report = repair_transform(result.transform, result.affine)
+    steps, integrated = _integrated_finer(result, before, finer)
+    change = np.linalg.norm(integrated.transform.displacement_mm - result.transform.displacement_mm, axis=-1)
+    mended_field, report = repair_transform(integrated.transform, integrated.affine)
     if report.changed_voxels:
-        result = _with_transform(result, mended_field)
-    logging.info(
-        "Repaired: %s; %d rounds changed %d voxels, by %.3g mm on average and %.3g mm at most.",
-        f"{steps} integration steps" if steps else "integrated as before",
-        report.rounds, report.changed_voxels, report.mean_change_mm, report.max_change_mm,
-    )  # fmt: skip
-    return dataclasses.replace(result, repair=TransformRepair(steps, report))
+        integrated = _with_transform(integrated, mended_field)
+    done = TransformRepair(steps, float(change.mean()), float(change.max()), report)
+    logging.info("Repaired: %s", json.dumps(dataclasses.asdict(done)))
+    return dataclasses.replace(integrated, repair=done)
 
 
 def check_affine(affine: AffineTransform, *grids: Grid):
@@ -71,15 +74,15 @@ def check_affine(affine: AffineTransform, *grids: Grid):
 
 
 def _integrated_finer(result, before: Certificate, finer):
-    """(integration steps or None, registration): the first that folds nowhere, else the one that folds least."""
-    best = before.non_diffeomorphic_volume, before.failing_voxels
-    chosen = None, result
+    """(integration steps or None, registration): the first that folds nowhere, or the last that halved the folding."""
+    chosen, volume = (None, result), before.non_diffeomorphic_volume
     for steps, other in finer:
         found = certify_transform(other.transform)
-        if (found.non_diffeomorphic_volume, found.failing_voxels) < best:
-            best, chosen = (found.non_diffeomorphic_volume, found.failing_voxels), (steps, other)
         if found.passes:
-            break
+            return steps, other
+        # All of the transform changes a little: not for a little.
+        if found.non_diffeomorphic_volume < 0.5 * volume:
+            chosen, volume = (steps, other), found.non_diffeomorphic_volume
     return chosen
 
 
