@@ -197,6 +197,15 @@ def _unwritable(job, tmp_path, rng):
     return {"moved_labels": str(tmp_path / "bad" / "labels.nii.gz")}, "cannot be written"
 
 
+def _certificate_that_is_no_json(job, tmp_path, rng):
+    return {"certify": str(tmp_path / "bad.txt")}, "ends in .json"
+
+
+def _certificate_where_nothing_can_be_written(job, tmp_path, rng):
+    (tmp_path / "bad").write_text("a regular file")
+    return {"certify": str(tmp_path / "bad" / "certificate.json")}, "cannot be written"
+
+
 def _unknown_output_format(job, tmp_path, rng):
     return {"displacement": str(tmp_path / "bad.png")}, "format"
 
@@ -216,6 +225,8 @@ BAD = [
     _image_as_labels,
     _no_model,
     _unwritable,
+    _certificate_that_is_no_json,
+    _certificate_where_nothing_can_be_written,
     _unknown_output_format,
 ]
 
@@ -267,6 +278,7 @@ def test_a_folder_gets_every_output_and_what_made_it(job, tmp_path):
         "from-moving_to-fixed_mode-image_xfm.json",
         "from-fixed_to-moving_mode-image_xfm.nii.gz",
         "from-fixed_to-moving_mode-image_xfm.json",
+        "from-moving_to-fixed_desc-certificate_xfm.json",
     }
     said = json.loads((tmp_path / "o" / "from-moving_to-fixed_mode-image_xfm.json").read_text())
     assert (said["FromSpace"], said["ToSpace"]) == ("moving", "fixed")

@@ -5,16 +5,16 @@ from vxm_tf.data import normalize
 from vxm_tf.registration import RegisterConfig, register_files
 from vxm_tf.registration.bids import beside, with_bids_names
 from vxm_tf.registration.config import AFFINES, SIMILARITIES
-from vxm_tf.registration.native import voxel_displacement
 from vxm_tf.report import registration_panel, write_picture
 from vxm_tf.spatial import dense, reoriented_grid, resample
 from vxm_tf.spatial.points import CONVENTIONS
 from vxm_tf.spatial.transform_files import FORMATS
+from vxm_tf.spatial.transforms import voxel_displacement
 
 DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."
 OUTPUTS = (
     "moved", "fixed_moved", "transform", "inverse_transform", "displacement", "jacobian", "moved_labels",
-    "moved_points", "output_dir",
+    "moved_points", "certify", "output_dir",
 )  # fmt: skip
 # The panel shows rows of a 2-D image downwards, and turns slices of a 3-D one itself.
 DRAWN = {2: "PR", 3: "RAS"}
@@ -43,6 +43,8 @@ def define_flags(values):
     flag.string("points", "Landmarks of the moving image in mm: a table with columns x, y, z.")
     flag.string("moved_points", "Where they go, in the fixed image's space.")
     flag.choice("points_convention", CONVENTIONS, "Of both tables.")
+    flag.string("certify", "Where the certificate goes that nothing folds, or that it does (.json).")
+    flag.boolean("repair", "Change a transform that folds, and its inverse, until they do not.")
     flag.integer("refine", "Steps of optimisation for this pair; -1: 0 with a network, enough without.")
     flag.float("refine_seconds", "Time for them; 0 for no limit.")
     flag.choice("similarity", SIMILARITIES, "What they make alike; mi for unlike contrast.")

@@ -3,7 +3,14 @@
 import json
 from pathlib import Path
 
-from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.files.volumes import VolumeError, check_output_dir, replace_atomically
+
+
+def check_json_output(path):
+    """Raise `VolumeError` now if no JSON file could be written there: before long work, not after it."""
+    if Path(path).suffix.lower() != ".json":
+        raise VolumeError(f"{path}: is written as JSON; give a name that ends in .json.")
+    check_output_dir(Path(path).parent)
 
 
 def write_json(path, value):

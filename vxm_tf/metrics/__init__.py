@@ -5,6 +5,7 @@ from vxm_tf.metrics.deformation import (
     jacobian_determinant,
     log_jacobian_std,
     non_diffeomorphic_volume,
+    simplex_determinants,
 )
 from vxm_tf.metrics.overlap import dice, labels_in
 from vxm_tf.metrics.surface import SurfaceDistance, surface_distances
@@ -17,5 +18,6 @@ __all__ = [
     "labels_in",
     "log_jacobian_std",
     "non_diffeomorphic_volume",
+    "simplex_determinants",
     "surface_distances",
 ]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -9,15 +10,16 @@ import numpy as np
 _SLAB_VOXELS = 2**18
 
 # Edges from a voxel to the far corners of the simplices that tile a voxel cube besides those at its corners:
-# none in 1-D and 2-D, in 3-D the tetrahedron in the middle of the cube ahead and of the cube behind.
+# none in 1-D and 2-D, in 3-D the tetrahedron in the middle of the cube behind and of the cube ahead.
 _MIDDLE_SIMPLICES = {
-    1: [],
-    2: [],
-    3: [
-        [(1, 1, 0), (0, 1, 1), (1, 0, 1)],
-        [(-1, -1, 0), (-1, 0, -1), (0, -1, -1)],
-    ],
+    1: {},
+    2: {},
+    3: {
+        "1*": [(-1, -1, 0), (-1, 0, -1), (0, -1, -1)],
+        "2*": [(1, 1, 0), (0, 1, 1), (1, 0, 1)],
+    },
 }
+_MIDDLE_DETERMINANT = 2
 
 
 def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
@@ -129,22 +131,57 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
     >>> metrics.non_diffeomorphic_volume(displacement)
     0.04
     """
+    displacement = np.asarray(displacement)
+    inverted = 0.0
+    for name, _, determinant in simplex_determinants(displacement):
+        undeformed = _MIDDLE_DETERMINANT if name.endswith("*") else 1
+        inverted -= undeformed * float(np.minimum(determinant, 0.0).sum(dtype=np.float64))
+    *shape, ndim = displacement.shape
+    return 0.5 * inverted / math.factorial(ndim) / math.prod(shape)
+
+
+def simplex_determinants(displacement: np.ndarray) -> Iterator[tuple[str, slice, np.ndarray]]:
+    """The finite-difference Jacobian determinants that are above 0 everywhere in a digital diffeomorphism.
+
+    Each is the signed volume, after deformation over before, of a simplex of `non_diffeomorphic_volume`. They
+    have the names of Liu et al. (IJCV 2024): "+-+" takes forward differences along the first and the third
+    axis and backward ones along the second, so there are 2^ndim; in 3-D also "1*" and "2*", for the tetrahedra
+    in the middle of the cube behind and of the cube ahead (whose determinant the paper does not divide by the
+    2 of the undeformed one). The displacement continues beyond the image as its nearest edge value.
+
+    Args:
+        displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
+
+    Yields:
+        (name, slice of the first axis, determinant `[slice, *spatial[1:]]`, float32 or float64, without unit):
+        every name for every slab. 1 keeps volume, 0 or less folds.
+
+    Raises:
+        ValueError: see `jacobian_determinant`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vxm_tf import metrics
+    >>> still = np.zeros((5, 6, 2), "float32")
+    >>> [(name, float(determinant.min())) for name, _, determinant in metrics.simplex_determinants(still)]
+    [('++', 1.0), ('+-', 1.0), ('-+', 1.0), ('--', 1.0)]
+    """
     displacement = _check_displacement(displacement)
     *shape, ndim = displacement.shape
-    simplices = [np.diag(signs) for signs in itertools.product((1, -1), repeat=ndim)]
-    simplices += [np.array(edges) for edges in _MIDDLE_SIMPLICES[ndim]]
+    simplices = {
+        "".join("+" if sign > 0 else "-" for sign in signs): np.diag(signs)
+        for signs in itertools.product((1, -1), repeat=ndim)
+    }
+    simplices |= {name: np.array(edges) for name, edges in _MIDDLE_SIMPLICES[ndim].items()}
     padded = np.pad(displacement, [(1, 1)] * ndim + [(0, 0)], mode="edge")
-    inverted = 0.0
     for start, stop in _slabs(shape):
         components = _components_first(padded[start : stop + 2])
-        deformed = {
-            tuple(edge): _deformed_edge(components, edge) for edge in np.unique(np.concatenate(simplices), axis=0)
-        }
-        for edges in simplices:
-            orientation = int(np.sign(np.linalg.det(edges)))
-            volume = orientation * _determinant([deformed[tuple(edge)] for edge in edges])
-            inverted -= float(np.minimum(volume, 0.0).sum(dtype=np.float64))
-    return 0.5 * inverted / math.factorial(ndim) / math.prod(shape)
+        edges = np.unique(np.concatenate(list(simplices.values())), axis=0)
+        deformed = {tuple(edge): _deformed_edge(components, edge) for edge in edges}
+        for name, edges in simplices.items():
+            undeformed = round(np.linalg.det(edges))
+            yield name, slice(start, stop), _determinant([deformed[tuple(edge)] for edge in edges]) / undeformed
 
 
 def _deformed_edge(components: np.ndarray, edge: np.ndarray) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 import keras
 from keras import initializers, layers
 
+from vxm_tf import ops
 from vxm_tf.layers import CropLike, PadToMultiple, ResizeDisplacement, SpatialTransformer, VecInt
 from vxm_tf.models.unet import spatial_layer
 from vxm_tf.ops.displacement import check_resize_rule
@@ -88,6 +89,20 @@ class RegistrationNetwork(keras.Model):
         network = type(self).from_config({**self.get_config(), "image_shape": tuple(image_shape)})
         network.set_weights(self.get_weights())
         return network
+
+    def integrated(self, velocity, image_shape, steps):
+        """The displacement that this network makes of a velocity, with another number of integration steps.
+
+        Args:
+            velocity: `[batch, *grid, ndim]`, as this network answers it.
+            image_shape: spatial shape of the images.
+            steps: number of squarings.
+
+        Returns:
+            `[batch, *image_shape, ndim]`, in voxels.
+        """
+        displacement = self.get_layer("to_image_grid")(ops.integrate(velocity, steps))
+        return displacement[(slice(None), *(slice(0, size) for size in image_shape))]
 
     def get_config(self):
         policy = keras.dtype_policies.serialize(self.dtype_policy)

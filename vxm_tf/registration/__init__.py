@@ -2,19 +2,24 @@
 
 from vxm_tf.registration.affine import register_affine
 from vxm_tf.registration.align import register_images
+from vxm_tf.registration.certificate import Certificate, certify
 from vxm_tf.registration.config import RegisterConfig
 from vxm_tf.registration.files import register_files
+from vxm_tf.registration.fold_repair import Repair, repair
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.pair import Registration, register_pair, warp_array, warp_labels
 from vxm_tf.registration.refinement import RefineConfig, Refinement, refine
 
 __all__ = [
+    "Certificate",
     "NativeRegistration",
     "RefineConfig",
     "Refinement",
     "RegisterConfig",
     "Registration",
+    "Repair",
+    "certify",
     "input_settings",
     "load_model",
     "refine",
@@ -22,6 +27,7 @@ __all__ = [
     "register_files",
     "register_images",
     "register_pair",
+    "repair",
     "warp_array",
     "warp_labels",
 ]

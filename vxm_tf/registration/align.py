@@ -8,8 +8,10 @@ from absl import logging
 from vxm_tf.data import normalize
 from vxm_tf.files.volumes import VolumeError
 from vxm_tf.registration.config import RegisterConfig
+from vxm_tf.registration.integration import finer, network_integral, pair_integral
 from vxm_tf.registration.model_file import input_settings
 from vxm_tf.registration.native import NativeRegistration
+from vxm_tf.registration.native_repair import check_affine, mended
 from vxm_tf.registration.overlap import check_overlap
 from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
@@ -58,6 +60,8 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     affine = _affine(originals, masked, masks, config)
     seconds["affine"] = time.perf_counter() - start
     check_overlap(moving, fixed, affine, config)
+    if config.repair:
+        check_affine(affine, fixed.grid, moving.grid)
     grid = _working_grid(masked[1], network, settings, config)
     images = [_on_grid(masked[0], grid, affine), _on_grid(masked[1], grid, None)]
     normalization = input_settings(network)["normalization"] if network else "percentile"
@@ -67,12 +71,20 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
         " x ".join(map(str, grid.shape)), " x ".join(f"{s:.3g}" for s in grid.spacing_mm), grid.orientation,
     )  # fmt: skip
     start = time.perf_counter()
-    displacement, inverse, steps = _align(images, network, config)
+    displacement, inverse, steps, integral = _align(images, network, config)
     seconds["deformation"] = time.perf_counter() - start
-    field = _field(grid, displacement)
-    backwards = Chain((affine.inverse(), _field(grid, inverse if inverse is not None else -displacement)))
-    on_fixed = dense(field, fixed.grid)
-    return NativeRegistration(*originals, affine, on_fixed, grid, displacement, backwards, seconds, steps)
+
+    def native(displacement, inverse):
+        backwards = Chain((affine.inverse(), _field(grid, inverse if inverse is not None else -displacement)))
+        on_fixed = dense(_field(grid, displacement), fixed.grid)
+        return NativeRegistration(*originals, affine, on_fixed, grid, displacement, backwards, seconds, steps)
+
+    result = native(displacement, inverse)
+    if config.repair:
+        start = time.perf_counter()
+        result = mended(result, ((number, native(*both)) for number, *both in finer(integral)))
+        seconds["repair"] = time.perf_counter() - start
+    return result
 
 
 def grid_settings(network, fixed: SpatialImage, config) -> GridSettings:
@@ -149,18 +161,19 @@ def _on_grid(image, grid, affine):
 
 
 def _align(images, network, config):
-    """(displacement, its inverse or None, both in voxels of the working grid; steps done)."""
+    """(displacement, its inverse or None, both in voxels of the working grid; steps done; `Integral` or None)."""
     steps = config.refine if config.refine >= 0 else (0 if network else STEPS)
     if network is not None and steps == 0:
-        return *_predict(network, *images), 0
+        return *_predict(network, *images), 0, network_integral(network, *images)
     if steps == 0:
         nothing = np.zeros((*images[1].shape[:-1], images[1].ndim - 1), "float32")
-        return nothing, nothing, 0
+        return nothing, nothing, 0, None
     velocity = None if network is None else starting_velocity(network, *images)
     settings = RefineConfig(steps=steps, similarity=config.similarity, seconds=config.refine_seconds)
     result = refine(*images, velocity, settings)
     logging.info("%d steps of optimisation in %.1f s.", result.steps, result.seconds)
-    return result.displacement, result.inverse_displacement, result.steps
+    integral = pair_integral(result.velocity, images[1].shape[:-1], settings.integration_steps)
+    return result.displacement, result.inverse_displacement, result.steps, integral
 
 
 def _predict(network, moving, fixed):

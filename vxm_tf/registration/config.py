@@ -38,6 +38,10 @@ class RegisterConfig:
         points: landmarks of the moving image in millimetres, a table with columns x, y, z.
         moved_points: where they go, carried to the fixed image's space.
         points_convention: "RAS" (NIfTI, FreeSurfer) or "LPS" (ITK, ANTs, DICOM), of both.
+        certify: where the certificate goes, JSON: whether the transform and its inverse fold, how regular they are and
+            how well they undo each other, with the SHA-256 of the model and of every file read and written.
+        repair: whether a transform that folds, and its inverse, are changed until they do not, before anything is
+            moved; those that fold nowhere stay as they are, bit by bit.
         refine: steps of optimisation for this pair, from the network's answer or from nothing; -1 for 0 with a
             network and for enough without.
         refine_seconds: time for them; 0 for no limit.
@@ -69,6 +73,8 @@ class RegisterConfig:
     points: str = ""
     moved_points: str = ""
     points_convention: str = "RAS"
+    certify: str = ""
+    repair: bool = False
     refine: int = -1
     refine_seconds: float = 0.0
     similarity: str = "lncc"

@@ -8,9 +8,11 @@ import warnings
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.json_file import check_json_output
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
 from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import with_bids_names
+from vxm_tf.registration.certificate_file import write_certificate
 from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_choices
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
@@ -59,6 +61,8 @@ def register_files(config) -> NativeRegistration:
     ]
     result = register_images(moving, fixed, network, config, masks=masks)
     _write(config, result, labels, points, network)
+    if config.certify:
+        write_certificate(config, result, (*VOLUMES, *TRANSFORMS, "moved_points"))
     summary = {**summarise(config, result), "total_seconds": round(time.perf_counter() - start, 3)}
     if config.output_dir:
         write_sidecar(config, result, summary)
@@ -93,6 +97,10 @@ def summarise(config, result) -> dict:
         inversion = result.inversion
         summary["inverse_mean_residual_mm"] = inversion.mean_residual_mm
         summary["inverse_max_residual_mm"] = inversion.max_residual_mm
+    if result.repair:
+        summary["repaired_voxels"] = result.repair.displacement.changed_voxels
+        if "inversion" in vars(result):
+            summary["inverse_repaired_voxels"] = result.inverse_repair.changed_voxels
     return summary
 
 
@@ -114,6 +122,8 @@ def _check_outputs(config, ndim=3):
         if getattr(config, name):
             affine = config.model == NO_MODEL and config.refine == 0
             check_transform_output(getattr(config, name), config.transform_format or None, ndim, affine=affine)
+    if config.certify:
+        check_json_output(config.certify)
 
 
 def _write(config, result, labels, points, network):

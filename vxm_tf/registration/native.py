@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
+from vxm_tf.registration.fold_repair import repair_transform
 from vxm_tf.spatial import (
     AffineTransform,
     Chain,
@@ -17,6 +18,8 @@ from vxm_tf.spatial import (
     invert,
     resample,
 )
+from vxm_tf.spatial.inversion import measured
+from vxm_tf.spatial.transforms import voxel_displacement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class NativeRegistration:
         inverse_start: a first guess of the inverse, a transform.
         seconds: of the parts, by name.
         steps: of optimisation done.
+        repair: a `TransformRepair`; None if no repair was asked for.
     """
 
     moving: SpatialImage
@@ -43,6 +47,7 @@ class NativeRegistration:
     inverse_start: object
     seconds: dict
     steps: int = 0
+    repair: object = None
 
     @property
     def is_affine(self) -> bool:
@@ -62,7 +67,20 @@ class NativeRegistration:
     @functools.cached_property
     def inversion(self) -> Inversion:
         """Moving to fixed world as one field on the moving image's grid, and how well it undoes the transform."""
-        return invert(self.transform, self.moving.grid, self.inverse_start)
+        return self._inversion_and_repair[0]
+
+    @property
+    def inverse_repair(self):
+        """The `Repair` of the inverse; None if none was asked for, or if nothing was deformed."""
+        return None if self.is_affine else self._inversion_and_repair[1]
+
+    @functools.cached_property
+    def _inversion_and_repair(self):
+        found = invert(self.transform, self.moving.grid, self.inverse_start)
+        if self.repair is None:
+            return found, None
+        field, report = repair_transform(found.transform, self.affine.inverse())
+        return (measured(self.transform, field) if report.changed_voxels else found), report
 
     @property
     def inverse(self):
@@ -102,9 +120,3 @@ class NativeRegistration:
             "non_diffeomorphic_volume": non_diffeomorphic_volume(self.working_displacement),
             "log_jacobian_std": log_jacobian_std(self.working_displacement),
         }
-
-
-def voxel_displacement(field: DisplacementField) -> np.ndarray:
-    """A field in millimetres as one in voxels of its own grid, float32."""
-    inverse = np.linalg.inv(field.grid.affine[:-1, :-1]).astype("float32")
-    return field.displacement_mm.astype("float32") @ inverse.T

@@ -1,15 +1,13 @@
 """The JSON file beside a transform: what made it, from what, how long it took and how good it is."""
 
 import dataclasses
-import platform
 
-import keras
 import numpy as np
 
-from vxm_tf._version import __version__
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import write_json
 from vxm_tf.registration.bids import beside, names_of_pair
+from vxm_tf.registration.certificate_file import software
 from vxm_tf.registration.config import NO_MODEL
 from vxm_tf.registration.model_file import model_path
 
@@ -38,12 +36,7 @@ def write_sidecar(config, result, summary):
         },
         "Settings": dataclasses.asdict(config),
         "Metrics": summary,
-        "Software": {
-            "vxm_tf": __version__,
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-            "python": platform.python_version(),
-        },
+        "Software": software(),
     }
     for path, (first, last) in ((config.transform, spaces), (config.inverse_transform, spaces[::-1])):
         write_json(beside(path, ".json"), {"FromSpace": first, "ToSpace": last, **said})

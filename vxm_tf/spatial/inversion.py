@@ -53,12 +53,27 @@ def invert(transform, grid: Grid, start=None) -> Inversion:
         points, errors = solve(transform, flat, guess, linear[:-1, :-1])
         field[begin:stop] = points.reshape(targets.shape) - targets
         residual[begin:stop] = errors.reshape(targets.shape[:-1])
-    return Inversion(
-        DisplacementField(grid, field),
-        float(residual.mean(dtype="float64")),
-        float(residual.max()),
-        float(np.mean(residual > 0.1)),
-    )
+    return _inversion(DisplacementField(grid, field), residual)
+
+
+def measured(transform, inverse: DisplacementField) -> Inversion:
+    """An inverse that is there already, with how well it undoes a transform.
+
+    Args:
+        transform: fixed to moving space.
+        inverse: moving to fixed space.
+    """
+    residual = np.empty(inverse.grid.shape, "float32")
+    for begin, stop in slabs(inverse.grid.shape):
+        targets = inverse.grid.slab_points(begin, stop)
+        error = transform.map(targets + inverse.displacement_mm[begin:stop]) - targets
+        residual[begin:stop] = np.linalg.norm(error, axis=-1)
+    return _inversion(inverse, residual)
+
+
+def _inversion(field, residual):
+    mean = float(residual.mean(dtype="float64"))
+    return Inversion(field, mean, float(residual.max()), float(np.mean(residual > 0.1)))
 
 
 def affine_part(transform) -> np.ndarray:

@@ -157,6 +157,12 @@ def dense(transform, grid: Grid) -> DisplacementField:
     return DisplacementField(grid, field)
 
 
+def voxel_displacement(field: DisplacementField) -> np.ndarray:
+    """A field in millimetres as one in voxels of its own grid, `[*grid.shape, ndim]`, float32."""
+    inverse = np.linalg.inv(field.grid.affine[:-1, :-1]).astype("float32")
+    return field.displacement_mm.astype("float32") @ inverse.T
+
+
 def slabs(shape, voxels: int = 2**20):
     """Start and stop along the first axis of pieces of some `voxels`, which keep temporary arrays small."""
     thickness = max(1, voxels // max(1, int(np.prod(shape[1:]))))
