@@ -191,7 +191,7 @@ def test_the_last_resort_is_the_start(monkeypatch, shape):
     for name in ("SMOOTHINGS", "SHRINKINGS", "HALVINGS"):
         monkeypatch.setattr(admissible, name, 0)
     change = folding(shape)[None]
-    integrate = lambda velocity: refinement._displacement(velocity, shape, 2)  # noqa: E731
+    integrate = lambda velocity: refinement.displacement_of(velocity, shape, 2)  # noqa: E731
     for found in admissible.admissible_change(np.zeros_like(change), change, integrate):
         np.testing.assert_array_equal(found, 0.0)
 
@@ -201,7 +201,7 @@ def test_a_change_that_folds_in_one_place_is_kept_in_others(shape):
     grid = [size // 2 for size in shape]
     change = np.ones((1, *grid, len(grid)), "float32")
     change[(0, *[6] * len(grid))] = -6.0
-    integrate = lambda velocity: refinement._displacement(velocity, shape, 5)  # noqa: E731
+    integrate = lambda velocity: refinement.displacement_of(velocity, shape, 5)  # noqa: E731
     assert folds(integrate(change))[1] > 0
     found, displacement = admissible.admissible_change(np.zeros_like(change), change, integrate)
     assert folds(displacement) == (0.0, 0.0)
@@ -250,7 +250,7 @@ def test_a_fold_between_the_image_and_what_is_beyond_it_is_seen():
 def test_a_fold_at_the_face_alone_costs_no_more_than_its_surroundings(shape):
     change = np.ones((1, *(size // 2 for size in shape), len(shape)), "float32")
     change[(0, 0, *[6] * (len(shape) - 1))] = -6.0
-    integrate = lambda velocity: refinement._displacement(velocity, shape, 5)  # noqa: E731
+    integrate = lambda velocity: refinement.displacement_of(velocity, shape, 5)  # noqa: E731
     found, displacement = admissible.admissible_change(np.zeros_like(change), change, integrate)
     assert folds(displacement) == (0.0, 0.0)
     np.testing.assert_array_equal(displacement, integrate(found))

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from keras import ops as K
 
-from vxm_tf import ops
-from vxm_tf.registration.pair_model import to_image_grid
+from vxm_tf.registration.refinement import displacement_of, network_velocity
 
 MORE_STEPS = (2, 4)
 """How many more squarings are tried; each halves the error of the first, shortest step."""
@@ -40,22 +39,22 @@ def network_integral(network, moving, fixed):
         network: a `RegistrationNetwork`.
         moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
     """
-    steps = network.settings["integration_steps"]
-    return Integral(steps, functools.partial(_integrate_answer, network, moving, fixed)) if steps else None
+    if not network.settings["integration_steps"]:
+        return None
+    # Predicted when first asked for: what folds nowhere is never integrated anew.
+    velocity = functools.cache(lambda: network_velocity(network, moving, fixed))
+
+    def integrate(steps):
+        fields = (network.integrated(sign * velocity(), fixed.shape[:-1], steps) for sign in (1, -1))
+        return tuple(K.convert_to_numpy(field)[0] for field in fields)
+
+    return Integral(network.settings["integration_steps"], integrate)
 
 
 def pair_integral(velocity, shape, steps) -> Integral:
     """The `Integral` of what `refine` found: its velocity, the shape of the images, and its number of squarings."""
 
     def integrate(steps):
-        fields = (to_image_grid(ops.integrate(sign * velocity[None], steps), shape) for sign in (1, -1))
-        return tuple(K.convert_to_numpy(field)[0] for field in fields)
+        return tuple(displacement_of(sign * velocity[None], shape, steps) for sign in (1, -1))
 
     return Integral(steps, integrate)
-
-
-def _integrate_answer(network, moving, fixed, steps):
-    network = network.for_shape(fixed.shape[:-1])
-    answer = network.with_outputs("velocity").predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
-    fields = (network.integrated(sign * answer["velocity"], fixed.shape[:-1], steps) for sign in (1, -1))
-    return tuple(K.convert_to_numpy(field)[0] for field in fields)

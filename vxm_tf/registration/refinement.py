@@ -142,7 +142,7 @@ def refine(
     grids = pyramid({"moving": moving, "fixed": fixed, "start": start}, len(SHARES))
     counts = _share(config.steps, SHARES[-len(grids) :])
     change, history, stop = _descend(grids, counts, config, _Clock(begin, config.seconds), progress)
-    integrate = functools.partial(_displacement, shape=shape, steps=config.integration_steps)
+    integrate = functools.partial(displacement_of, shape=shape, steps=config.integration_steps)
     change, displacement = admissible_change(start[None], change, integrate)
     total = start[None] + change
     answer = (displacement, integrate(-total), total[0], len(history))
@@ -168,17 +168,28 @@ def starting_velocity(network, moving, fixed) -> np.ndarray:
         ValueError: another number of axes or channels than the network takes.
     """
     moving, fixed = check_images(moving, fixed, network.settings["channels"])
-    own = network.settings["image_shape"]
-    if None not in own:
-        network = network.for_shape(moving.shape[:-1])
-    answer = _velocity_model(network).predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
-    velocity = K.convert_to_numpy(answer["velocity"])
+    velocity = K.convert_to_numpy(network_velocity(network, moving, fixed))
     resolution = network._integration_resolution(network.settings)
     padded = [size * resolution for size in velocity.shape[1:-1]]
     rule = network._resize_rule(network.settings)
     if rule != "areas":
         velocity = ops.resize(velocity, padded, rule)
     return K.convert_to_numpy(ops.resize(velocity, [-(-size // CELL) for size in padded]))[0]
+
+
+def network_velocity(network, moving, fixed):
+    """What a network answers to one pair before it integrates.
+
+    Args:
+        network: a `RegistrationNetwork`.
+        moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
+
+    Returns:
+        `[1, *grid, ndim]`, in voxels of its own grid.
+    """
+    if None not in network.settings["image_shape"]:
+        network = network.for_shape(moving.shape[:-1])
+    return _velocity_model(network).predict_on_batch({"moving": moving[None], "fixed": fixed[None]})["velocity"]
 
 
 _velocity_models = weakref.WeakKeyDictionary()
@@ -279,5 +290,6 @@ def _model(grid, image_shape, similarity, weight, fold_weight, integration_steps
     return PairModel(grid, image_shape, similarity, **settings)
 
 
-def _displacement(velocity, shape, steps):
+def displacement_of(velocity, shape, steps):
+    """The integral of a velocity `[1, *grid, ndim]` in cells, on the grid of an image: `[*shape, ndim]`, in voxels."""
     return K.convert_to_numpy(to_image_grid(ops.integrate(velocity, steps), shape))[0]
