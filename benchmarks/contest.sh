@@ -4,7 +4,8 @@
 #
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
-# PYTHON is one with torch and convexAdam, left out without. Some two hours on two cores, 10 minutes of them SyN's.
+# PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, ConvexAdam is left out. Some two hours on two
+# cores, 10 minutes of them SyN's. What was cut off goes on where it was; remove the folders' journal.jsonl to start anew.
 set -eu
 data=$1
 torch=${2:+--torch_python $2}

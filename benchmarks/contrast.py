@@ -1,24 +1,18 @@
-"""Refinement beside greedy on the ordered pairs of a folder of 2 mm brains: Dice, folds and seconds.
+"""Two brains of unlike contrast: the same pairs as they are and with the moving image inverted.
 
-    python benchmarks/refinement.py --model none
-    python benchmarks/refinement.py --model models/same-minutes-pyramid/last.keras
-    python benchmarks/refinement.py --model shipped --nogreedy
+    python benchmarks/contrast.py --model shipped
+    python benchmarks/contrast.py --model none
 
-Every pair runs through every contestant in turn, so that what else the machine does falls on all alike:
+- `network` and `network inverted`: with a model, its answer alone;
+- `mi` and `mi inverted`: without one, `refine` from nothing by mutual information.
 
-- `greedy`: picsl-greedy, WNCC in a radius of 2, 100x100x50 iterations, as packaged, two threads, images as stored;
-- `identity`: `refine` from nothing, images normalised as `register.py` does;
-- `network` and `network refined`: with `--model`, the network alone and `refine` from its velocity;
-- `network` and `network inverted`: with `--model shipped`, the images as they are and the moving image inverted;
-- `mi` and `mi inverted`: with `--similarity mi`, `refine` from nothing by mutual information, on the images as they
-  are and with the moving image inverted: 1 - moving where the normalised image is above 0, and 0 where it is 0, as an
-  image of another contrast has a dark background too.
-
-Labels are moved by nearest neighbour through each displacement. The first pair's seconds hold the compiling of
-ours, which medians leave out and `first_seconds` names. Writes `benchmarks/results/refinement.json`.
+Inverted is 1 - moving where the normalised image is above 0, and 0 where it is 0, as an image of another contrast has
+a dark background too. Labels are moved by nearest neighbour through each displacement. The first pair's seconds hold
+the compiling, which medians leave out and `first_seconds` names. Writes `benchmarks/results/contrast.json`.
 """
 
 import argparse
+import functools
 import itertools
 import json
 import os
@@ -29,32 +23,22 @@ from pathlib import Path
 
 import numpy as np
 from contest.labels import BRAIN_LABELS
-from contest.tools import Greedy
 
 import vxm_tf  # before tensorflow, for oneDNN
 from vxm_tf import metrics
 from vxm_tf.data import normalize
-from vxm_tf.registration.model_file import SHIPPED, input_settings, load_model
+from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.pair import register_pair, warp_labels
-from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
+from vxm_tf.registration.refinement import RefineConfig, refine
 
 HERE = Path(__file__).resolve().parent
 SEED = 0
 
 
-def greedy(moving, fixed):
-    """(displacement in voxels, seconds) of brains of 2 mm."""
-    tool = Greedy()
+def refined(moving, fixed):
+    """(displacement, seconds) by mutual information."""
     begin = time.perf_counter()
-    displacement = tool.register(moving[..., 0], fixed[..., 0], (2.0, 2.0, 2.0))
-    return displacement, time.perf_counter() - begin
-
-
-def timed_refine(moving, fixed, config, network=None):
-    """(displacement, seconds); the network's prediction counts."""
-    begin = time.perf_counter()
-    velocity = None if network is None else starting_velocity(network, moving, fixed)
-    result = refine(moving, fixed, velocity, config)
+    result = refine(moving, fixed, config=RefineConfig(similarity="mi"))
     return result.displacement, time.perf_counter() - begin
 
 
@@ -68,24 +52,10 @@ def inverted(image):
     return np.where(image > 0, 1.0 - image, 0.0).astype("float32")
 
 
-def contestants(options, network):
-    """{name: function of (moving, fixed), normalised, and of both as stored}."""
-    if network is not None:
-        own = {"network": lambda m, f, *_: predicted(network, m, f)}
-        if options.model == SHIPPED:
-            own["network inverted"] = lambda m, f, *_: predicted(network, inverted(m), f)
-        else:
-            own["network refined"] = lambda m, f, *_: timed_refine(m, f, RefineConfig(), network)
-    elif options.similarity == "mi":
-        config = RefineConfig(similarity="mi")
-        own = {
-            "mi": lambda m, f, *_: timed_refine(m, f, config),
-            "mi inverted": lambda m, f, *_: timed_refine(inverted(m), f, config),
-        }
-    else:
-        config = RefineConfig(similarity=options.similarity)
-        own = {"identity": lambda m, f, *_: timed_refine(m, f, config)}
-    return own if options.nogreedy else {"greedy": lambda m, f, moving, fixed: greedy(moving, fixed), **own}
+def contestants(network):
+    """{name: function of (moving, fixed), normalised}."""
+    name, register = ("mi", refined) if network is None else ("network", functools.partial(predicted, network))
+    return {name: register, f"{name} inverted": lambda moving, fixed: register(inverted(moving), fixed)}
 
 
 def score(displacement, moving_labels, fixed_labels):
@@ -100,7 +70,7 @@ def score(displacement, moving_labels, fixed_labels):
 def load(path, normalization):
     with np.load(path) as data:
         image = data["vol"][..., None].astype("float32")
-        return {"stored": image, "image": normalize(image, normalization), "labels": data["seg"]}
+        return {"image": normalize(image, normalization), "labels": data["seg"]}
 
 
 def summary(rows):
@@ -117,7 +87,7 @@ def summary(rows):
 
 
 def environment():
-    names = ("vxm_tf", "keras", "tensorflow", "numpy", "picsl_greedy")
+    names = ("vxm_tf", "keras", "tensorflow", "numpy")
     versions = {name: vxm_tf.__version__ if name == "vxm_tf" else version(name) for name in names}
     return {
         "cores": os.cpu_count(),
@@ -133,10 +103,8 @@ def parse():
     parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data" / "brains-2mm"))
     parser.add_argument("--split", choices=("val", "train"), default="val")
     parser.add_argument("--pairs", type=int, default=0, help="the first so many ordered pairs; 0 for all")
-    parser.add_argument("--model", default="none", help="a .keras file, or none to start from the identity")
-    parser.add_argument("--similarity", choices=("lncc", "mse", "mi"), default="lncc")
-    parser.add_argument("--nogreedy", action="store_true", help="leave greedy out")
-    parser.add_argument("--output", default=str(HERE / "results" / "refinement.json"))
+    parser.add_argument("--model", default="none", help="shipped, a .keras file, or none")
+    parser.add_argument("--output", default=str(HERE / "results" / "contrast.json"))
     return parser.parse_args()
 
 
@@ -149,12 +117,12 @@ def main():
     if network is not None:
         network = network.for_shape(next(iter(scans.values()))["image"].shape[:-1])
     pairs = list(itertools.permutations(scans, 2))[: options.pairs or None]
-    rows, methods = [], {"affine": None, **contestants(options, network)}
+    rows, methods = [], {"affine": None, **contestants(network)}
     for number, (moving, fixed) in enumerate(pairs, 1):
         m, f = scans[moving], scans[fixed]
         for name, method in methods.items():
-            images = (m["image"], f["image"], m["stored"], f["stored"])
-            field, seconds = method(*images) if method else (np.zeros((*f["labels"].shape, 3), "float32"), 0.0)
+            nothing = np.zeros((*f["labels"].shape, 3), "float32"), 0.0
+            field, seconds = method(m["image"], f["image"]) if method else nothing
             row = {"moving": moving, "fixed": fixed, "method": name, "seconds": seconds}
             rows.append({**row, **score(field, m["labels"], f["labels"])})
             print(f"{number}/{len(pairs)} {moving} -> {fixed} {name}: ", end="")
@@ -166,9 +134,8 @@ def report(options, rows, methods):
     table = {name: summary([row for row in rows if row["method"] == name]) for name in methods}
     path = Path(options.output)
     result = json.loads(path.read_text()) if path.is_file() else {}
-    key = f"{options.split}, {options.similarity}, {'identity' if options.model == 'none' else options.model}"
-    settings = {"greedy": Greedy.settings, "threads": 2, "refine": RefineConfig(similarity=options.similarity).__dict__}
-    result[key] = {"environment": environment(), "settings": settings, "summary": table, "pairs": rows}
+    entry = {"environment": environment(), "summary": table, "pairs": rows}
+    result[f"{options.split}, {options.model}"] = entry
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"\n{'':14}  mean Dice  median  folds     NDV       median s  first s")
     for name, line in table.items():

@@ -96,7 +96,7 @@ def parse():
     parser.add_argument("--refine", type=int, nargs="*", default=[], help="steps for each network, besides none")
     parser.add_argument("--torch_python", default="", help="Python with torch, convexAdam and voxelmorph==0.3.4")
     parser.add_argument("--torch_weights", default="", help="of train_voxelmorph.py")
-    parser.add_argument("--few", action="append", default=[], metavar="ROW=PAIRS")
+    parser.add_argument("--few", action="append", default=[], metavar="ROW=PAIRS", help="a row with fewer pairs")
     parser.add_argument("--without", nargs="*", default=[], help="rows to leave out")
     parser.add_argument("--reference", default="greedy", help="row that the others are compared with")
     parser.add_argument("--output_dir", required=True, type=Path)
@@ -115,7 +115,8 @@ def main():
     options.output_dir.mkdir(parents=True, exist_ok=True)
     rows = commands(options)
     done = Journal(options.output_dir / "journal.jsonl")
-    pairs_of = {name: spread(pairs, dict(entry.split("=") for entry in options.few).get(name)) for name in rows}
+    few = dict(entry.split("=", 1) for entry in options.few)
+    pairs_of = {name: spread(pairs, few.get(name)) for name in rows}
     open_rows = [name for name in rows if any(not done.has(name, scans, pair) for pair in pairs_of[name])]
     workers = {name: Worker(*rows[name]) for name in open_rows}
     for number, pair in enumerate(pairs, 1):
