@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from neurite.nn.modules import NCC, SpatialGradient
-from voxelmorph_network import new_network, padded
+from voxelmorph_network import in_bfloat16, new_network, padded
 
 
 def main():
@@ -34,7 +34,9 @@ def main():
     files = sorted((Path(options.data_dir) / "train").glob("*.npz"))
     images = [padded(torch.from_numpy(np.load(file)["vol"].astype("float32") / 255.0)[None, None]) for file in files]
     pairs = list(itertools.permutations(range(len(images)), 2))
-    network, ncc, gradient = new_network(), NCC(window_size=9), SpatialGradient("l2")
+    network = new_network().to(memory_format=torch.channels_last_3d)
+    network.model.forward = in_bfloat16(network.model.forward)
+    ncc, gradient = NCC(window_size=9), SpatialGradient("l2")
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     begin, history = time.perf_counter(), []
     for step in range(1, options.steps + 1):

@@ -3,12 +3,22 @@
 import torch
 from voxelmorph.nn.models import VxmPairwise
 
-FEATURES = [16, 32, 32, 32, 32]
+FEATURES = [16, 32, 32, 32]
 MULTIPLE = 2 ** len(FEATURES)
 
 
 def new_network():
     return VxmPairwise(ndim=3, source_channels=1, target_channels=1, nb_features=FEATURES, integration_steps=7)
+
+
+def in_bfloat16(function):
+    """The same function with its convolutions in bfloat16, which some CPUs compute several times faster."""
+
+    def call(*arguments):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return function(*arguments).float()
+
+    return call
 
 
 def load_network(weights):
