@@ -1,18 +1,28 @@
 #!/bin/sh
-# Trains two networks of ours for the same minutes, one core each, then compares them with other tools: the folders
-# same-minutes, contest-2mm and contest-1mm of benchmarks/results. From the project's root, with the package installed:
+# Trains two networks of ours for the same minutes, one core each, and VoxelMorph's for as many steps, then compares them
+# with other tools: the folders same-minutes, contest-2mm and contest-1mm of benchmarks/results. From the project's root,
+# with the package installed:
 #
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
 # PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two hours on two
 # cores, half of them training, 10 minutes SyN's. A contest that was cut off goes on where it was; remove the folders'
-# journal.jsonl to start anew.
+# journal.jsonl to start anew. With TRIAL=1 it goes through everything with two steps of training and one small pair, in
+# some minutes, and writes to models/contest-trial.
 set -eu
 data=$1
-torch=${2:+--torch_python $2}
-torch_weights=
+torch=${2:-}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONPATH="$PWD"
+
+results=benchmarks/results models=models/same-minutes
+dense_steps=100 pyramid_steps=50 torch_steps=800
+pairs="--few syn=1" large_pair="--without affine demons syn"
+if [ "${TRIAL:-}" ]; then
+    results=models/contest-trial models=models/contest-trial
+    dense_steps=1 pyramid_steps=1 torch_steps=2
+    pairs="--max_pairs 1 --without syn" large_pair="--reference convexadam --without affine demons syn syn-quick greedy"
+fi
 
 train() {
     name=$1
@@ -20,31 +30,32 @@ train() {
     shift 2
     OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 taskset -c "$core" "$python" train.py \
         --data_dir "$data/brains-2mm" --spacing_mm 2 --orientation LIA --max_val_pairs 1 --notensorboard "$@" \
-        --output_dir "models/same-minutes-$name"
+        --output_dir "$models-$name"
+    mkdir -p "$results/same-minutes/$name"
+    cp "$models-$name/log.csv" "$models-$name/config.json" "$results/same-minutes/$name"
 }
 
-train dense 0 --preset fast --epochs 8 --steps_per_epoch 100 &
-train pyramid 1 --preset base --weight 0.5 --learning_rate 5e-4 --epochs 3 --steps_per_epoch 50
+train dense 0 --preset fast --epochs 8 --steps_per_epoch "$dense_steps" &
+train pyramid 1 --preset base --weight 0.5 --learning_rate 5e-4 --epochs 3 --steps_per_epoch "$pyramid_steps"
 wait
+torch_tools=
 if [ "$torch" ]; then
     # As many steps as VxmDense, on both cores; at the authors' 1e-4 so few move nothing.
-    "$2" benchmarks/contest/train_voxelmorph.py --data_dir "$data/brains-2mm" --steps 800 --learning_rate 1e-3 \
-        --output models/same-minutes-voxelmorph.pt
-    torch_weights="--torch_weights models/same-minutes-voxelmorph.pt"
+    "$torch" benchmarks/contest/train_voxelmorph.py --data_dir "$data/brains-2mm" --steps "$torch_steps" \
+        --learning_rate 1e-3 --output "$models-voxelmorph.pt"
+    cp "$models-voxelmorph.json" "$results/same-minutes/voxelmorph-torch.json"
+    torch_tools="--torch_python $torch --torch_weights $models-voxelmorph.pt"
 fi
-results=benchmarks/results/same-minutes
-for name in dense pyramid; do
-    mkdir -p "$results/$name"
-    cp "models/same-minutes-$name/log.csv" "models/same-minutes-$name/config.json" "$results/$name"
-done
-[ ! "$torch" ] || cp models/same-minutes-voxelmorph.json "$results/voxelmorph-torch.json"
 
-"$python" benchmarks/contest/run.py --data_dir "$data/brains-2mm" --spacing_mm 2 $torch $torch_weights \
-    --network VxmDense=models/same-minutes-dense/last.keras \
-    --network VxmPyramid=models/same-minutes-pyramid/last.keras \
-    --network shipped=shipped --refine 75 --few syn=1 \
-    --output_dir benchmarks/results/contest-2mm
-"$python" benchmarks/contest/run.py --data_dir "$data/brains-1mm" --image_suffix _norm --labels_suffix _seg $torch \
+# The variables hold several words each.
+# shellcheck disable=SC2086
+"$python" benchmarks/contest/run.py --data_dir "$data/brains-2mm" --spacing_mm 2 $torch_tools \
+    --network VxmDense="$models-dense/last.keras" \
+    --network VxmPyramid="$models-pyramid/last.keras" \
+    --network shipped=shipped --refine 75 $pairs \
+    --output_dir "$results/contest-2mm"
+# shellcheck disable=SC2086
+"$python" benchmarks/contest/run.py --data_dir "$data/brains-1mm" --image_suffix _norm --labels_suffix _seg $torch_tools \
     --network "VxmDense default"=default --network "VxmPyramid small"=small --network "VxmPyramid base"=base \
-    --max_pairs 1 --without affine demons syn "refine from identity" --output_dir benchmarks/results/contest-1mm
+    --max_pairs 1 $large_pair "refine from identity" --output_dir "$results/contest-1mm"
 "$python" benchmarks/table.py

@@ -14,6 +14,7 @@ Writes `pairs.csv`, `labels.csv`, `table.md`, `differences.md`, `accuracy-and-se
 import argparse
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from earlier import earlier_entries
 from labels import BRAIN_LABELS
 from report import write_report
 
@@ -75,8 +77,8 @@ def commands(options):
         rows[name] = (sys.executable, ["network", model])
         for steps in options.refine:
             rows[f"{name} + {steps} steps"] = (sys.executable, ["network", model, str(steps)])
-    left_out = [name for name in rows if name in options.without]
-    return {name: command for name, command in rows.items() if name not in left_out}
+    chosen = options.only or rows
+    return {name: command for name, command in rows.items() if name in chosen and name not in options.without}
 
 
 def parse():
@@ -98,6 +100,8 @@ def parse():
     parser.add_argument("--torch_weights", default="", help="of train_voxelmorph.py")
     parser.add_argument("--few", action="append", default=[], metavar="ROW=PAIRS", help="a row with fewer pairs")
     parser.add_argument("--without", nargs="*", default=[], help="rows to leave out")
+    parser.add_argument("--only", nargs="*", default=[], help="rows to run, instead of all")
+    parser.add_argument("--earlier", type=Path, help="folder of an earlier run, whose other rows are shown beside")
     parser.add_argument("--reference", default="greedy", help="row that the others are compared with")
     parser.add_argument("--output_dir", required=True, type=Path)
     return parser.parse_args()
@@ -137,7 +141,11 @@ def main():
     for worker in workers.values():
         worker.process.stdin.close()
         worker.process.wait()
-    print(write_report(options.output_dir, done.entries(scans, pairs_of), options.reference, settings(options)))
+    entries = done.entries(scans, pairs_of)
+    if options.earlier:
+        others = (group for name, group in earlier_entries(options.earlier).items() if name not in rows)
+        entries = [*itertools.chain.from_iterable(others), *entries]
+    print(write_report(options.output_dir, entries, options.reference, settings(options)))
 
 
 def spread(pairs, count):
