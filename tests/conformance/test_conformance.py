@@ -55,6 +55,12 @@ def vxm_pyramid(*args, **settings):
     return moving(models.VxmPyramid(*args, **{**small, **settings}), "flow_0")
 
 
+def vxm_probabilistic(*args, **settings):
+    """A small network whose displacement is not nearly zero."""
+    small = {"features": (4, 5), "iterations": (1, 0), "integration_steps": 5}
+    return moving(models.VxmProbabilistic(*args, **{**small, **settings}), "flow_0")
+
+
 def moving(network, head="flow"):
     """The network with a displacement that is not nearly zero."""
     head = network.get_layer(head)
@@ -104,6 +110,7 @@ EXAMPLES = {
     "SoftDice": Example(losses.SoftDice, (9, 10, 11), (4, 4)),
     "GradientPenalty l1": Example(lambda: losses.GradientPenalty("l1"), (15, 18), (2,)),
     "GradientPenalty l2": Example(losses.GradientPenalty, (9, 10, 11), (3,)),
+    "LaplacianKL": Example(lambda: losses.LaplacianKL(3.0, 0.4), (9, 10, 11), (3, 3)),
     "BendingEnergy": Example(losses.BendingEnergy, (9, 10, 11), (3,)),
     "VxmDense 2-D": Example(lambda: vxm_dense((15, 18), outputs=EVERYTHING, name="brains"), (15, 18), (1, 1)),
     # On a CPU, TensorFlow pools volumes in bfloat16 but not in float16.
@@ -128,6 +135,9 @@ EXAMPLES = {
     ),
     "VxmPyramid 3-D": Example(lambda: vxm_pyramid((9, 10, 11), channels=2), (9, 10, 11), (2, 2)),
     "VxmPyramid of any size": Example(lambda: vxm_pyramid((None, None), descriptor="edges"), (15, 18), (1, 1)),
+    "VxmProbabilistic": Example(
+        lambda: vxm_probabilistic((15, 18), outputs=("displacement", "log_variance")), (15, 18), (1, 1)
+    ),
     "VxmDense as VoxelMorph's": Example(
         lambda: vxm_dense((15, 18), features=(((4, 3), 5), (6, (4, 5), 4)), resize_rule="corners", fill_value=0.25),
         (15, 18),

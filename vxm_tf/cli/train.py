@@ -4,6 +4,7 @@ from vxm_tf.cli import command
 from vxm_tf.data import NORMALIZATIONS
 from vxm_tf.models import PRESETS
 from vxm_tf.training import TrainConfig, train
+from vxm_tf.training.setup import MODELS
 
 DESCRIPTION = "Train a registration network on a folder of scans; without --data_dir on procedural phantoms."
 
@@ -26,6 +27,7 @@ def define_flags(values):
     flag.string("orientation", "Where the axes of files that do not say point to, such as LIA.")
     flag.choice("cache", ("memory", "disk"), "Where decompressed scans are kept.")
     flag.string("output_dir", "For weights, logs and config.json; the same folder resumes.")
+    flag.choice("model", MODELS, "Whether the network says how sure it is of every voxel.")
     flag.choice(
         "preset", PRESETS, "Network: small, base, large, any-contrast are VxmPyramid; default and fast VxmDense."
     )
@@ -37,6 +39,7 @@ def define_flags(values):
     flag.float("image_sigma", "Noise of the MSE, in normalised intensity.")
     flag.choice("regularity", ("l2", "l1", "bending"), "What makes a field smooth.")
     flag.float("weight", "Of the regularity against the similarity.")
+    flag.float("prior_lambda", "Precision of a probabilistic network's prior, per cell^2.")
     flag.boolean("bidirectional", "Score both directions, where the network integrates.")
     flag.integer("epochs", "At most so many.")
     flag.integer("steps_per_epoch", "Training steps an epoch.")

@@ -1,8 +1,9 @@
 """What a registration network is trained on: similarity, overlap and regularity."""
 
+from vxm_tf.losses.kl_divergence import LaplacianKL
 from vxm_tf.losses.mutual_information import MutualInformation
 from vxm_tf.losses.overlap import SoftDice
 from vxm_tf.losses.regularity import BendingEnergy, GradientPenalty
 from vxm_tf.losses.similarity import LNCC, MSE
 
-__all__ = ["LNCC", "MSE", "BendingEnergy", "GradientPenalty", "MutualInformation", "SoftDice"]
+__all__ = ["LNCC", "MSE", "BendingEnergy", "GradientPenalty", "LaplacianKL", "MutualInformation", "SoftDice"]

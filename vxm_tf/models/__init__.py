@@ -6,6 +6,16 @@ from vxm_tf.models.presets import PRESETS
 from vxm_tf.models.registration_network import RegistrationNetwork
 from vxm_tf.models.unet import unet
 from vxm_tf.models.vxm_dense import VxmDense
+from vxm_tf.models.vxm_probabilistic import VxmProbabilistic
 from vxm_tf.models.vxm_pyramid import VxmPyramid
 
-__all__ = ["PRESETS", "RegistrationNetwork", "Vxm2018", "VxmDense", "VxmPyramid", "from_preset", "unet"]
+__all__ = [
+    "PRESETS",
+    "RegistrationNetwork",
+    "Vxm2018",
+    "VxmDense",
+    "VxmProbabilistic",
+    "VxmPyramid",
+    "from_preset",
+    "unet",
+]

@@ -21,12 +21,14 @@ class RegistrationNetwork(keras.Model):
         settings: the constructor arguments of the subclass, plain values. Every network has `image_shape`,
             `channels` (a pair), `integration_steps` and `outputs`; `resize_rule` ("areas") and `fill_value` may be
             left out.
-        predict_velocity: `(images, settings, dtype)` to the velocity on the integration grid, symbolic.
+        predict_velocity: `(images, settings, dtype)` to the velocity on the integration grid, symbolic, or to a dict of
+            it and of what else the network says of the velocity, named in `ANSWERS`.
         name: of the model.
         dtype: the precision policy of the convolutions; None for Keras' global one.
     """
 
     BIDIRECTIONAL = ("moved", "displacement", "fixed_moved", "inverse_displacement")
+    ANSWERS = OUTPUTS
 
     def __init__(self, settings, predict_velocity, *, name=None, dtype=None):
         self._check_settings(settings)
@@ -38,7 +40,9 @@ class RegistrationNetwork(keras.Model):
         resize = ResizeDisplacement(
             self._integration_resolution(settings), rule=self._resize_rule(settings), name="to_image_grid"
         )
-        tensors = _fields(images, predict_velocity(images, settings, dtype), settings, resize)
+        predicted = predict_velocity(images, settings, dtype)
+        predicted = predicted if isinstance(predicted, dict) else {"velocity": predicted}
+        tensors = {**predicted, **_fields(images, predicted["velocity"], settings, resize)}
         super().__init__(inputs=images, outputs={key: tensors[key] for key in settings["outputs"]}, name=name)
         self.dtype_policy = dtype
         self.settings = settings
@@ -54,7 +58,20 @@ class RegistrationNetwork(keras.Model):
         if len(settings["channels"]) != 2:
             raise ValueError(f"channels is one number, or a pair (moving, fixed); got {settings['channels']}.")
         check_resize_rule(cls._resize_rule(settings))
-        _check_outputs(settings)
+        cls._check_outputs(settings)
+
+    @classmethod
+    def _check_outputs(cls, settings):
+        if not settings["outputs"]:
+            raise ValueError(f"outputs names at least one of {', '.join(cls.ANSWERS)}.")
+        for name in settings["outputs"]:
+            if name not in cls.ANSWERS:
+                raise ValueError(f"There is no output {name!r}; choose from {', '.join(cls.ANSWERS)}.")
+            if name in ("inverse_displacement", "fixed_moved") and not settings["integration_steps"]:
+                raise ValueError(
+                    f"A plain displacement (integration_steps=0) has no inverse, so there is no {name!r}. "
+                    "Set integration_steps to 5 or more, or leave this output out."
+                )
 
     @classmethod
     def _integration_resolution(cls, settings):
@@ -72,7 +89,7 @@ class RegistrationNetwork(keras.Model):
         Raises:
             ValueError: a name that this network cannot answer.
         """
-        _check_outputs({**self.settings, "outputs": names})
+        self._check_outputs({**self.settings, "outputs": names})
         return keras.Model(self.input, {name: self.tensors[name] for name in names}, name=self.name)
 
     def for_shape(self, image_shape):
@@ -101,7 +118,8 @@ class RegistrationNetwork(keras.Model):
         Returns:
             `[batch, *image_shape, ndim]`, in voxels.
         """
-        displacement = self.get_layer("to_image_grid")(ops.integrate(velocity, steps))
+        resize = ResizeDisplacement(self._integration_resolution(self.settings), rule=self._resize_rule(self.settings))
+        displacement = resize(ops.integrate(velocity, steps))
         return displacement[(slice(None), *(slice(0, size) for size in image_shape))]
 
     def get_config(self):
@@ -164,16 +182,3 @@ def _fields(images, velocity, settings, resize):
         tensors["inverse_displacement"] = displacement(backwards, images["moving"])
         tensors["fixed_moved"] = transform(images["fixed"], tensors["inverse_displacement"])
     return tensors
-
-
-def _check_outputs(settings):
-    if not settings["outputs"]:
-        raise ValueError(f"outputs names at least one of {', '.join(OUTPUTS)}.")
-    for name in settings["outputs"]:
-        if name not in OUTPUTS:
-            raise ValueError(f"There is no output {name!r}; choose from {', '.join(OUTPUTS)}.")
-        if name in ("inverse_displacement", "fixed_moved") and not settings["integration_steps"]:
-            raise ValueError(
-                f"A plain displacement (integration_steps=0) has no inverse, so there is no {name!r}. "
-                "Set integration_steps to 5 or more, or leave this output out."
-            )

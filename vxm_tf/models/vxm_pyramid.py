@@ -95,7 +95,12 @@ class VxmPyramid(RegistrationNetwork):
             "integration_steps": integration_steps,
             "outputs": output_names(outputs),
         }
-        super().__init__(settings, _velocity, name=name, dtype=dtype)
+        super().__init__(settings, self._predict, name=name, dtype=dtype)
+
+    @staticmethod
+    def _predict(images, settings, dtype):
+        """The velocity on half the image's grid, in voxels of its own grid."""
+        return coarse_to_fine(images, settings, dtype)[0]
 
     @classmethod
     def from_preset(cls, name, image_shape, **overrides):
@@ -129,8 +134,11 @@ class VxmPyramid(RegistrationNetwork):
         return CELL
 
 
-def _velocity(images, settings, dtype):
-    """The velocity on half the image's grid, in voxels of its own grid."""
+def coarse_to_fine(images, settings, dtype):
+    """The velocity on half the image's grid, in voxels of its own grid, and the features it was corrected by.
+
+    Those are a list, coarsest first, of tensors with the features of the swapped pair behind in the batch.
+    """
     channels, levels = settings["channels"][0], len(settings["features"])
     if settings["descriptor"] == "edges":
         images = {name: EdgeStrength(name=f"edges_of_{name}")(image) for name, image in images.items()}
@@ -138,13 +146,14 @@ def _velocity(images, settings, dtype):
     # Everything that is done to either image is done once, with the fixed behind the moving in the batch.
     both = K.concatenate([padded[..., :channels], padded[..., channels:]], axis=0)
     pooled, features = _images_of_each_grid(both, levels), _features_of_each_grid(both, settings, dtype)
-    velocity = _no_velocity(pooled[-1])
+    velocity, seen = _no_velocity(pooled[-1]), []
     for level in reversed(range(levels)):
         if level < levels - 1:
             velocity = ResizeDisplacement(CELL, name=f"velocity_up_{level}")(velocity)
         velocity = _descend(velocity, pooled[level], level, settings)
-        velocity = _correct(velocity, features[level], level, settings, dtype)
-    return velocity
+        seen.append(_see(velocity, features[level], level, settings, dtype))
+        velocity = velocity + _antisymmetric(velocity_head(len(settings["image_shape"]), f"flow_{level}")(seen[-1]))
+    return velocity, seen
 
 
 def _images_of_each_grid(both, levels):
@@ -189,15 +198,13 @@ def _descend(velocity, both, level, settings):
     return velocity
 
 
-def _correct(velocity, features, level, settings, dtype):
-    """The velocity and what the convolutions of one grid add to it."""
+def _see(velocity, features, level, settings, dtype):
+    """What the convolutions of one grid see in both images, brought half the way to each other."""
     half_way = _there_and_back(0.5 * velocity, settings, f"half_way_{level}")
     met = SpatialTransformer(name=f"met_{level}")(features, half_way)
     pair = layers.Concatenate(dtype=dtype, name=f"pair_{level}")([met, swapped(met)])
-    seen = convolve_block(
-        pair, settings["features"][level], instance_normalization=True, dtype=dtype, name=f"seen_{level}"
-    )
-    return velocity + _antisymmetric(velocity_head(len(settings["image_shape"]), f"flow_{level}")(seen))
+    filters = settings["features"][level]
+    return convolve_block(pair, filters, instance_normalization=True, dtype=dtype, name=f"seen_{level}")
 
 
 def _there_and_back(velocity, settings, name):

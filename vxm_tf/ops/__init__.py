@@ -1,4 +1,4 @@
-"""Pure functions on tensors: sampling, displacements, velocities, windows, edges, alignment."""
+"""Pure functions on tensors: sampling, displacements, velocities and their prior, windows, edges, alignment."""
 
 from vxm_tf.ops.alignment import alignment_force
 from vxm_tf.ops.differences import forward_differences, second_differences
@@ -6,6 +6,7 @@ from vxm_tf.ops.displacement import compose, resize, warp
 from vxm_tf.ops.edges import edge_strength
 from vxm_tf.ops.grid import identity_grid
 from vxm_tf.ops.jacobian import jacobian_determinant
+from vxm_tf.ops.prior import neighbour_correlation, prior_noise
 from vxm_tf.ops.sampling import sample
 from vxm_tf.ops.velocity import integrate
 from vxm_tf.ops.windows import window_mean
@@ -18,6 +19,8 @@ __all__ = [
     "identity_grid",
     "integrate",
     "jacobian_determinant",
+    "neighbour_correlation",
+    "prior_noise",
     "resize",
     "sample",
     "second_differences",

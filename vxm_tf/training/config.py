@@ -25,6 +25,7 @@ class TrainConfig:
         orientation: where the axes point to, such as "LIA", for scans in files that do not say.
         cache: "memory" or "disk".
         output_dir: for weights, logs and `config.json`.
+        model: "deterministic", or "probabilistic" for a network that says how sure it is.
         preset: of the network, see `vxm_tf.models.PRESETS`.
         integration_steps: squarings; 0 for a plain displacement; -1 keeps the preset's.
         initial_model: `.keras` file to start from, instead of a new network.
@@ -34,6 +35,8 @@ class TrainConfig:
         image_sigma: noise of the MSE, in normalised intensity.
         regularity: "l2" or "l1" (gradient), or "bending".
         weight: of the regularity against the similarity.
+        prior_lambda: of a probabilistic network: precision of the velocity's prior, per cell^2. It decides how large
+            the variance becomes, and `weight` how smooth the mean.
         bidirectional: score both directions, where the network integrates and so has an inverse.
         epochs: at most.
         steps_per_epoch: training steps an epoch.
@@ -63,6 +66,7 @@ class TrainConfig:
     orientation: str = ""
     cache: str = "memory"
     output_dir: str = "models/vxm"
+    model: str = "deterministic"
     preset: str = "base"
     integration_steps: int = -1
     initial_model: str = ""
@@ -72,6 +76,7 @@ class TrainConfig:
     image_sigma: float = 0.05
     regularity: str = "l2"
     weight: float = 1.0
+    prior_lambda: float = 10.0
     bidirectional: bool = True
     epochs: int = 20
     steps_per_epoch: int = 100

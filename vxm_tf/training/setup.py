@@ -7,10 +7,12 @@ from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
 from vxm_tf.files.volumes import VolumeError, orientation_of, own_labels, spacing_mm_of
-from vxm_tf.models import RegistrationNetwork, from_preset
+from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset
 from vxm_tf.registration import load_model
+from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
 from vxm_tf.training.trainer import RegistrationTrainer
 
+MODELS = ("deterministic", "probabilistic")
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
@@ -119,8 +121,12 @@ def build_network(config, image_shape, channels) -> RegistrationNetwork:
     """A new network of the preset, or the one to start from, for images of this shape.
 
     Raises:
-        VolumeError: a network to start from that takes other images.
+        VolumeError: a network to start from that takes other images, or is of the other kind.
+        ValueError: unknown model or preset, or a preset that the model has not.
     """
+    if config.model not in MODELS:
+        raise ValueError(f"model is one of {', '.join(MODELS)}; got {config.model!r}.")
+    probabilistic = config.model == "probabilistic"
     if config.initial_model:
         network = load_model(config.initial_model)
         axes, taken = len(network.settings["image_shape"]), network.settings["channels"]
@@ -129,10 +135,16 @@ def build_network(config, image_shape, channels) -> RegistrationNetwork:
                 f"{config.initial_model}: takes {axes}-D images with {taken} channels (moving, fixed), but the scans "
                 f"are {len(image_shape)}-D with {channels}."
             )
+        if probabilistic and not isinstance(network, VxmProbabilistic):
+            raise VolumeError(
+                f"{config.initial_model}: a {type(network).__name__} predicts no variance, so it cannot start a "
+                "probabilistic network. Leave --model or --initial_model out."
+            )
         return network.for_shape(image_shape)
     overrides = {} if config.integration_steps < 0 else {"integration_steps": config.integration_steps}
     policy = precision_policy(config.mixed_precision)
-    return from_preset(config.preset, image_shape, channels=channels, dtype=policy, **overrides)
+    overrides |= {"channels": channels, "dtype": policy}
+    return from_preset(config.preset, image_shape, probabilistic=probabilistic, **overrides)
 
 
 def build_trainer(config, network) -> RegistrationTrainer:
@@ -150,12 +162,18 @@ def build_trainer(config, network) -> RegistrationTrainer:
     for name, known in (("similarity", similarities), ("regularity", regularities)):
         if getattr(config, name) not in known:
             raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
-    trainer = RegistrationTrainer(
+    kind, settings = RegistrationTrainer, {}
+    if config.model == "probabilistic":
+        if config.regularity != "l2":
+            raise ValueError(f"The prior of a probabilistic network is regularity l2; got {config.regularity!r}.")
+        kind, settings = ProbabilisticTrainer, {"prior_lambda": config.prior_lambda, "seed": config.seed}
+    trainer = kind(
         network,
         similarities[config.similarity](),
         regularities[config.regularity](),
         weight=config.weight,
         bidirectional=config.bidirectional and network.settings["integration_steps"] > 0,
+        **settings,
     )
     steps = config.epochs * config.steps_per_epoch
     warmup = min(config.warmup_steps, steps // 2)

@@ -40,11 +40,14 @@ class RegistrationTrainer(keras.Model):
         self.weight = weight
         self.bidirectional = bidirectional
         self.field_name = "velocity" if network.settings["integration_steps"] else "displacement"
-        names = {"moved", "displacement", self.field_name}
-        names |= {"fixed_moved", "inverse_displacement"} if bidirectional else set()
-        self.graph = network.with_outputs(*sorted(names))
+        self.graph = network.with_outputs(*sorted(self._names()))
         self.similarity_tracker = keras.metrics.Mean(name="similarity")
         self.regularity_tracker = keras.metrics.Mean(name="regularity")
+
+    def _names(self):
+        """Of the network's outputs that the loss needs."""
+        names = {"moved", "displacement", self.field_name}
+        return names | {"fixed_moved", "inverse_displacement"} if self.bidirectional else names
 
     def call(self, images, training=False):
         answer = self.graph({name: images[name] for name in ("moving", "fixed")}, training=training)
@@ -56,11 +59,14 @@ class RegistrationTrainer(keras.Model):
         return answer
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        moving, fixed = (x.get(f"{name}_target", x[name]) for name in ("moving", "fixed"))
-        similarity = self.similarity(fixed, y_pred["moved"])
-        if self.bidirectional:
-            similarity = 0.5 * (similarity + self.similarity(moving, y_pred["fixed_moved"]))
         regularity = K.mean(self.regularity(y_pred[self.field_name]))
-        self.similarity_tracker.update_state(similarity)
         self.regularity_tracker.update_state(regularity)
-        return similarity + self.weight * regularity
+        return self._similarity(x, y_pred) + self.weight * regularity
+
+    def _similarity(self, images, answer):
+        moving, fixed = (images.get(f"{name}_target", images[name]) for name in ("moving", "fixed"))
+        similarity = self.similarity(fixed, answer["moved"])
+        if self.bidirectional:
+            similarity = 0.5 * (similarity + self.similarity(moving, answer["fixed_moved"]))
+        self.similarity_tracker.update_state(similarity)
+        return similarity
