@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from vxm_tf import ops
 from vxm_tf.metrics import jacobian_determinant
 from vxm_tf.models import VxmProbabilistic
 from vxm_tf.registration import perturbation
