@@ -1,5 +1,6 @@
 """Results to look at."""
 
 from vxm_tf.report.panel import registration_panel, write_picture
+from vxm_tf.report.registration_page import write_registration_report
 
-__all__ = ["registration_panel", "write_picture"]
+__all__ = ["registration_panel", "write_picture", "write_registration_report"]
