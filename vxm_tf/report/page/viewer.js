@@ -356,7 +356,7 @@ async function startSolid(page, volumes) {
     const volume = await niivue.NVImage.new(nifti(page, volumes[name]), `${name}.nii`, "gray", 1);
     // What is darker is see-through in the rendering.
     volume.cal_min = 25;
-    volume.cal_max = 230;
+    volume.cal_max = 255;
     for (const old of [...viewer.volumes]) viewer.removeVolume(old);
     viewer.addVolume(volume);
   };
@@ -364,7 +364,7 @@ async function startSolid(page, volumes) {
   choice(document.getElementById("solid-layout"), "solid-layout", [["render", "Whole"], ["slices", "Slices"]], "render",
     (value) => viewer.setSliceType(value === "render" ? viewer.sliceTypeRender : viewer.sliceTypeMultiplanar));
   const cut = document.getElementById("solid-cut");
-  const clip = () => viewer.setClipPlane(+cut.value === 0 ? [2, 0, 0] : [0.6 - (1.2 * cut.value) / 100, 125, 10]);
+  const clip = () => viewer.setClipPlane(+cut.value === 0 ? [2, 0, 0] : [0.6 - (1.2 * cut.value) / 100, 215, 10]);
   cut.addEventListener("input", clip);
   viewer.setSliceType(viewer.sliceTypeRender);
   viewer.setRenderAzimuthElevation(125, 15);
