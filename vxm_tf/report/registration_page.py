@@ -9,6 +9,7 @@ from vxm_tf._version import __version__
 from vxm_tf.files.json_file import write_text
 from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
+from vxm_tf.report.correlation import correlation
 from vxm_tf.report.markup import FOLDER, Raw, asset, filled, number, table, text
 from vxm_tf.report.pictures import data_url, still_views
 from vxm_tf.report.planes import planes_of
@@ -111,14 +112,6 @@ def _facts(contents):
         mean, most = (number(float(value)) for value in (contents.uncertainty_mm.mean(), contents.uncertainty_mm.max()))
         facts.insert(1, ("Uncertainty", f"{mean} mm", f"mean; at most {most} mm"))
     return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in facts)
-
-
-def correlation(first, second) -> float:
-    """Pearson's correlation of two images; NaN if one is constant."""
-    first, second = (np.asarray(image, "float64").ravel() for image in (first, second))
-    first, second = first - first.mean(), second - second.mean()
-    scale = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / scale) if scale > 0 else float("nan")
 
 
 def _parts(contents):
