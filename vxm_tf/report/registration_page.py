@@ -164,11 +164,11 @@ def _files(certificate):
     named = {**certificate.get("inputs", {}), **({"model": certificate["model"]} if certificate.get("model") else {})}
     groups = [("read", named), ("written", certificate.get("outputs", {}))]
     rows = [
-        (name.replace("_", " "), kind, *(Raw(f"<code>{text(file[key])}</code>") for key in ("path", "sha256")))
+        (name.replace("_", " "), kind, Raw(f"<code>{text(file['path'])}<br>{text(file['sha256'])}</code>"))
         for kind, files in groups
         for name, file in files.items()
     ]
-    return table(rows, ("File", "", "Path", "SHA-256"))
+    return table(rows, ("File", "", "Path and SHA-256"))
 
 
 def _made(contents):

@@ -149,7 +149,7 @@ def _case(number_of, pair, picture):
         f'<article class="case" id="case-{number_of}"><h3>{number_of}. {text(name)}</h3>'
         f'<p class="note">{text(" · ".join(said))}</p>'
         f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" width="{width}" height="{height}" '
-        f'alt="{text(name)}: moving, fixed, moved, warped grid, difference before and after, one row an axis"></article>'
+        f'alt="{text(name)}: moving, fixed, moved, warped grid, difference before and after"></article>'
     )
 
 
@@ -203,9 +203,8 @@ def _table(pairs, columns):
     for pair in pairs:
         cells = "".join(_cell(find(pair), form) for _, find, form in columns)
         rows.append(f'<tr><th scope="row">{text(pair.after.moving)} → {text(pair.after.fixed)}</th>{cells}</tr>')
-    return Raw(
-        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return Raw(f'<div class="wide"><table class="sortable">{body}</table></div>')
 
 
 def _cell(value, form):
