@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from skimage.transform import resize
 
-from vxm_tf.report.colours import JACOBIAN, UNCERTAINTY, jacobian_codes, linear_codes
+from vxm_tf.report.colours import JACOBIAN, JACOBIAN_LIMIT, JACOBIAN_SHOWN, UNCERTAINTY, jacobian_codes, linear_codes
 from vxm_tf.report.panel import grid_view
 from vxm_tf.report.planes import Plane, slice_of
 
@@ -32,7 +32,7 @@ def still_views(contents, plane: Plane) -> dict[str, np.ndarray]:
         "moving": moving,
         "fixed": fixed,
         "moved": moved,
-        "checkerboard of fixed and moved": checkerboard(fixed, moved),
+        "checkerboard": checkerboard(fixed, moved),
         "difference before": difference(moving, fixed),
         "difference after": difference(moved, fixed),
         "warped grid": np.round(255 * grid_view(contents.displacement, plane.axis)).astype("uint8"),
@@ -42,6 +42,16 @@ def still_views(contents, plane: Plane) -> dict[str, np.ndarray]:
         top = float(contents.uncertainty_mm.max())
         views["uncertainty"] = UNCERTAINTY[slice_of(linear_codes(contents.uncertainty_mm, 0.0, top), plane)]
     return views
+
+
+def colour_bars(contents) -> list[tuple[str, np.ndarray]]:
+    """What the colours of the maps mean: (caption, uint8 `[1, 256, 3]`), from left to right."""
+    half, twice = (128 + round(sign * 127 * JACOBIAN_SHOWN / JACOBIAN_LIMIT) for sign in (-1, 1))
+    said = "Jacobian determinant: ½ or less, 1, 2 or more; pink fails the certificate"
+    bars = [(said, JACOBIAN[np.linspace(half, twice, 256).round().astype(int)][None])]
+    if contents.uncertainty_mm is not None:
+        bars.append((f"uncertainty: 0 to {float(contents.uncertainty_mm.max()):.3g} mm", UNCERTAINTY[None]))
+    return bars
 
 
 def difference(first, second) -> np.ndarray:
@@ -65,8 +75,13 @@ def png(picture) -> bytes:
 
 def data_url(picture) -> str:
     """A picture as a `data:` address, made smaller where it is larger than `LONGEST`."""
-    ratio = LONGEST / max(picture.shape[:2])
-    if ratio < 1.0:
-        size = (*(max(1, round(ratio * length)) for length in picture.shape[:2]), *picture.shape[2:])
-        picture = np.round(resize(picture, size, anti_aliasing=True, preserve_range=True)).astype("uint8")
-    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+    return "data:image/png;base64," + base64.b64encode(png(within(picture, LONGEST))).decode()
+
+
+def within(picture, longest: int) -> np.ndarray:
+    """A picture, uint8, made smaller if one of its sides is longer than this, in pixels."""
+    ratio = longest / max(picture.shape[:2])
+    if ratio >= 1.0:
+        return picture
+    size = (*(max(1, round(ratio * length)) for length in picture.shape[:2]), *picture.shape[2:])
+    return np.round(resize(picture, size, anti_aliasing=True, preserve_range=True)).astype("uint8")

@@ -11,7 +11,7 @@ from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
 from vxm_tf.report.correlation import correlation
 from vxm_tf.report.markup import FOLDER, Raw, asset, filled, number, table, text
-from vxm_tf.report.pictures import data_url, still_views
+from vxm_tf.report.pictures import colour_bars, data_url, still_views
 from vxm_tf.report.planes import planes_of
 from vxm_tf.report.viewer_data import viewer_data
 
@@ -59,7 +59,8 @@ def registration_page(contents: ReportContents) -> str:
         badge=_badge(contents),
         facts=_facts(contents),
         pictures_note=_note(contents),
-        stills="".join(_stills(contents, plane) for plane in planes_of(contents.grid.ndim, contents.placed)),
+        stills="".join(_stills(contents, plane) for plane in planes_of(contents.grid.ndim, contents.placed))
+        + _colour_bars(contents),
         solid=filled("solid.html", niivue=base64.b64encode(NIIVUE.read_bytes()).decode()) if three_d else "",
         certificate=certificate_section(contents.certificate),
         gate=_gate(contents.verdict),
@@ -142,10 +143,22 @@ def _stills(contents, plane):
     figures = "".join(
         f'<figure><img src="{data_url(view)}" alt="{text(f"{caption}, {name}")}" data-view="{text(caption)}" '
         f'data-plane="{text(plane.name)}" style="aspect-ratio: {width:.4g} / {height:.4g}">'
-        f"<figcaption>{text(caption.capitalize() if caption[0].islower() else caption)}</figcaption></figure>"
+        f"<figcaption>{text(_sentence(caption))}</figcaption></figure>"
         for caption, view in still_views(contents, plane).items()
     )
-    return f'<h3>{text(name.capitalize())}</h3><div class="stills">{figures}</div>'
+    return f'<h3>{text(_sentence(name))}</h3><div class="stills">{figures}</div>'
+
+
+def _colour_bars(contents):
+    figures = "".join(
+        f'<figure><img src="{data_url(bar)}" alt=""><figcaption>{text(_sentence(caption))}</figcaption></figure>'
+        for caption, bar in colour_bars(contents)
+    )
+    return f'<div class="stills bars">{figures}</div>'
+
+
+def _sentence(caption):
+    return caption[0].upper() + caption[1:]
 
 
 def _gate(verdict):

@@ -6,7 +6,6 @@ import heapq
 import math
 
 import numpy as np
-from skimage.transform import resize
 
 from vxm_tf._version import __version__
 from vxm_tf.data.padding import common_shape, crop_from, pad_to
@@ -14,7 +13,7 @@ from vxm_tf.files.json_file import write_text
 from vxm_tf.report.correlation import correlation
 from vxm_tf.report.markup import Raw, asset, filled, table, text
 from vxm_tf.report.panel import registration_panel
-from vxm_tf.report.pictures import png
+from vxm_tf.report.pictures import png, within
 from vxm_tf.report.plots import histogram, label_boxes
 from vxm_tf.report.registration_page import LIMIT_BYTES, POLICY, versions
 
@@ -133,11 +132,7 @@ class SetReport:
 
 
 def _picture(moving, fixed, moved, displacement):
-    picture = registration_panel(moving, fixed, moved, displacement, zoom=1)[..., 0]
-    ratio = WIDEST / max(picture.shape)
-    if ratio < 1.0:
-        size = tuple(max(1, round(ratio * length)) for length in picture.shape)
-        picture = np.round(resize(picture, size, anti_aliasing=True, preserve_range=True)).astype("uint8")
+    picture = within(registration_panel(moving, fixed, moved, displacement, zoom=1)[..., 0], WIDEST)
     return png(picture), picture.shape
 
 
