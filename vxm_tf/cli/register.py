@@ -69,12 +69,13 @@ def _call(values):
     config = command.config(RegisterConfig, values)
     result = register_files(config)
     if config.output_dir or config.report:
-        _draw(result, with_bids_names(config) if config.output_dir else config)
+        _draw(result, config)
 
 
 def _draw(result, config):
     """The picture and the report of a registration."""
     if config.output_dir:
+        config = with_bids_names(config)
         _draw_panel(result, config)
     if config.report:
         # The one that was written names the files that were written; it is not computed twice.

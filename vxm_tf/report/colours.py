@@ -37,9 +37,10 @@ def jacobian_codes(determinant, folded) -> np.ndarray:
         determinant: any shape.
         folded: bool, the same shape.
     """
-    logarithm = np.log2(np.maximum(determinant, 2.0**-JACOBIAN_LIMIT))
+    sound = np.asarray(determinant) > 0.0
+    logarithm = np.log2(np.maximum(np.where(sound, determinant, 1.0), 2.0**-JACOBIAN_LIMIT))
     codes = np.clip(np.round(128 + 127 * logarithm / JACOBIAN_LIMIT), 1, 255).astype("uint8")
-    return np.where(folded | ~(determinant > 0.0), np.uint8(0), codes)
+    return np.where(folded | ~sound, np.uint8(0), codes)
 
 
 def linear_codes(values, low: float, high: float) -> np.ndarray:

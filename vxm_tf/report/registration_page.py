@@ -17,7 +17,7 @@ from vxm_tf.report.viewer_data import viewer_data
 
 LIMIT_BYTES = 5_800_000
 # The finest grid that leaves the page below the limit is taken.
-VOXELS = (1_100_000, 800_000, 550_000, 350_000, 200_000, 100_000)
+VOXELS = (1_600_000, 1_100_000, 800_000, 550_000, 350_000, 200_000, 100_000)
 # The page may run what is written in it and show pictures written in it; it may load nothing.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
