@@ -7,7 +7,7 @@ from vxm_tf.report.markup import Raw, number, text
 BINS = 24
 # Of the drawing, in units of its own; the page scales it.
 WIDTH, HEIGHT, LEFT, BOTTOM = 420, 130, 10, 22
-LABEL_ROW = 18
+LABEL_ROW, LABEL_WIDTH, LABEL_LEFT = 18, 480, 46
 MOST_LABELS = 120
 
 
@@ -73,20 +73,19 @@ def label_boxes(title: str, values) -> Raw:
         for v in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
     left_out = f" The lowest {MOST_LABELS} of {len(known)} labels." if len(known) > MOST_LABELS else ""
-    return Raw(
-        f'<figure class="broad"><figcaption>{text(title)}</figcaption><p>The middle half of the pairs, and the median.'
-        f'{left_out}</p><svg viewBox="0 0 {2 * WIDTH} {height}" role="img" aria-label="{text(title)}, for each label">'
-        f"{ticks}{rows}</svg></figure>"
-    )
+    said = f"The middle half of the pairs, and the median.{left_out}"
+    size = f'viewBox="0 0 {LABEL_WIDTH} {height}"'
+    drawing = f'<svg {size} role="img" aria-label="{text(title)}, for each label">{ticks}{rows}</svg>'
+    return Raw(f'<figure class="broad"><figcaption>{text(title)}</figcaption><p>{said}</p>{drawing}</figure>')
 
 
 def _across(value):
-    return 60 + value * (2 * WIDTH - 80)
+    return LABEL_LEFT + value * (LABEL_WIDTH - LABEL_LEFT - 16)
 
 
 def _boxes(k, label, before, after):
     top = k * LABEL_ROW
-    drawn = [f'<text x="50" y="{top + 13}" text-anchor="end">{text(label)}</text>']
+    drawn = [f'<text x="{LABEL_LEFT - 10}" y="{top + 13}" text-anchor="end">{text(label)}</text>']
     for name, part, shift in (("before", before, 2), ("after", after, 9)):
         if part:
             low, middle, high = (_across(v) for v in np.percentile(part, (25, 50, 75)))

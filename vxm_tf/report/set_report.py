@@ -29,8 +29,8 @@ COLUMNS = (
     ("HD95, mm", lambda pair: pair.after.mean("hausdorff95_mm"), "{:.2f}"),
     ("Correlation before", lambda pair: pair.correlation[0], "{:.3f}"),
     ("Correlation", lambda pair: pair.correlation[1], "{:.3f}"),
-    ("Folds, %", lambda pair: 100.0 * pair.after.fold_fraction, "{:.4f}"),
-    ("Non-diff. volume, %", lambda pair: 100.0 * pair.after.non_diffeomorphic_volume, "{:.4f}"),
+    ("Folds, %", lambda pair: 100.0 * pair.after.fold_fraction, "{:.2g}"),
+    ("Non-diff. volume, %", lambda pair: 100.0 * pair.after.non_diffeomorphic_volume, "{:.2g}"),
     ("SD log J", lambda pair: pair.after.log_jacobian_std, "{:.3f}"),
     ("Seconds", lambda pair: pair.after.seconds, "{:.2f}"),
 )
@@ -177,7 +177,7 @@ def _plots(pairs):
     yield histogram("Dice", values["Dice"], values["Dice before"])
     yield histogram("HD95, mm", values["HD95, mm"], values["HD95 before, mm"])
     yield histogram("Correlation with the fixed image", values["Correlation"], values["Correlation before"])
-    for heading in ("Folds, %", "SD log J", "Seconds"):
+    for heading in ("Non-diff. volume, %", "SD log J", "Seconds"):
         yield histogram(heading, values[heading])
     labels = sorted({label for pair in pairs for label in pair.after.labels})
     dice = {

@@ -179,9 +179,10 @@ class Pane {
     const wide = this.width * spacing[plane.across], high = this.height * spacing[plane.up];
     this.base = element("canvas", { width: this.width, height: this.height });
     this.base.setAttribute("role", "img");
-    this.zoom = Math.max(1, Math.min(8, Math.ceil(600 / Math.max(this.width, this.height))));
     this.aspect = spacing[plane.up] / spacing[plane.across];
-    this.top = element("canvas", { width: this.width * this.zoom, height: this.height * this.zoom });
+    // Pixels of the upper canvas are squares, so lines are as thick along every axis.
+    const zoom = 800 / Math.max(wide, high);
+    this.top = element("canvas", { width: Math.ceil(wide * zoom), height: Math.ceil(high * zoom) });
     this.top.setAttribute("aria-hidden", "true");
     this.screen = element("div", { className: "screen" }, this.base, this.top);
     this.screen.style.aspectRatio = `${wide} / ${high}`;
@@ -263,7 +264,7 @@ class Pane {
   }
 
   drawTop() {
-    const { viewer, plane, zoom } = this;
+    const { viewer, plane } = this;
     const context = this.top.getContext("2d");
     context.clearRect(0, 0, this.top.width, this.top.height);
     if (viewer.lines) this.drawLines(context);
@@ -277,29 +278,34 @@ class Pane {
       stroke(x, 0, x, this.top.height);
     }
     if (viewer.cross && plane.axis !== null) {
-      const x = (viewer.at[plane.across] + 0.5) * zoom, y = (this.height - 0.5 - viewer.at[plane.up]) * zoom;
+      const x = ((viewer.at[plane.across] + 0.5) / this.width) * this.top.width;
+      const y = (1 - (viewer.at[plane.up] + 0.5) / this.height) * this.top.height;
       context.strokeStyle = "rgba(255, 233, 168, .55)";
       stroke(x, 0, x, this.top.height);
       stroke(0, y, this.top.width, y);
     }
   }
 
-  // Lines of the moving image, every gridStep voxels, where the displacement brings them.
+  // Lines of the moving image where the displacement brings them, gridStep voxels of the finest axis apart.
   drawLines(context) {
-    const { viewer, plane, zoom } = this;
-    const { gridStep, shape } = viewer.page;
+    const { viewer, plane } = this;
+    const { gridStep, shape, spacing } = viewer.page;
     const wide = this.top.width, high = this.top.height;
     const picture = context.createImageData(wide, high);
+    const finest = Math.min(...spacing);
     const locations = [plane.across, plane.up].map((axis) => {
+      const step = (gridStep * finest) / spacing[axis];
       const field = new Float32Array(this.width * this.height);
       this.each((pixel, offset, column, row) => {
         const index = axis === plane.across ? column : plane.downwards ? row : shape[axis] - 1 - row;
-        field[pixel] = index + viewer.value(`displacement${axis}`, offset);
+        field[pixel] = (index + viewer.value(`displacement${axis}`, offset)) / step;
       });
       return field;
     });
+    // Pixels from one line to the next where nothing is deformed.
+    const apart = (gridStep * finest * wide) / (this.width * spacing[plane.across]);
     const weights = (size, count) => Array.from({ length: count }, (_, k) => {
-      const at = Math.max(0, Math.min(size - 1, (k + 0.5) / zoom - 0.5));
+      const at = Math.max(0, Math.min(size - 1, ((k + 0.5) * size) / count - 0.5));
       const low = Math.min(Math.floor(at), Math.max(0, size - 2));
       return [low, Math.min(low + 1, size - 1), at - low];
     });
@@ -312,9 +318,9 @@ class Pane {
         for (const field of locations) {
           const above = field[r0 * this.width + c0] * (1 - fx) + field[r0 * this.width + c1] * fx;
           const below = field[r1 * this.width + c0] * (1 - fx) + field[r1 * this.width + c1] * fx;
-          const phase = (above * (1 - fy) + below * fy) / gridStep;
-          const far = Math.abs(phase - Math.round(phase)) * gridStep * zoom;
-          alpha = Math.max(alpha, Math.min(1, 1.4 - far));
+          const phase = above * (1 - fy) + below * fy;
+          const far = Math.abs(phase - Math.round(phase)) * apart;
+          alpha = Math.max(alpha, Math.min(1, 1.6 - far));
         }
         if (alpha <= 0) continue;
         picture.data.set([255, 213, 74, 230 * alpha], 4 * pixel);
