@@ -1,5 +1,7 @@
 """The command vxm-register."""
 
+from absl import logging
+
 from vxm_tf.cli import command
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import read_json
@@ -81,6 +83,7 @@ def _draw(result, config):
         # The one that was written names the files that were written; it is not computed twice.
         certificate = read_json(config.certify) if config.certify else certificate_of(config, result, WRITTEN)
         write_registration_report(config.report, result, certificate)
+        logging.info("Report: %s", config.report)
 
 
 def _draw_panel(result, config):

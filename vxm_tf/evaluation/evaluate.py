@@ -63,6 +63,7 @@ def evaluate(config) -> list[PairScores]:
     table = write_tables(config.output_dir, scores, said)
     if page:
         page.write(config.report, {**said, "model_sha256": sha256_of(model_path(config.model))})
+        logging.info("Report: %s", config.report)
     logging.info("Tables in %s\n%s", config.output_dir, table)
     return scores
 

@@ -18,6 +18,8 @@ def number(value, digits: int = 3) -> str:
     """A number for people; a dash where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
+    if isinstance(value, str):
+        return value
     if isinstance(value, float) and abs(value) >= 10**digits:
         return f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
