@@ -152,14 +152,13 @@ class Viewer {
   }
 
   said() {
-    const { shape, spacing, affine, placed } = this.page;
+    const { shape, spacing, affine } = this.page;
     const at = this.ndim === 3 ? this.at : this.pointed;
     if (!at) return "Point at the image to read its numbers.";
     const offset = this.offset(at);
     const world = shape.map((_, r) => shape.reduce((sum, _, c) => sum + affine[r][c] * at[c], affine[r][this.ndim]));
-    const place = placed ? `(${world.map((x) => x.toFixed(1)).join(", ")}) mm` : `voxel (${at.join(", ")})`;
     const shifts = shape.map((_, k) => this.value(`displacement${k}`, offset) * spacing[k]);
-    const parts = [`At ${place}: displacement ${Math.hypot(...shifts).toFixed(1)} mm`];
+    const parts = [`At (${world.map((x) => x.toFixed(1)).join(", ")}) mm: displacement ${Math.hypot(...shifts).toFixed(1)} mm`];
     parts.push(this.volumes.jacobian[offset] === 0 ? "folded here"
       : `local volume × ${(2 ** this.value("jacobian", offset)).toFixed(2)}`);
     if (this.volumes.uncertainty) parts.push(`uncertainty ${this.value("uncertainty", offset).toPrecision(2)} mm`);
