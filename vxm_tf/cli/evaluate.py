@@ -23,6 +23,7 @@ def define_flags(values):
     flag.integer("max_pairs", "At most so many pairs; 0 for all.")
     flag.boolean("surface", "Measure surface distances too.")
     flag.string("output_dir", "For pairs.csv, labels.csv, summary.json and table.md.")
+    flag.string("report", "Where a page of the whole set goes, one HTML file (.html).")
 
 
 def main(argv=None):

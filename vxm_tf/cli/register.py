@@ -1,11 +1,16 @@
 """The command vxm-register."""
 
+from absl import logging
+
 from vxm_tf.cli import command
 from vxm_tf.data import normalize
+from vxm_tf.files.json_file import read_json
 from vxm_tf.registration import RegisterConfig, register_files
 from vxm_tf.registration.bids import beside, with_bids_names
+from vxm_tf.registration.certificate_file import certificate_of
 from vxm_tf.registration.config import AFFINES, SIMILARITIES
-from vxm_tf.report import registration_panel, write_picture
+from vxm_tf.registration.files import WRITTEN
+from vxm_tf.report import registration_panel, write_picture, write_registration_report
 from vxm_tf.spatial import dense, reoriented_grid, resample
 from vxm_tf.spatial.points import CONVENTIONS
 from vxm_tf.spatial.transform_files import FORMATS
@@ -14,7 +19,7 @@ from vxm_tf.spatial.transforms import voxel_displacement
 DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."
 OUTPUTS = (
     "moved", "fixed_moved", "transform", "inverse_transform", "displacement", "jacobian", "moved_labels",
-    "moved_points", "certify", "output_dir",
+    "moved_points", "certify", "report", "output_dir",
 )  # fmt: skip
 # The panel shows rows of a 2-D image downwards, and turns slices of a 3-D one itself.
 DRAWN = {2: "PR", 3: "RAS"}
@@ -44,13 +49,14 @@ def define_flags(values):
     flag.string("moved_points", "Where they go, in the fixed image's space.")
     flag.choice("points_convention", CONVENTIONS, "Of both tables.")
     flag.string("certify", "Where the certificate goes that nothing folds, or that it does (.json).")
+    flag.string("report", "Where a page goes that shows the registration, one HTML file (.html).")
     flag.boolean("repair", "Change a transform that folds, and its inverse, until they do not.")
     flag.integer("refine", "Steps of optimisation for this pair; -1: 0 with a network, enough without.")
     flag.float("refine_seconds", "Time for them; 0 for no limit.")
     flag.choice("similarity", SIMILARITIES, "What they make alike; mi for unlike contrast.")
     flag.float("spacing_mm", "Voxel size to work at, where the model records none.")
     flag.string("orientation", "Axes to work in, such as LIA, where the model records none.")
-    flag.string("output_dir", "Folder for every output, named after BIDS derivatives, with JSON and a picture.")
+    flag.string("output_dir", "Folder for every output, named after BIDS derivatives, with JSON, picture and report.")
 
 
 def main(argv=None):
@@ -64,11 +70,23 @@ def _call(values):
         raise ValueError(f"Nothing to write: give {', '.join('--' + name for name in OUTPUTS[:-1])} or --output_dir.")
     config = command.config(RegisterConfig, values)
     result = register_files(config)
-    if config.output_dir:
+    if config.output_dir or config.report:
         _draw(result, config)
 
 
 def _draw(result, config):
+    """The picture and the report of a registration."""
+    if config.output_dir:
+        config = with_bids_names(config)
+        _draw_panel(result, config)
+    if config.report:
+        # The one that was written names the files that were written; it is not computed twice.
+        certificate = read_json(config.certify) if config.certify else certificate_of(config, result, WRITTEN)
+        write_registration_report(config.report, result, certificate)
+        logging.info("Report: %s", config.report)
+
+
+def _draw_panel(result, config):
     """The panel of a registration, in the usual orientation, at the voxel size that was worked at."""
     grid = reoriented_grid(result.working_grid, DRAWN[result.fixed.grid.ndim])
     images = [
@@ -78,4 +96,4 @@ def _draw(result, config):
     ]
     images = [normalize(image, "percentile") for image in images]
     picture = registration_panel(*images, voxel_displacement(dense(result.field, grid)))
-    write_picture(beside(with_bids_names(config).transform, ".png"), picture)
+    write_picture(beside(config.transform, ".png"), picture)

@@ -23,6 +23,7 @@ class EvaluateConfig:
         max_pairs: at most so many, drawn with `seed`; 0 for all.
         surface: measure surface distances too.
         output_dir: for the tables.
+        report: where a page of the whole set goes, one HTML file: distributions, and the worst pairs to look at.
     """
 
     model: str = ""
@@ -39,3 +40,4 @@ class EvaluateConfig:
     max_pairs: int = 0
     surface: bool = True
     output_dir: str = "evaluation"
+    report: str = ""

@@ -12,13 +12,17 @@ from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
+from vxm_tf.files.checksum import sha256_of
+from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.volumes import VolumeError, check_output_dir, own_labels, spacing_mm_of, stem
 from vxm_tf.metrics import labels_in
 from vxm_tf.registration import input_settings, load_model, register_pair, warp_labels
+from vxm_tf.registration.model_file import model_path
+from vxm_tf.report import SetReport
 
 
 def evaluate(config) -> list[PairScores]:
-    """Register the pairs, score them, and write the tables to `output_dir`.
+    """Register the pairs, score them, and write the tables to `output_dir` and the page to `report`.
 
     Each pair gives two rows: "affine", the images as they came, and "network". Labels move by nearest
     neighbour.
@@ -33,6 +37,8 @@ def evaluate(config) -> list[PairScores]:
         VolumeError: input that cannot be used, no pair, or an output folder that cannot be written.
     """
     check_output_dir(config.output_dir)
+    if config.report:
+        check_html_output(config.report)
     network = load_model(config.model)
     scans, pairs = find_pairs(config)
     settings = input_settings(network)
@@ -44,16 +50,20 @@ def evaluate(config) -> list[PairScores]:
     network = network.for_shape(store.image_shape)
     # The first call builds the graph; seconds are those of a steady prediction.
     register_pair(network, *image_pair(store, *pairs[0]))
-    scores = []
+    scores, page = [], SetReport() if config.report else None
     for number, (moving, fixed) in enumerate(pairs, 1):
-        rows = _score_pair(network, store, moving, fixed, config)
+        rows = _score_pair(network, store, moving, fixed, config, page)
         scores += rows
         logging.info(
             "%d of %d: %s onto %s, Dice %.4f -> %.4f, folds %.4f %%, %.2f s",
             number, len(pairs), rows[0].moving, rows[0].fixed, rows[0].mean("dice"), rows[1].mean("dice"),
             100 * rows[1].fold_fraction, rows[1].seconds,
         )  # fmt: skip
-    table = write_tables(config.output_dir, scores, {**dataclasses.asdict(config), **settings})
+    said = {**dataclasses.asdict(config), **settings}
+    table = write_tables(config.output_dir, scores, said)
+    if page:
+        page.write(config.report, {**said, "model_sha256": sha256_of(model_path(config.model))})
+        logging.info("Report: %s", config.report)
     logging.info("Tables in %s\n%s", config.output_dir, table)
     return scores
 
@@ -105,7 +115,7 @@ def _listed_pairs(path):
     return list(scans), pairs
 
 
-def _score_pair(network, store, moving, fixed, config):
+def _score_pair(network, store, moving, fixed, config, page=None):
     images = image_pair(store, moving, fixed)
     result = register_pair(network, *images)
     names = {"moving": store.scans[moving].name, "fixed": store.scans[fixed].name}
@@ -118,7 +128,7 @@ def _score_pair(network, store, moving, fixed, config):
         before = label_scores(*maps, ids, spacing_mm)
         after = label_scores(warp_labels(maps[0], result.displacement), maps[1], ids, spacing_mm)
     deformation = deformation_scores(result.displacement)
-    return [
+    rows = [
         PairScores(**names, method="affine", labels=before),
         PairScores(
             **names,
@@ -129,6 +139,9 @@ def _score_pair(network, store, moving, fixed, config):
             **deformation,
         ),
     ]
+    if page:
+        page.add(*rows, *images, result)
+    return rows
 
 
 def _spacing_mm(path, config, ndim):

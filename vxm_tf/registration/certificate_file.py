@@ -50,7 +50,14 @@ class CertifyConfig:
 
 
 def write_certificate(config, result, outputs) -> dict:
-    """Write `config.certify`, after everything else is written.
+    """Write `config.certify`, after everything else is written: see `certificate_of`."""
+    said = certificate_of(config, result, outputs)
+    write_json(config.certify, said)
+    return said
+
+
+def certificate_of(config, result, outputs) -> dict:
+    """The certificate of a registration.
 
     Args:
         config: a `RegisterConfig`.
@@ -58,7 +65,7 @@ def write_certificate(config, result, outputs) -> dict:
         outputs: names of the settings that say where something was written.
 
     Returns:
-        What was written.
+        Plain values, as they are written.
     """
     transform, inverse = result.transform, dense(result.inverse, result.moving.grid)
     said = {
@@ -72,7 +79,6 @@ def write_certificate(config, result, outputs) -> dict:
     if result.repair:
         repairs = {"transform": result.repair, "inverse_transform": result.inverse_repair}
         said["repair"] = {name: repair and dataclasses.asdict(repair) for name, repair in repairs.items()}
-    write_json(config.certify, said)
     return said
 
 

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
 from vxm_tf.registration.align import register_images
@@ -25,6 +26,7 @@ from vxm_tf.spatial.transform_files import check_transform_output, write_transfo
 
 VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels")
 TRANSFORMS = ("transform", "inverse_transform")
+WRITTEN = (*VOLUMES, *TRANSFORMS, "moved_points")
 CHOICES = {"affine": AFFINES, "similarity": SIMILARITIES, "points_convention": CONVENTIONS}
 
 
@@ -62,7 +64,7 @@ def register_files(config) -> NativeRegistration:
     result = register_images(moving, fixed, network, config, masks=masks)
     _write(config, result, labels, points, network)
     if config.certify:
-        write_certificate(config, result, (*VOLUMES, *TRANSFORMS, "moved_points"))
+        write_certificate(config, result, WRITTEN)
     summary = {**summarise(config, result), "total_seconds": round(time.perf_counter() - start, 3)}
     if config.output_dir:
         write_sidecar(config, result, summary)
@@ -124,6 +126,8 @@ def _check_outputs(config, ndim=3):
             check_transform_output(getattr(config, name), config.transform_format or None, ndim, affine=affine)
     if config.certify:
         check_json_output(config.certify)
+    if config.report:
+        check_html_output(config.report)
 
 
 def _write(config, result, labels, points, network):

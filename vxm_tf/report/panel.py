@@ -28,7 +28,7 @@ def registration_panel(moving, fixed, moved, displacement, zoom: int = 2):
     rows = []
     for axis in axes:
         views = [_view(image, axis) for image in images]
-        grid = _grid_view(displacement, axis)
+        grid = grid_view(displacement, axis)
         views += [grid, _view(before, axis), _view(after, axis)]
         rows.append(_beside([_screen(view, zoom) for view in views], axis=1))
     width = max(row.shape[1] for row in rows)
@@ -43,8 +43,16 @@ def _view(volume, axis):
     return np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1]
 
 
-def _grid_view(displacement, axis):
-    """White lines every `GRID_STEP` voxels of the moving image, as the displacement draws them."""
+def grid_view(displacement, axis):
+    """White lines every `GRID_STEP` voxels of the moving image, as the displacement draws them.
+
+    Args:
+        displacement: `[*spatial, ndim]`, in voxels.
+        axis: across which the middle slice is taken; None for a 2-D image.
+
+    Returns:
+        Float `[rows, columns]` in [0, 1].
+    """
     ndim = displacement.shape[-1]
     locations = displacement + np.stack(np.meshgrid(*map(np.arange, displacement.shape[:-1]), indexing="ij"), axis=-1)
     in_plane = [k for k in range(ndim) if k != axis]

@@ -1,0 +1,50 @@
+"""Colours that numbers are shown in: one table of 256 for each kind of map, for pictures and for the page's viewer."""
+
+import numpy as np
+
+# Logarithm to base 2 of the determinants that codes 1 and 255 stand for; 0 stands for a voxel that folds.
+JACOBIAN_LIMIT = 2.0
+# Beyond a half and twice the volume the colour stays as it is.
+JACOBIAN_SHOWN = 1.0
+FOLDED = (255, 43, 214)
+
+
+def _ramp(places, *stops):
+    """Colours of `places` between 0 and 1, linear between the stops, uint8 `[n, 3]`."""
+    channels = np.array([[int(stop[k : k + 2], 16) for k in (0, 2, 4)] for stop in stops], "float64").T
+    at = np.linspace(0.0, 1.0, len(stops))
+    return np.stack([np.interp(places, at, channel) for channel in channels], axis=-1).round().astype("uint8")
+
+
+def _jacobian():
+    logarithm = JACOBIAN_LIMIT * (np.arange(256) - 128) / 127
+    places = np.clip(0.5 + 0.5 * logarithm / JACOBIAN_SHOWN, 0.0, 1.0)
+    table = _ramp(places, "d8ecff", "4a9cf0", "1c4f8c", "20242b", "8f4312", "f08a3c", "ffe6c9")
+    table[0] = FOLDED
+    return table
+
+
+# Blue shrinks, dark stays, orange grows.
+JACOBIAN = _jacobian()
+# From nothing to much; lightness grows all the way, so it reads in grey too.
+UNCERTAINTY = _ramp(np.linspace(0.0, 1.0, 256), "0b0a20", "3b1065", "7d1d6d", "bb3754", "ed6925", "fbb41a", "fcffa4")
+
+
+def jacobian_codes(determinant, folded) -> np.ndarray:
+    """Determinants as uint8: 0 where it folds, else their logarithm, 128 for 1.
+
+    Args:
+        determinant: any shape.
+        folded: bool, the same shape.
+    """
+    sound = np.asarray(determinant) > 0.0
+    logarithm = np.log2(np.maximum(np.where(sound, determinant, 1.0), 2.0**-JACOBIAN_LIMIT))
+    codes = np.clip(np.round(128 + 127 * logarithm / JACOBIAN_LIMIT), 1, 255).astype("uint8")
+    return np.where(folded | ~sound, np.uint8(0), codes)
+
+
+def linear_codes(values, low: float, high: float) -> np.ndarray:
+    """Values as uint8, 0 for `low` and 255 for `high`, clipped; all 0 where both are one."""
+    span = high - low
+    places = (np.asarray(values, "float32") - low) / span if span > 0 else np.zeros(np.shape(values), "float32")
+    return np.clip(np.round(255 * places), 0, 255).astype("uint8")

@@ -1,0 +1,161 @@
+"""What the report of one registration shows, on one grid that a page can hold."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+
+from vxm_tf import metrics
+from vxm_tf.data import normalize
+from vxm_tf.spatial import Grid, dense, reoriented_grid, resample
+from vxm_tf.spatial.headers import has_place
+from vxm_tf.spatial.resampling import smoothed_for
+from vxm_tf.spatial.transforms import voxel_displacement
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReportContents:
+    """Arrays on one grid and what is said of them.
+
+    Attributes:
+        moving, fixed, moved: float32 `[*spatial]` in [0, 1]; moving after the affine part alone.
+        displacement: `[*spatial, ndim]`, in voxels, without the affine part.
+        jacobian: `[*spatial]`, its determinant, found on the grid that was worked on.
+        folded: bool `[*spatial]`, whether a voxel of the fixed image that fails the certificate lies here.
+        uncertainty_mm: `[*spatial]`, standard deviation of the displacement, or None.
+        grid: of all of them.
+        worked_on: the grid that the displacement was found on.
+        placed: whether the fixed image says where it lies.
+        names: file names of the moving and of the fixed image.
+        certificate: as `write_certificate` writes it.
+        verdict: with `verdict`, `reasons` and `measures`, or None.
+        seconds: of the parts of the registration, by name.
+        steps: of optimisation.
+        affine_volume: determinant of the affine part.
+    """
+
+    moving: np.ndarray
+    fixed: np.ndarray
+    moved: np.ndarray
+    displacement: np.ndarray
+    jacobian: np.ndarray
+    folded: np.ndarray
+    uncertainty_mm: np.ndarray | None
+    grid: Grid
+    worked_on: Grid
+    placed: bool
+    names: tuple
+    certificate: dict
+    verdict: object = None
+    seconds: dict = dataclasses.field(default_factory=dict)
+    steps: int = 0
+    affine_volume: float = 1.0
+
+
+def contents_of(result, certificate, max_voxels: int) -> ReportContents:
+    """The contents for a `NativeRegistration`.
+
+    Args:
+        result: of `register_files` or `register_images`.
+        certificate: of the same registration, as `write_certificate` writes it.
+        max_voxels: of the grid for the page; one that has more becomes coarser.
+    """
+    placed = result.fixed.volume is not None and has_place(result.fixed.volume)
+    turned = _usual_orientation(result.working_grid, placed)
+    grid = coarser_grid(turned, max_voxels)
+    uncertainty = getattr(result, "uncertainty", None)
+    on_page = _OnPage(result.working_grid, grid)
+    moving, fixed, moved = _images(result, grid)
+    determinant = metrics.jacobian_determinant(result.working_displacement)
+    return ReportContents(
+        moving=moving,
+        fixed=fixed,
+        moved=moved,
+        displacement=voxel_displacement(dense(result.field, grid)),
+        jacobian=on_page(determinant),
+        folded=_folded(result, certificate, grid),
+        uncertainty_mm=None if uncertainty is None else on_page(uncertainty.displacement_std_mm),
+        grid=grid,
+        worked_on=turned,
+        placed=placed,
+        names=tuple(Path(image.name).name for image in (result.moving, result.fixed)),
+        certificate=certificate,
+        verdict=getattr(result, "verdict", None),
+        seconds=result.seconds,
+        steps=result.steps,
+        affine_volume=float(np.linalg.det(result.affine.matrix[:-1, :-1])),
+    )
+
+
+def coarser_grid(grid: Grid, max_voxels: int) -> Grid:
+    """The same field of view in at most so many voxels; the finest axes become coarser first.
+
+    >>> import numpy as np
+    >>> coarser_grid(Grid((100, 100, 20), np.diag([1.0, 1.0, 5.0, 1.0])), 50_000).shape
+    (50, 50, 20)
+    """
+    if math.prod(grid.shape) <= max_voxels:
+        return grid
+    spacing = np.array(grid.spacing_mm)
+    extent = spacing * grid.shape
+    low, high = spacing.min(), extent.max()
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        fits = math.prod(_shape_at(extent, np.maximum(spacing, middle))) <= max_voxels
+        low, high = (low, middle) if fits else (middle, high)
+    shape = _shape_at(extent, np.maximum(spacing, high))
+    ratio = np.array(grid.shape) / shape
+    # Voxel i of n covers [i, i + 1] / n of the field of view.
+    step = np.diag([*ratio, 1.0])
+    step[:-1, -1] = (ratio - 1.0) / 2.0
+    return Grid(shape, grid.affine @ step)
+
+
+def _shape_at(extent, spacing):
+    return tuple(np.maximum(1, np.floor(extent / spacing + 1e-6)).astype(int).tolist())
+
+
+def _usual_orientation(grid, placed):
+    """Axes to the right, anterior and superior; slices with rows downwards, if they know no place as stored."""
+    if grid.ndim == 2:
+        return reoriented_grid(grid, "PR") if placed else grid
+    return reoriented_grid(grid, "RAS")
+
+
+class _OnPage:
+    """Brings maps from the working grid to the page's."""
+
+    def __init__(self, grid, to_grid):
+        self.grid, self.to_grid = grid, to_grid
+
+    def __call__(self, array):
+        array = np.asarray(array, "float32")[..., None]
+        smooth = smoothed_for(array, self.grid, self.to_grid)
+        return resample(smooth, self.grid, self.to_grid, fill_value=None)[..., 0]
+
+
+def _images(result, grid):
+    """(moving, fixed, moved); moving and moved have one scale, so that their differences can be compared."""
+    moving, fixed = (image.array[..., :1] for image in (result.moving, result.fixed))
+    there = Grid(result.moving.grid.shape, result.affine.inverse().matrix @ result.moving.grid.affine)
+    smooth = smoothed_for(moving, there, grid)
+    both = [resample(smooth, result.moving.grid, grid, transform) for transform in (result.affine, result.chain)]
+    still = resample(smoothed_for(fixed, result.fixed.grid, grid), result.fixed.grid, grid)
+    both = normalize(np.stack(both), "percentile")[..., 0]
+    return both[0], normalize(still, "percentile")[..., 0], both[1]
+
+
+def _folded(result, certificate, grid):
+    """Where voxels lie that fail the certificate: every one of them marks the voxel of the page that holds it."""
+    folded = np.zeros(grid.shape, bool)
+    if certificate["transform"]["passes"]:
+        return folded
+    failing = np.zeros(result.fixed.grid.shape, bool)
+    for _, part, determinant in metrics.simplex_determinants(result.displacement.astype("float64")):
+        failing[part] |= ~(determinant > 0.0)
+    points = result.fixed.grid.to_world(np.argwhere(failing))
+    indices = np.round(grid.to_indices(points)).astype(int)
+    inside = np.all((indices >= 0) & (indices < grid.shape), axis=-1)
+    folded[tuple(indices[inside].T)] = True
+    return folded

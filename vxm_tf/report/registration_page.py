@@ -1,0 +1,209 @@
+"""One registration as one HTML file that needs nothing else: no network, no folder of pictures beside it."""
+
+import base64
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from vxm_tf._version import __version__
+from vxm_tf.files.json_file import write_text
+from vxm_tf.report.certificate_table import certificate_section
+from vxm_tf.report.contents import ReportContents, contents_of
+from vxm_tf.report.correlation import correlation
+from vxm_tf.report.markup import FOLDER, Raw, asset, filled, number, table, text
+from vxm_tf.report.pictures import colour_bars, data_url, still_views
+from vxm_tf.report.planes import planes_of
+from vxm_tf.report.viewer_data import viewer_data
+
+LIMIT_BYTES = 5_800_000
+# The finest grid that leaves the page below the limit is taken.
+VOXELS = (1_600_000, 1_100_000, 800_000, 550_000, 350_000, 200_000, 100_000)
+# The page may run what is written in it and show pictures written in it; it may load nothing.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+    "form-action 'none'"
+)
+NIIVUE = FOLDER / "vendor" / "niivue.umd.js.gz"
+BADGES = {"pass": ("good", "Pass"), "review": ("warn", "Review"), "fail": ("bad", "Fail")}
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "nibabel")
+
+
+def write_registration_report(path, result, certificate):
+    """Write the report of one registration.
+
+    Args:
+        path: where to (.html).
+        result: a `NativeRegistration`; its `uncertainty` and `verdict` are shown where it has them.
+        certificate: of the same registration, as `write_certificate` writes it.
+
+    Raises:
+        VolumeError: a place that cannot be written.
+    """
+    for max_voxels in VOXELS:
+        page = registration_page(contents_of(result, certificate, max_voxels))
+        if len(page.encode()) <= LIMIT_BYTES:
+            break
+    write_text(path, page)
+
+
+def registration_page(contents: ReportContents) -> str:
+    """The report as HTML."""
+    moving, fixed = map(text, contents.names)
+    three_d = contents.grid.ndim == 3
+    return filled(
+        "registration.html",
+        policy=POLICY,
+        title=f"{moving} → {fixed}",
+        heading=f'{moving} <span class="arrow">→</span> {fixed}',
+        style=asset("page.css"),
+        badge=_badge(contents),
+        facts=_facts(contents),
+        pictures_note=_note(contents),
+        stills="".join(_stills(contents, plane) for plane in planes_of(contents.grid.ndim, contents.placed))
+        + _colour_bars(contents),
+        solid=filled("solid.html", niivue=base64.b64encode(NIIVUE.read_bytes()).decode()) if three_d else "",
+        certificate=certificate_section(contents.certificate),
+        gate=_gate(contents.verdict),
+        files=_files(contents.certificate),
+        made=_made(contents),
+        footer=f"vxm_tf {text(__version__)}. This page is one file and loads nothing.",
+        volumes=viewer_data(contents),
+        script=asset("viewer.js"),
+    )
+
+
+def badge(kind: str, word: str, sentences) -> Raw:
+    """A verdict: "good", "warn" or "bad", one word or few, and the reasons."""
+    reasons = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences)
+    listed = f"<ul>{reasons}</ul>" if reasons else ""
+    return Raw(f'<div class="badge {kind}"><strong>{text(word)}</strong>{listed}</div>')
+
+
+def _badge(contents):
+    verdict = contents.verdict
+    if verdict is not None:
+        kind, word = BADGES.get(verdict.verdict, ("warn", verdict.verdict))
+        return badge(kind, word, verdict.reasons)
+    if contents.certificate["passes"]:
+        return badge("good", "Folds nowhere", ["Whether the images are well aligned was not judged: see the pictures."])
+    parts = {"transform": "transform", "inverse_transform": "inverse transform"}
+    counts = [
+        f"The {name} folds at {number(contents.certificate[key]['failing_voxels'])} voxels."
+        for key, name in parts.items()
+        if key in contents.certificate and not contents.certificate[key]["passes"]
+    ]
+    return badge("bad", "Folds", counts)
+
+
+def _facts(contents):
+    lengths = np.linalg.norm(contents.displacement * np.array(contents.grid.spacing_mm, "float32"), axis=-1)
+    transform = contents.certificate["transform"]
+    before, after = (correlation(image, contents.fixed) for image in (contents.moving, contents.moved))
+    facts = [
+        ("Displacement", f"{number(float(lengths.mean()))} mm", f"mean; at most {number(float(lengths.max()))} mm"),
+        ("Correlation with the fixed image", f"{before:.3f} → {after:.3f}", "before and after"),
+        (
+            "Local volume",
+            f"{number(transform['smallest_determinant'])} to {number(transform['largest_determinant'])}",
+            "smallest and largest determinant",
+        ),
+        ("Time", f"{sum(contents.seconds.values()):.1f} s", _parts(contents)),
+    ]
+    if contents.uncertainty_mm is not None:
+        mean, most = (number(float(value)) for value in (contents.uncertainty_mm.mean(), contents.uncertainty_mm.max()))
+        facts.insert(1, ("Uncertainty", f"{mean} mm", f"mean; at most {most} mm"))
+    return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in facts)
+
+
+def _parts(contents):
+    parts = [f"{name} {seconds:.1f} s" for name, seconds in contents.seconds.items()]
+    return ", ".join(parts + ([f"{contents.steps} steps"] if contents.steps else []))
+
+
+def _note(contents):
+    said = ["Moving is shown after the affine part alone, moved after the whole transform."]
+    if not np.any(contents.displacement):
+        said.append("Nothing was deformed: both are one.")
+    if contents.grid.shape != contents.worked_on.shape:
+        finer = " x ".join(f"{size:.2g}" for size in contents.worked_on.spacing_mm)
+        shown = " x ".join(f"{size:.2g}" for size in contents.grid.spacing_mm)
+        said.append(f"Pictures are at {shown} mm to keep this page small; the registration was found at {finer} mm.")
+    said.append(
+        "The warped grid has lines of the moving image. Jacobian determinants are those of the deformation alone."
+    )
+    if abs(contents.affine_volume - 1.0) > 5e-4:
+        said.append(f"The affine part makes everything {contents.affine_volume:.3g} times as large.")
+    said.append("Pink voxels fail the certificate.")
+    return text(" ".join(said))
+
+
+def _stills(contents, plane):
+    name = plane.name if plane.axis is None else f"{plane.name}, middle slice"
+    width, height = (contents.grid.spacing_mm[axis] * contents.grid.shape[axis] for axis in (plane.across, plane.up))
+    figures = "".join(
+        f'<figure><img src="{data_url(view)}" alt="{text(f"{caption}, {name}")}" data-view="{text(caption)}" '
+        f'data-plane="{text(plane.name)}" style="aspect-ratio: {width:.4g} / {height:.4g}">'
+        f"<figcaption>{text(_sentence(caption))}</figcaption></figure>"
+        for caption, view in still_views(contents, plane).items()
+    )
+    return f'<h3>{text(_sentence(name))}</h3><div class="stills">{figures}</div>'
+
+
+def _colour_bars(contents):
+    figures = "".join(
+        f'<figure><img src="{data_url(bar)}" alt=""><figcaption>{text(_sentence(caption))}</figcaption></figure>'
+        for caption, bar in colour_bars(contents)
+    )
+    return f'<div class="stills bars">{figures}</div>'
+
+
+def _sentence(caption):
+    return caption[0].upper() + caption[1:]
+
+
+def _gate(verdict):
+    if verdict is None:
+        return ""
+    rows = [(name.replace("_", " "), number(value, 4)) for name, value in verdict.measures.items()]
+    measures = table(rows, ("Measure", "Value")) if rows else ""
+    word = BADGES.get(verdict.verdict, ("", verdict.verdict))[1]
+    return (
+        f'<section aria-labelledby="gate-title"><h2 id="gate-title">Gate</h2><p class="note">{text(word)}. '
+        f"{text(' '.join(verdict.reasons))}</p>{measures}</section>"
+    )
+
+
+def _files(certificate):
+    named = {**certificate.get("inputs", {}), **({"model": certificate["model"]} if certificate.get("model") else {})}
+    groups = [("read", named), ("written", certificate.get("outputs", {}))]
+    rows = [
+        (name.replace("_", " "), kind, Raw(f"<code>{text(file['path'])}<br>{text(file['sha256'])}</code>"))
+        for kind, files in groups
+        for name, file in files.items()
+    ]
+    return table(rows, ("File", "", "Path and SHA-256"))
+
+
+def _made(contents):
+    settings = contents.certificate.get("settings", {})
+    changed = [(name, value) for name, value in settings.items() if value not in ("", None)]
+    software = {**contents.certificate.get("software", {}), **versions()}
+    worked_on = contents.worked_on
+    shape, spacing = " x ".join(map(str, worked_on.shape)), " x ".join(f"{size:.3g}" for size in worked_on.spacing_mm)
+    rows = [("Worked on", f"{shape} voxels of {spacing} mm"), ("Time", _parts(contents))]
+    return (
+        table(rows)
+        + f"<details><summary>Versions</summary>{table(software.items())}</details>"
+        + f"<details><summary>Settings</summary>{table(changed)}</details>"
+    )
+
+
+def versions() -> dict:
+    """Of the packages that numbers may depend on, as installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,206 @@
+"""A whole set of registered pairs as one HTML file: distributions, the worst cases, and a table of all."""
+
+import base64
+import dataclasses
+import heapq
+import math
+
+import numpy as np
+
+from vxm_tf._version import __version__
+from vxm_tf.data.padding import common_shape, crop_from, pad_to
+from vxm_tf.files.json_file import write_text
+from vxm_tf.report.correlation import correlation
+from vxm_tf.report.markup import Raw, asset, filled, table, text
+from vxm_tf.report.panel import registration_panel
+from vxm_tf.report.pictures import png, within
+from vxm_tf.report.plots import histogram, label_boxes
+from vxm_tf.report.registration_page import LIMIT_BYTES, POLICY, versions
+
+WORST = 6
+# A picture of a worst case is at most this wide, in pixels.
+WIDEST = 900
+ROWS = (5000, 2000, 500)
+# Heading, how a value is found, number format.
+COLUMNS = (
+    ("Dice before", lambda pair: pair.before.mean("dice"), "{:.4f}"),
+    ("Dice", lambda pair: pair.after.mean("dice"), "{:.4f}"),
+    ("HD95 before, mm", lambda pair: pair.before.mean("hausdorff95_mm"), "{:.2f}"),
+    ("HD95, mm", lambda pair: pair.after.mean("hausdorff95_mm"), "{:.2f}"),
+    ("Correlation before", lambda pair: pair.correlation[0], "{:.3f}"),
+    ("Correlation", lambda pair: pair.correlation[1], "{:.3f}"),
+    ("Folds, %", lambda pair: 100.0 * pair.after.fold_fraction, "{:.2g}"),
+    ("Non-diff. volume, %", lambda pair: 100.0 * pair.after.non_diffeomorphic_volume, "{:.2g}"),
+    ("SD log J", lambda pair: pair.after.log_jacobian_std, "{:.3f}"),
+    ("Seconds", lambda pair: pair.after.seconds, "{:.2f}"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportedPair:
+    """One pair of the set.
+
+    Attributes:
+        before, after: scores of the images as they came and of the registered ones, `PairScores`.
+        correlation: of moving and of moved with the fixed image.
+    """
+
+    before: object
+    after: object
+    correlation: tuple
+
+    @property
+    def badness(self) -> tuple:
+        """Larger is worse: the lower Dice; without segmentations, behind all others, the lower correlation."""
+        dice, alike = self.after.mean("dice"), self.correlation[1]
+        alike = -1.0 if math.isnan(alike) else alike
+        return (0, -alike) if math.isnan(dice) else (1, -dice)
+
+
+class SetReport:
+    """Collects pairs one by one; of the worst alone it keeps pictures, so memory stays small however many there are.
+
+    Example:
+
+    >>> report = SetReport()
+    >>> report.pairs
+    []
+    """
+
+    def __init__(self):
+        self.pairs = []
+        self._worst = []
+
+    def add(self, before, after, moving, fixed, result):
+        """One registered pair.
+
+        Args:
+            before, after: its `PairScores`.
+            moving, fixed: `[*spatial, channels]` in [0, 1], of the same or of different shapes.
+            result: its `Registration`.
+        """
+        # As `register_pair` lays images of different shapes over each other.
+        centred = crop_from(pad_to(moving, common_shape(moving.shape[:-1], fixed.shape[:-1])), fixed.shape[:-1])
+        images = centred, fixed, result.moved
+        alike = tuple(correlation(image[..., 0], fixed[..., 0]) for image in (centred, result.moved))
+        pair = ReportedPair(before, after, alike)
+        # The counter decides between equals, so that pictures are never compared.
+        entry = (pair.badness, -len(self.pairs))
+        self.pairs.append(pair)
+        if len(self._worst) < WORST or entry > self._worst[0][:2]:
+            keep = heapq.heappush if len(self._worst) < WORST else heapq.heappushpop
+            keep(self._worst, (*entry, pair, _picture(*images, result.displacement)))
+
+    def write(self, path, settings):
+        """Write the page.
+
+        Args:
+            path: where to (.html).
+            settings: what was run, plain values.
+
+        Raises:
+            VolumeError: a place that cannot be written.
+        """
+        for rows in ROWS:
+            page = self.page(settings, rows)
+            if len(page.encode()) <= LIMIT_BYTES:
+                break
+        write_text(path, page)
+
+    def page(self, settings, max_rows: int = ROWS[0]) -> str:
+        """The report as HTML, with at most so many pairs in its table, the worst."""
+        ordered = sorted(self.pairs, key=lambda pair: pair.badness, reverse=True)
+        cases = "".join(_case(k, *entry[2:]) for k, entry in enumerate(sorted(self._worst, reverse=True), 1))
+        columns = [c for c in COLUMNS if any(not math.isnan(c[1](pair)) for pair in self.pairs)]
+        left_out = f"The worst {max_rows} of {len(ordered)} pairs. " if len(ordered) > max_rows else ""
+        return filled(
+            "evaluation.html",
+            policy=POLICY,
+            style=asset("page.css"),
+            heading=f"{len(self.pairs)} registered pairs" if len(self.pairs) != 1 else "1 registered pair",
+            facts=_facts(self.pairs),
+            plots="".join(_plots(self.pairs)),
+            order=text(_order(self.pairs)),
+            cases=cases,
+            table_note=text(left_out),
+            table=_table(ordered[:max_rows], columns),
+            settings=table([(k, v) for k, v in settings.items() if v not in ("", (), None)]),
+            versions=table({"vxm_tf": __version__, **versions()}.items()),
+            footer=f"vxm_tf {text(__version__)}. This page is one file and loads nothing.",
+            script=asset("table.js"),
+        )
+
+
+def _picture(moving, fixed, moved, displacement):
+    picture = within(registration_panel(moving, fixed, moved, displacement, zoom=1)[..., 0], WIDEST)
+    return png(picture), picture.shape
+
+
+def _case(number_of, pair, picture):
+    data, (height, width) = picture
+    name = f"{pair.after.moving} → {pair.after.fixed}"
+    said = [f"{heading} {form.format(find(pair))}" for heading, find, form in COLUMNS if not math.isnan(find(pair))]
+    return (
+        f'<article class="case" id="case-{number_of}"><h3>{number_of}. {text(name)}</h3>'
+        f'<p class="note">{text(" · ".join(said))}</p>'
+        f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" width="{width}" height="{height}" '
+        f'alt="{text(name)}: moving, fixed, moved, warped grid, difference before and after"></article>'
+    )
+
+
+def _order(pairs):
+    labelled = sum(not math.isnan(pair.after.mean("dice")) for pair in pairs)
+    if labelled == len(pairs):
+        return "Lowest Dice first."
+    if not labelled:
+        return "No pair has segmentations, so the lowest correlation with the fixed image comes first."
+    return "Lowest Dice first; pairs without segmentations follow, lowest correlation first."
+
+
+def _facts(pairs):
+    dice = [(pair.before.mean("dice"), pair.after.mean("dice")) for pair in pairs]
+    dice = [both for both in dice if not any(map(math.isnan, both))]
+    facts = [("Pairs", str(len(pairs)), "")]
+    if dice:
+        before, after = np.mean(dice, axis=0)
+        facts.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
+        facts.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
+    facts.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
+    seconds = [pair.after.seconds for pair in pairs if not math.isnan(pair.after.seconds)]
+    if seconds:
+        facts.append(("Time", f"{np.median(seconds):.2f} s", "a pair, median"))
+    return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in facts)
+
+
+def _plots(pairs):
+    values = {heading: [find(pair) for pair in pairs] for heading, find, _ in COLUMNS}
+    yield histogram("Dice", values["Dice"], values["Dice before"])
+    yield histogram("HD95, mm", values["HD95, mm"], values["HD95 before, mm"])
+    yield histogram("Correlation with the fixed image", values["Correlation"], values["Correlation before"])
+    for heading in ("Non-diff. volume, %", "SD log J", "Seconds"):
+        yield histogram(heading, values[heading])
+    labels = sorted({label for pair in pairs for label in pair.after.labels})
+    dice = {
+        label: [
+            [scores.labels[label]["dice"] for scores in side if label in scores.labels]
+            for side in ([pair.before for pair in pairs], [pair.after for pair in pairs])
+        ]
+        for label in labels
+    }
+    yield label_boxes("Dice of each label", dice)
+
+
+def _table(pairs, columns):
+    head = '<th scope="col"><button type="button">Pair</button></th>' + "".join(
+        f'<th scope="col"><button type="button">{text(heading)}</button></th>' for heading, _, _ in columns
+    )
+    rows = []
+    for pair in pairs:
+        cells = "".join(_cell(find(pair), form) for _, find, form in columns)
+        rows.append(f'<tr><th scope="row">{text(pair.after.moving)} → {text(pair.after.fixed)}</th>{cells}</tr>')
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return Raw(f'<div class="wide"><table class="sortable">{body}</table></div>')
+
+
+def _cell(value, form):
+    return "<td>–</td>" if math.isnan(value) else f"<td>{form.format(value)}</td>"
