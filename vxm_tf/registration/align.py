@@ -1,5 +1,6 @@
 """Two images anywhere in the world: brought onto the network's grid, aligned, and the answer brought back."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -13,7 +14,9 @@ from vxm_tf.registration.model_file import input_settings
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.native_repair import check_affine, mended
 from vxm_tf.registration.overlap import check_overlap
+from vxm_tf.registration.pair_uncertainty import pair_uncertainty
 from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
+from vxm_tf.registration.uncertainty import SAMPLES
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import identity
@@ -84,6 +87,10 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
         start = time.perf_counter()
         result = mended(result, ((number, native(*both)) for number, *both in finer(integral)))
         seconds["repair"] = time.perf_counter() - start
+    if config.uncertainty or config.samples:
+        start = time.perf_counter()
+        result = dataclasses.replace(result, uncertainty=_uncertainty(images, network, config, grid, steps > 0))
+        seconds["uncertainty"] = time.perf_counter() - start
     return result
 
 
@@ -181,6 +188,15 @@ def _predict(network, moving, fixed):
     names = ["displacement"] + (["inverse_displacement"] if network.settings["integration_steps"] else [])
     answer = network.with_outputs(*names).predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
     return np.asarray(answer["displacement"][0]), np.asarray(answer[names[1]][0]) if len(names) > 1 else None
+
+
+def _uncertainty(images, network, config, grid, refined):
+    def register(*images):
+        return _align(images, network, config)[0]
+
+    samples = config.samples or SAMPLES
+    linear = grid.affine[:-1, :-1]
+    return pair_uncertainty(*images, register, network, refined=refined, linear=linear, samples=samples)
 
 
 def _field(grid, displacement):

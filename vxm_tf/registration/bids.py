@@ -76,6 +76,8 @@ def with_bids_names(config):
         "certify": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-certificate_xfm.json",
         "report": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-report_xfm.html",
     }
+    if config.samples:
+        names["uncertainty"] = f"{onto}_desc-uncertainty_{moving.suffix}.nii.gz"
     if config.labels:
         names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"
     if config.points:

@@ -41,6 +41,9 @@ class RegisterConfig:
         certify: where the certificate goes, JSON: whether the transform and its inverse fold, how regular they are and
             how well they undo each other, with the SHA-256 of the model and of every file read and written.
         report: where a page goes that shows the registration, one HTML file: pictures, certificate, files, settings.
+        uncertainty: where a map goes of how sure the registration is, on the fixed grid: standard deviation of the
+            displacement, in millimetres, without the affine part.
+        samples: registrations that it is found from; 0 for 16 where it is asked for, and for none otherwise.
         repair: whether a transform that folds, and its inverse, are changed until they do not, before anything is
             moved; those that fold nowhere stay as they are, bit by bit.
         refine: steps of optimisation for this pair, from the network's answer or from nothing; -1 for 0 with a
@@ -76,6 +79,8 @@ class RegisterConfig:
     points_convention: str = "RAS"
     certify: str = ""
     report: str = ""
+    uncertainty: str = ""
+    samples: int = 0
     repair: bool = False
     refine: int = -1
     refine_seconds: float = 0.0

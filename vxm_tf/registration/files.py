@@ -24,7 +24,7 @@ from vxm_tf.spatial.headers import check_axial, has_place
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 
-VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels")
+VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels", "uncertainty")
 TRANSFORMS = ("transform", "inverse_transform")
 WRITTEN = (*VOLUMES, *TRANSFORMS, "moved_points")
 CHOICES = {"affine": AFFINES, "similarity": SIMILARITIES, "points_convention": CONVENTIONS}
@@ -95,6 +95,8 @@ def summarise(config, result) -> dict:
     summary = {f"{name}_seconds": round(seconds, 3) for name, seconds in result.seconds.items()}
     summary |= {"refine_steps": result.steps, **result.measures()}
     summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
+    if result.uncertainty:
+        summary["uncertainty"] = result.uncertainty.summary()
     if "inversion" in vars(result):
         inversion = result.inversion
         summary["inverse_mean_residual_mm"] = inversion.mean_residual_mm
@@ -112,6 +114,8 @@ def _check(config):
         if given[0] != given[1] and not (config.output_dir and given[0]):
             raise VolumeError(f"--{first} and --{second} belong together: what to move, and where to write it.")
     check_choices(config, CHOICES)
+    if config.samples < 0 or config.samples == 1:
+        raise ValueError(f"samples is 2 or more, or 0; got {config.samples}.")
     if config.refine < -1 or config.refine_seconds < 0 or config.spacing_mm < 0:
         raise ValueError("refine is -1 or a number of steps; refine_seconds and spacing_mm are 0 or more.")
 
@@ -143,6 +147,7 @@ def _write(config, result, labels, points, network):
         "jacobian": lambda: (result.jacobian().astype("float32"), fixed),
         "moved_labels": lambda: (result.moved_labels(labels.array), fixed),
         "fixed_moved": lambda: (image(result.fixed_moved()), moving),
+        "uncertainty": lambda: (result.displacement_std_mm(), fixed),
     }
     for name, make in makers.items():
         if getattr(config, name):

@@ -7,6 +7,7 @@ import numpy as np
 
 from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
 from vxm_tf.registration.fold_repair import repair_transform
+from vxm_tf.registration.uncertainty import Uncertainty
 from vxm_tf.spatial import (
     AffineTransform,
     Chain,
@@ -36,6 +37,7 @@ class NativeRegistration:
         seconds: of the parts, by name.
         steps: of optimisation done.
         repair: a `TransformRepair`; None if no repair was asked for.
+        uncertainty: on the working grid; None if it was not asked for.
     """
 
     moving: SpatialImage
@@ -48,6 +50,7 @@ class NativeRegistration:
     seconds: dict
     steps: int = 0
     repair: object = None
+    uncertainty: Uncertainty | None = None
 
     @property
     def is_affine(self) -> bool:
@@ -112,6 +115,11 @@ class NativeRegistration:
     def jacobian(self) -> np.ndarray:
         """Determinant of the transform's derivative on the fixed grid, affine part included."""
         return jacobian_determinant(self.displacement)
+
+    def displacement_std_mm(self) -> np.ndarray:
+        """The uncertainty's map on the fixed grid, float32 `[*spatial]`."""
+        spread = self.uncertainty.displacement_std_mm[..., None]
+        return resample(spread, self.working_grid, self.fixed.grid, fill_value=None)[..., 0]
 
     def measures(self) -> dict:
         """How regular the deformable part is, on the grid that it was found on."""

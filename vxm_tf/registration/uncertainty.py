@@ -53,6 +53,12 @@ class Uncertainty:
     bound: float | None = None
     coverage: float | None = None
 
+    def summary(self) -> dict:
+        """Without the maps, plain values."""
+        percentiles = np.percentile(self.displacement_std_mm, (50, 95, 100))
+        said = dict(zip(("median_std_mm", "percentile95_std_mm", "largest_std_mm"), map(float, percentiles)))
+        return {"method": self.method, "samples": self.samples, "bound": self.bound, "coverage": self.coverage, **said}
+
 
 def uncertainty_of(displacements: Iterable, linear, method: str, watch: Iterable[Callable] = ()) -> Uncertainty:
     """The `Uncertainty` of registrations that come one after another.

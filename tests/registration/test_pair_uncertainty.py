@@ -1,0 +1,79 @@
+"""Which way finds a pair's spread, and that register.py writes it."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from vxm_tf.data.phantoms import phantom
+from vxm_tf.models import VxmProbabilistic, VxmPyramid
+from vxm_tf.registration import Calibration, RegisterConfig, pair_uncertainty, register_files, register_pair
+from vxm_tf.registration.calibration import remember
+
+SMALL = {"features": (4, 6), "iterations": (1, 1)}
+LINEAR = np.diag([2.0, 2.0])
+
+
+@pytest.fixture
+def images(rng):
+    return rng.random((2, 24, 28, 1), dtype="float32")
+
+
+def found(network, images, **settings):
+    def register(moving, fixed):
+        return register_pair(network, moving, fixed).displacement
+
+    settings = {"refined": False, "linear": LINEAR, "samples": 3, **settings}
+    return pair_uncertainty(*images, register, network, **settings)
+
+
+def test_a_probabilistic_network_alone_is_sampled(images):
+    network = VxmProbabilistic((24, 28), **SMALL)
+    assert found(network, images).method == "samples"
+    assert found(network, images, refined=True).method == "perturbations"
+
+
+def test_any_other_registers_perturbed_images(images):
+    answer = found(VxmPyramid((24, 28), **SMALL), images)
+    assert (answer.method, answer.samples, answer.bound) == ("perturbations", 3, None)
+    assert answer.displacement_std_mm.shape == (24, 28)
+    assert answer.displacement_std_mm.mean() > 0.1
+
+
+def test_a_calibration_that_the_network_remembers_is_applied_to_it_alone(images):
+    network = VxmPyramid((24, 28), **SMALL)
+    remember(network, Calibration(2.5, 0.9, 0.0, "perturbations", 16, 10))
+    assert found(network, images).bound == 2.5
+    assert found(network, images, refined=True).bound is None
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two phantoms of 24 voxels of 2 mm, and the moving one's segmentation."""
+    paths = []
+    for seed in (1, 2):
+        individual = phantom((24, 24, 24), seed)
+        paths.append(str(tmp_path / f"sub-{seed}_T1w.nii.gz"))
+        nibabel.save(nibabel.Nifti1Image(individual.image, np.diag([2.0, 2.0, 2.0, 1.0])), paths[-1])
+    return paths
+
+
+def test_register_py_writes_the_map_on_the_fixed_grid(files, tmp_path):
+    target = tmp_path / "uncertainty.nii.gz"
+    config = RegisterConfig(*files, model="none", refine=3, uncertainty=str(target), samples=3)
+    result = register_files(config)
+    written = nibabel.load(target)
+    assert written.shape == (24, 24, 24)
+    np.testing.assert_allclose(written.affine, nibabel.load(files[1]).affine)
+    np.testing.assert_allclose(written.get_fdata(), result.displacement_std_mm(), atol=1e-3)
+    assert result.uncertainty.samples == 3
+    assert 0.0 < result.uncertainty.summary()["median_std_mm"] < 20.0
+
+
+def test_nothing_is_drawn_where_nothing_is_asked(files, tmp_path):
+    config = RegisterConfig(*files, model="none", refine=1, moved=str(tmp_path / "moved.nii.gz"))
+    assert register_files(config).uncertainty is None
+
+
+def test_one_sample_is_refused(files, tmp_path):
+    with pytest.raises(ValueError, match="samples is 2 or more, or 0; got 1"):
+        register_files(RegisterConfig(*files, moved=str(tmp_path / "moved.nii.gz"), samples=1))

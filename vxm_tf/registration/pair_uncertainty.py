@@ -1,0 +1,46 @@
+"""How sure the registration of one pair is, by the way that suits what registered it."""
+
+from collections.abc import Callable
+
+from absl import logging
+
+from vxm_tf.models import VxmProbabilistic
+from vxm_tf.registration.calibration import calibration_of
+from vxm_tf.registration.perturbation import perturbed_displacements
+from vxm_tf.registration.uncertainty import SAMPLES, Uncertainty, sampled_displacements, uncertainty_of
+
+
+def pair_uncertainty(
+    moving, fixed, register: Callable, network=None, *, refined: bool, linear, samples: int = SAMPLES, seed=0, watch=()
+) -> Uncertainty:
+    """The `Uncertainty` of a pair, calibrated where the network was.
+
+    A `VxmProbabilistic` alone draws samples of what it says of the pair. Any other network, and steps of optimisation,
+    register the pair anew as often, see `perturbed_displacements`.
+
+    Args:
+        moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
+        register: (moving, fixed) to the displacement `[*spatial, ndim]` in voxels; the whole of what was done.
+        network: that took part; None for none.
+        refined: whether steps of optimisation did.
+        linear: `[ndim, ndim]`, from voxels to millimetres.
+        samples: how many, two or more.
+        seed: of everything random.
+        watch: see `uncertainty_of`.
+    """
+    if isinstance(network, VxmProbabilistic) and not refined:
+        method, displacements = "samples", sampled_displacements(network, moving, fixed, samples, seed)
+    else:
+        method, displacements = "perturbations", perturbed_displacements(register, moving, fixed, samples, seed)
+    found = uncertainty_of(_told(displacements, samples), linear, method, watch)
+    # Another way to register has other errors than those that were measured.
+    calibration = None if refined else calibration_of(network, method)
+    return calibration.applied(found) if calibration else found
+
+
+def _told(displacements, samples):
+    """The same, with a line of log now and then."""
+    for number, displacement in enumerate(displacements, 1):
+        yield displacement
+        if number % 4 == 0 or number == samples:
+            logging.info("Uncertainty: %d of %d registrations.", number, samples)
