@@ -14,7 +14,7 @@ from vxm_tf.spatial.transforms import voxel_displacement
 DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."
 OUTPUTS = (
     "moved", "fixed_moved", "transform", "inverse_transform", "displacement", "jacobian", "moved_labels",
-    "moved_points", "certify", "output_dir",
+    "moved_points", "certify", "gate", "output_dir",
 )  # fmt: skip
 # The panel shows rows of a 2-D image downwards, and turns slices of a 3-D one itself.
 DRAWN = {2: "PR", 3: "RAS"}
@@ -44,6 +44,7 @@ def define_flags(values):
     flag.string("moved_points", "Where they go, in the fixed image's space.")
     flag.choice("points_convention", CONVENTIONS, "Of both tables.")
     flag.string("certify", "Where the certificate goes that nothing folds, or that it does (.json).")
+    flag.string("gate", "Where the verdict goes whether this looks sound: pass, review or fail, and why (.json).")
     flag.boolean("repair", "Change a transform that folds, and its inverse, until they do not.")
     flag.integer("refine", "Steps of optimisation for this pair; -1: 0 with a network, enough without.")
     flag.float("refine_seconds", "Time for them; 0 for no limit.")

@@ -6,6 +6,7 @@ from vxm_tf.registration.certificate import Certificate, certify
 from vxm_tf.registration.config import RegisterConfig
 from vxm_tf.registration.files import register_files
 from vxm_tf.registration.fold_repair import Repair, repair
+from vxm_tf.registration.gate import Verdict, judge
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.pair import Registration, register_pair, warp_array, warp_labels
@@ -19,8 +20,10 @@ __all__ = [
     "RegisterConfig",
     "Registration",
     "Repair",
+    "Verdict",
     "certify",
     "input_settings",
+    "judge",
     "load_model",
     "refine",
     "register_affine",

@@ -77,7 +77,8 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     def native(displacement, inverse):
         backwards = Chain((affine.inverse(), _field(grid, inverse if inverse is not None else -displacement)))
         on_fixed = dense(_field(grid, displacement), fixed.grid)
-        return NativeRegistration(*originals, affine, on_fixed, grid, displacement, backwards, seconds, steps)
+        parts = affine, on_fixed, grid, displacement, backwards, seconds, steps
+        return NativeRegistration(*originals, *parts, working_images=tuple(images), similarity=config.similarity)
 
     result = native(displacement, inverse)
     if config.repair:

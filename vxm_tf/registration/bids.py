@@ -74,6 +74,7 @@ def with_bids_names(config):
         "inverse_transform": f"{moving.prefix}from-{fixed.space}_to-{moving.space}_mode-image_xfm{tail}",
         "jacobian": f"{onto}_desc-jacobian_{moving.suffix}.nii.gz",
         "certify": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-certificate_xfm.json",
+        "gate": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-gate_xfm.json",
     }
     if config.labels:
         names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"

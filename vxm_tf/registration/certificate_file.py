@@ -69,6 +69,8 @@ def write_certificate(config, result, outputs) -> dict:
         "settings": dataclasses.asdict(config),
         "software": software(),
     }
+    if config.gate:
+        said["verdict"] = dataclasses.asdict(result.verdict)
     if result.repair:
         repairs = {"transform": result.repair, "inverse_transform": result.inverse_repair}
         said["repair"] = {name: repair and dataclasses.asdict(repair) for name, repair in repairs.items()}

@@ -40,6 +40,7 @@ class RegisterConfig:
         points_convention: "RAS" (NIfTI, FreeSurfer) or "LPS" (ITK, ANTs, DICOM), of both.
         certify: where the certificate goes, JSON: whether the transform and its inverse fold, how regular they are and
             how well they undo each other, with the SHA-256 of the model and of every file read and written.
+        gate: where the verdict goes, JSON: whether the registration looks sound, judged without labels, and why.
         repair: whether a transform that folds, and its inverse, are changed until they do not, before anything is
             moved; those that fold nowhere stay as they are, bit by bit.
         refine: steps of optimisation for this pair, from the network's answer or from nothing; -1 for 0 with a
@@ -74,6 +75,7 @@ class RegisterConfig:
     moved_points: str = ""
     points_convention: str = "RAS"
     certify: str = ""
+    gate: str = ""
     repair: bool = False
     refine: int = -1
     refine_seconds: float = 0.0

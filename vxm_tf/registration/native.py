@@ -7,6 +7,7 @@ import numpy as np
 
 from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
 from vxm_tf.registration.fold_repair import repair_transform
+from vxm_tf.registration.gate import Verdict, judge
 from vxm_tf.spatial import (
     AffineTransform,
     Chain,
@@ -36,6 +37,9 @@ class NativeRegistration:
         seconds: of the parts, by name.
         steps: of optimisation done.
         repair: a `TransformRepair`; None if no repair was asked for.
+        working_images: moving and fixed as they were registered, float32 `[*spatial, channels]` on the working grid,
+            the moving one through the affine part.
+        similarity: what refining makes alike; "mi" says that the images are of unlike contrast.
     """
 
     moving: SpatialImage
@@ -48,6 +52,8 @@ class NativeRegistration:
     seconds: dict
     steps: int = 0
     repair: object = None
+    working_images: tuple = ()
+    similarity: str = "lncc"
 
     @property
     def is_affine(self) -> bool:
@@ -112,6 +118,13 @@ class NativeRegistration:
     def jacobian(self) -> np.ndarray:
         """Determinant of the transform's derivative on the fixed grid, affine part included."""
         return jacobian_determinant(self.displacement)
+
+    @functools.cached_property
+    def verdict(self) -> Verdict:
+        """Whether it looks like a sound registration, from what it was found on; see `judge`."""
+        spacing_mm = float(np.prod(self.working_grid.spacing_mm) ** (1 / self.working_grid.ndim))
+        settings = {"same_contrast": self.similarity != "mi", "spacing_mm": spacing_mm}
+        return judge(*self.working_images, self.working_displacement, **settings)
 
     def measures(self) -> dict:
         """How regular the deformable part is, on the grid that it was found on."""
