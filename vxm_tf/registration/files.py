@@ -62,11 +62,11 @@ def register_files(config) -> NativeRegistration:
     ]
     result = register_images(moving, fixed, network, config, masks=masks)
     _write(config, result, labels, points, network)
+    if config.certify:
+        write_certificate(config, result, (*VOLUMES, *TRANSFORMS, "moved_points"))
     if config.gate:
         log_verdict(result.verdict)
         write_verdict(config.gate, result.verdict)
-    if config.certify:
-        write_certificate(config, result, (*VOLUMES, *TRANSFORMS, "moved_points"))
     summary = {**summarise(config, result), "total_seconds": round(time.perf_counter() - start, 3)}
     if config.output_dir:
         write_sidecar(config, result, summary)

@@ -128,7 +128,8 @@ def _misplaced(measures):
         clear = gain(fit) if gain(fit) >= CLEAR_GAIN and fit >= best - EVEN else -1.0
         evidence.append(max(measures[f"mirror_{axis}"], clear) if fit >= GOOD_FIT else -1.0)
     # Where several would do, it is the one that fits best.
-    axis = max(range(len(fits)), key=lambda k: (clear := evidence[k] >= CLEAR_GAIN, fits[k] if clear else evidence[k]))
+    likely = [axis for axis, value in enumerate(evidence) if value >= CLEAR_GAIN]
+    axis = max(likely, key=fits.__getitem__) if likely else int(np.argmax(evidence))
     return {"mirrored": evidence[axis], MIRRORED: axis, "turned": gain(turned) if turned >= best - EVEN else -1.0}
 
 

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
+from vxm_tf.registration.certificate import Certificate, certify_transform
 from vxm_tf.registration.fold_repair import repair_transform
 from vxm_tf.registration.gate import Verdict, judge
 from vxm_tf.spatial import (
@@ -120,11 +121,19 @@ class NativeRegistration:
         return jacobian_determinant(self.displacement)
 
     @functools.cached_property
+    def certificate(self) -> Certificate:
+        """Whether the transform folds, on the fixed image's grid; without its inverse."""
+        return certify_transform(self.transform)
+
+    @functools.cached_property
     def verdict(self) -> Verdict:
-        """Whether it looks like a sound registration, from what it was found on; see `judge`."""
+        """Whether it looks like a sound registration, from what it was found on; see `judge`.
+
+        The certificate, which takes seconds for a whole head, counts if it was asked for before.
+        """
         spacing_mm = float(np.prod(self.working_grid.spacing_mm) ** (1 / self.working_grid.ndim))
         settings = {"same_contrast": self.similarity != "mi", "spacing_mm": spacing_mm}
-        return judge(*self.working_images, self.working_displacement, **settings)
+        return judge(*self.working_images, self.working_displacement, vars(self).get("certificate"), **settings)
 
     def measures(self) -> dict:
         """How regular the deformable part is, on the grid that it was found on."""
