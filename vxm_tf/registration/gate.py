@@ -46,7 +46,7 @@ def judge(
 
     Each measure has a value that is usual, one from which it should be reviewed, and one from which it fails
     (`gate_limits.LIMITS`); the score is that of the worst. It cannot tell a sound registration from one that is wrong
-    only where the images show nothing, and a mirrored left and right of a brain only now and then.
+    only where the images show nothing, and seldom sees that left and right of a brain were swapped.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, 1 to 3 axes, on one grid, already affinely aligned.
@@ -84,7 +84,7 @@ def judged(measures: dict, same_contrast: bool = True) -> Verdict:
         if measures[f"{which}_empty"]:
             reason = f"The {which} image is blank: all of its voxels have one value. "
             return Verdict("fail", (reason + "Look whether the right file was read.",), 2 * FAIL, measures)
-    found = {**measures, **_misplaced(measures)}
+    found = {**measures, **_misplaced(measures, same_contrast)}
     scores = {name: limit.score(found[name]) for name, limit in LIMITS.items() if name in found}
     sentences = {name: LIMITS[name].sentence.format(**found) for name in scores}
     if not same_contrast:
@@ -112,7 +112,7 @@ def write_verdict(path, verdict: Verdict):
     write_json(path, dataclasses.asdict(verdict))
 
 
-def _misplaced(measures):
+def _misplaced(measures, same_contrast):
     """Evidence, from -1 to 1, that the moving image came mirrored or turned; -1 where there cannot be any."""
     if measures["similarity"] >= CLOSE:
         return {"mirrored": -1.0, MIRRORED: 0, "turned": -1.0}
@@ -124,9 +124,11 @@ def _misplaced(measures):
     turned, fits = measures["turned_fit"], [measures[name] for name in measures if name.startswith("mirror_fit_")]
     best, evidence = max(turned, *fits), []
     for axis, fit in enumerate(fits):
-        # Along an axis of symmetry both ways fit nearly alike, and only the asymmetric part tells them apart.
         clear = gain(fit) if gain(fit) >= CLEAR_GAIN and fit >= best - EVEN else -1.0
-        evidence.append(max(measures[f"mirror_{axis}"], clear) if fit >= GOOD_FIT else -1.0)
+        # Along an axis of symmetry both ways fit nearly alike, and only the asymmetric part tells them apart, whose
+        # sign means nothing where contrasts differ.
+        slight = measures[f"mirror_{axis}"] if same_contrast else -1.0
+        evidence.append(max(slight, clear) if fit >= GOOD_FIT else -1.0)
     # Where several would do, it is the one that fits best.
     likely = [axis for axis, value in enumerate(evidence) if value >= CLEAR_GAIN]
     axis = max(likely, key=fits.__getitem__) if likely else int(np.argmax(evidence))

@@ -60,7 +60,7 @@ LIMITS = {
         "whether one is cut off, or one shows the skull or a neck and the other does not.",
     ),
     "mirrored": Limit(
-        -0.3, 0.2, 1.0,
+        -0.3, 0.35, 1.0,
         "Mirrored along axis {mirrored_axis} the moving image would resemble the fixed one more (by {mirrored:.2f} on "
         "a scale from -1 to 1, usually below 0). Look whether left and right, front and back, or "
         "up and down are swapped.",
