@@ -7,6 +7,7 @@ from vxm_tf.registration.certificate import Certificate, certify
 from vxm_tf.registration.config import RegisterConfig
 from vxm_tf.registration.files import register_files
 from vxm_tf.registration.fold_repair import Repair, repair
+from vxm_tf.registration.gate import Verdict, judge
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.pair import Registration, register_pair, warp_array, warp_labels
@@ -25,8 +26,10 @@ __all__ = [
     "Repair",
     "Uncertainty",
     "calibrate",
+    "Verdict",
     "certify",
     "input_settings",
+    "judge",
     "load_model",
     "pair_uncertainty",
     "refine",

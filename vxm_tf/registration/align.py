@@ -1,6 +1,5 @@
 """Two images anywhere in the world: brought onto the network's grid, aligned, and the answer brought back."""
 
-import dataclasses
 import time
 
 import numpy as np
@@ -76,21 +75,23 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     start = time.perf_counter()
     displacement, inverse, steps, integral = _align(images, network, config)
     seconds["deformation"] = time.perf_counter() - start
+    found = {"working_images": tuple(images), "similarity": config.similarity}
+    if config.uncertainty or config.samples:
+        start = time.perf_counter()
+        found["uncertainty"] = _uncertainty(images, network, config, grid, steps > 0)
+        seconds["uncertainty"] = time.perf_counter() - start
 
     def native(displacement, inverse):
         backwards = Chain((affine.inverse(), _field(grid, inverse if inverse is not None else -displacement)))
         on_fixed = dense(_field(grid, displacement), fixed.grid)
-        return NativeRegistration(*originals, affine, on_fixed, grid, displacement, backwards, seconds, steps)
+        parts = affine, on_fixed, grid, displacement, backwards, seconds, steps
+        return NativeRegistration(*originals, *parts, **found)
 
     result = native(displacement, inverse)
     if config.repair:
         start = time.perf_counter()
         result = mended(result, ((number, native(*both)) for number, *both in finer(integral)))
         seconds["repair"] = time.perf_counter() - start
-    if config.uncertainty or config.samples:
-        start = time.perf_counter()
-        result = dataclasses.replace(result, uncertainty=_uncertainty(images, network, config, grid, steps > 0))
-        seconds["uncertainty"] = time.perf_counter() - start
     return result
 
 

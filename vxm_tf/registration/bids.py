@@ -75,6 +75,7 @@ def with_bids_names(config):
         "jacobian": f"{onto}_desc-jacobian_{moving.suffix}.nii.gz",
         "certify": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-certificate_xfm.json",
         "report": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-report_xfm.html",
+        "gate": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-gate_xfm.json",
     }
     if config.samples:
         names["uncertainty"] = f"{onto}_desc-uncertainty_{moving.suffix}.nii.gz"

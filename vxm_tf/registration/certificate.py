@@ -132,8 +132,11 @@ def certify_transform(transform: DisplacementField, inverse=None, moving_grid: G
         moving_grid: of the moving image; must be given with an inverse.
     """
     certificate = _of_one_direction(voxel_displacement(transform), transform.grid.spacing_mm)
-    if inverse is None:
-        return certificate
+    return certificate if inverse is None else undone(certificate, transform, inverse, moving_grid)
+
+
+def undone(certificate: Certificate, transform: DisplacementField, inverse, moving_grid: Grid) -> Certificate:
+    """The certificate of a transform, with how well an inverse undoes it."""
     return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(transform, inverse, moving_grid))
 
 

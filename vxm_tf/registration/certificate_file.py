@@ -11,7 +11,7 @@ from vxm_tf._version import __version__
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import check_json_output, write_json
 from vxm_tf.files.volumes import VolumeError
-from vxm_tf.registration.certificate import Certificate, certify_transform
+from vxm_tf.registration.certificate import Certificate, certify_transform, undone
 from vxm_tf.registration.config import NO_MODEL
 from vxm_tf.registration.model_file import model_path
 from vxm_tf.registration.transform_chain import read_chain
@@ -69,13 +69,15 @@ def certificate_of(config, result, outputs) -> dict:
     """
     transform, inverse = result.transform, dense(result.inverse, result.moving.grid)
     said = {
-        **_both_ways(transform, inverse, result.inverse),
+        **_both_ways(transform, inverse, result.inverse, result.certificate),
         "model": None if config.model == NO_MODEL else _hashed(model_path(config.model)),
         "inputs": _files(config, INPUTS),
         "outputs": _files(config, outputs),
         "settings": dataclasses.asdict(config),
         "software": software(),
     }
+    if config.gate:
+        said["verdict"] = dataclasses.asdict(result.verdict)
     if result.repair:
         repairs = {"transform": result.repair, "inverse_transform": result.inverse_repair}
         said["repair"] = {name: repair and dataclasses.asdict(repair) for name, repair in repairs.items()}
@@ -126,10 +128,12 @@ def _read_field(path, reference, other, kind, name):
     return dense(transform, first.grid)
 
 
-def _both_ways(transform: DisplacementField, inverse: DisplacementField | None, exact_inverse=None) -> dict:
-    """The certificates of a transform and its inverse, which may be known more exactly than as a field."""
-    undoing = () if inverse is None else (exact_inverse or inverse, inverse.grid)
-    found = {"transform": (certify_transform(transform, *undoing), transform.grid)}
+def _both_ways(transform: DisplacementField, inverse: DisplacementField | None, exact_inverse=None, known=None) -> dict:
+    """The certificates of a transform (known perhaps) and its inverse, which may be known more exactly than a field."""
+    certificate = known or certify_transform(transform)
+    if inverse is not None:
+        certificate = undone(certificate, transform, exact_inverse or inverse, inverse.grid)
+    found = {"transform": (certificate, transform.grid)}
     if inverse is not None:
         found["inverse_transform"] = (certify_transform(inverse, transform, transform.grid), inverse.grid)
     for name, (certificate, _) in found.items():

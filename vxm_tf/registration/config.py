@@ -44,6 +44,7 @@ class RegisterConfig:
         uncertainty: where a map goes of how sure the registration is, on the fixed grid: standard deviation of the
             displacement, in millimetres, without the affine part.
         samples: registrations that it is found from; 0 for 16 where it is asked for, and for none otherwise.
+        gate: where the verdict goes, JSON: whether the registration looks sound, judged without labels, and why.
         repair: whether a transform that folds, and its inverse, are changed until they do not, before anything is
             moved; those that fold nowhere stay as they are, bit by bit.
         refine: steps of optimisation for this pair, from the network's answer or from nothing; -1 for 0 with a
@@ -81,6 +82,7 @@ class RegisterConfig:
     report: str = ""
     uncertainty: str = ""
     samples: int = 0
+    gate: str = ""
     repair: bool = False
     refine: int = -1
     refine_seconds: float = 0.0

@@ -15,6 +15,7 @@ from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import with_bids_names
 from vxm_tf.registration.certificate_file import write_certificate
 from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_choices
+from vxm_tf.registration.gate import log_verdict, write_verdict
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.sidecar import write_sidecar
@@ -65,6 +66,9 @@ def register_files(config) -> NativeRegistration:
     _write(config, result, labels, points, network)
     if config.certify:
         write_certificate(config, result, WRITTEN)
+    if config.gate:
+        log_verdict(result.verdict)
+        write_verdict(config.gate, result.verdict)
     summary = {**summarise(config, result), "total_seconds": round(time.perf_counter() - start, 3)}
     if config.output_dir:
         write_sidecar(config, result, summary)
@@ -128,8 +132,9 @@ def _check_outputs(config, ndim=3):
         if getattr(config, name):
             affine = config.model == NO_MODEL and config.refine == 0
             check_transform_output(getattr(config, name), config.transform_format or None, ndim, affine=affine)
-    if config.certify:
-        check_json_output(config.certify)
+    for path in (config.certify, config.gate):
+        if path:
+            check_json_output(path)
     if config.report:
         check_html_output(config.report)
 

@@ -6,7 +6,9 @@ import functools
 import numpy as np
 
 from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
+from vxm_tf.registration.certificate import Certificate, certify_transform
 from vxm_tf.registration.fold_repair import repair_transform
+from vxm_tf.registration.gate import Verdict, judge
 from vxm_tf.registration.uncertainty import Uncertainty
 from vxm_tf.spatial import (
     AffineTransform,
@@ -38,6 +40,9 @@ class NativeRegistration:
         steps: of optimisation done.
         repair: a `TransformRepair`; None if no repair was asked for.
         uncertainty: on the working grid; None if it was not asked for.
+        working_images: moving and fixed as they were registered, float32 `[*spatial, channels]` on the working grid,
+            the moving one through the affine part.
+        similarity: what refining makes alike; "mi" says that the images are of unlike contrast.
     """
 
     moving: SpatialImage
@@ -51,6 +56,8 @@ class NativeRegistration:
     steps: int = 0
     repair: object = None
     uncertainty: Uncertainty | None = None
+    working_images: tuple = ()
+    similarity: str = "lncc"
 
     @property
     def is_affine(self) -> bool:
@@ -120,6 +127,25 @@ class NativeRegistration:
         """The uncertainty's map on the fixed grid, float32 `[*spatial]`."""
         spread = self.uncertainty.displacement_std_mm[..., None]
         return resample(spread, self.working_grid, self.fixed.grid, fill_value=None)[..., 0]
+
+    @functools.cached_property
+    def certificate(self) -> Certificate:
+        """Whether the transform folds, on the fixed image's grid; without its inverse."""
+        return certify_transform(self.transform)
+
+    @functools.cached_property
+    def verdict(self) -> Verdict | None:
+        """Whether it looks sound, from what it was found on, see `judge`; None without those images.
+
+        The certificate, which takes seconds for a whole head, counts if it was asked for before.
+        """
+        if not self.working_images:
+            return None
+        spacing_mm = float(np.prod(self.working_grid.spacing_mm) ** (1 / self.working_grid.ndim))
+        settings = {"same_contrast": self.similarity != "mi", "spacing_mm": spacing_mm}
+        return judge(
+            *self.working_images, self.working_displacement, vars(self).get("certificate"), self.uncertainty, **settings
+        )
 
     def measures(self) -> dict:
         """How regular the deformable part is, on the grid that it was found on."""

@@ -36,6 +36,7 @@ def write_sidecar(config, result, summary):
         },
         "Settings": dataclasses.asdict(config),
         "Metrics": summary,
+        "Verdict": dataclasses.asdict(result.verdict),
         "Software": software(),
     }
     for path, (first, last) in ((config.transform, spaces), (config.inverse_transform, spaces[::-1])):

@@ -80,19 +80,24 @@ def badge(kind: str, word: str, sentences) -> Raw:
 
 
 def _badge(contents):
-    verdict = contents.verdict
+    verdict, folds = contents.verdict, _folds(contents.certificate)
     if verdict is not None:
         kind, word = BADGES.get(verdict.verdict, ("warn", verdict.verdict))
-        return badge(kind, word, verdict.reasons)
-    if contents.certificate["passes"]:
-        return badge("good", "Folds nowhere", ["Whether the images are well aligned was not judged: see the pictures."])
+        kind = "warn" if folds and kind == "good" else kind
+        return badge(kind, word, [*verdict.reasons, *(folds or ["Folds nowhere."])])
+    if folds:
+        return badge("bad", "Folds", folds)
+    return badge("good", "Folds nowhere", ["Whether the images are well aligned was not judged: see the pictures."])
+
+
+def _folds(certificate):
+    """A sentence for each direction that folds."""
     parts = {"transform": "transform", "inverse_transform": "inverse transform"}
-    counts = [
-        f"The {name} folds at {number(contents.certificate[key]['failing_voxels'])} voxels."
+    return [
+        f"The {name} folds at {number(certificate[key]['failing_voxels'])} voxels."
         for key, name in parts.items()
-        if key in contents.certificate and not contents.certificate[key]["passes"]
+        if key in certificate and not certificate[key]["passes"]
     ]
-    return badge("bad", "Folds", counts)
 
 
 def _facts(contents):

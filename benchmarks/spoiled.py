@@ -1,0 +1,106 @@
+"""Brains spoiled on purpose, as a scan may arrive by mistake: turned, cut, blank, noisy, or of something else.
+
+Each kind is a function of (`Scan`, random generator, number of the pair) and answers float32 `[*spatial]` in the scan's
+own intensities, on its own grid.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from scipy import ndimage
+
+WHITE_MATTER = (2, 41)
+DEGREES = 30.0
+SLAB = (0.20, 0.25)
+NOISE = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """A brain.
+
+    Attributes:
+        image: float32 `[*spatial]`, exactly 0 outside the brain.
+        labels: FreeSurfer ids `[*spatial]`.
+        organs: folder of the hippocampus scans.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    organs: Path
+
+
+def flipped(axis):
+    """Mirrored along an axis of the array."""
+    return lambda scan, rng, number: np.flip(scan.image, axis).copy()
+
+
+def rotated(scan, rng, number):
+    """Turned by 30 degrees in one of the three planes, either way."""
+    plane = ((0, 1), (0, 2), (1, 2))[number % 3]
+    return ndimage.rotate(scan.image, DEGREES * rng.choice((-1, 1)), plane, reshape=False, order=1)
+
+
+def without_slab(scan, rng, number):
+    """0 over 20 to 25 % of the brain's length along one axis, anywhere along it."""
+    axis, part = number % 3, rng.uniform(*SLAB)
+    inside = np.flatnonzero((scan.image > 0).any(axis=tuple(k for k in range(scan.image.ndim) if k != axis)))
+    thickness = round(part * len(inside))
+    first = inside[0] + rng.integers(0, len(inside) - thickness + 1)
+    image = np.moveaxis(scan.image.copy(), axis, 0)
+    image[first : first + thickness] = 0.0
+    return np.ascontiguousarray(np.moveaxis(image, 0, axis))
+
+
+def inverted(scan, rng, number):
+    """Bright where it was dark within the brain, as an image of another contrast; dark around it."""
+    return np.where(scan.image > 0, scan.image.max() + 1 - scan.image, 0.0).astype("float32")
+
+
+def other_organ(scan, rng, number):
+    """A hippocampus scan stretched over the grid."""
+    image = _organ(scan, rng)
+    return ndimage.zoom(image, np.array(scan.image.shape) / image.shape, order=1, grid_mode=True, mode="nearest")
+
+
+def small_organ(scan, rng, number):
+    """A hippocampus scan in the middle of the grid, a voxel for a voxel, surrounded by 0."""
+    image = _organ(scan, rng)
+    whole = np.zeros(scan.image.shape, "float32")
+    image = image[tuple(slice(0, size) for size in whole.shape)]
+    first = [(size - length) // 2 for size, length in zip(whole.shape, image.shape)]
+    whole[tuple(slice(start, start + length) for start, length in zip(first, image.shape))] = image
+    return whole
+
+
+def blank(scan, rng, number):
+    """Nothing."""
+    return np.zeros_like(scan.image)
+
+
+def noisy(scan, rng, number):
+    """Rician noise of 0.3 of white matter, everywhere."""
+    white = np.median(scan.image[np.isin(scan.labels, WHITE_MATTER)])
+    real, imaginary = NOISE * white * rng.standard_normal((2, *scan.image.shape), dtype="float32")
+    return np.hypot(scan.image + real, imaginary)
+
+
+def _organ(scan, rng):
+    paths = sorted(scan.organs.glob("*.nii.gz"))
+    return nibabel.load(paths[rng.integers(len(paths))]).get_fdata(dtype="float32")
+
+
+KINDS = {
+    "flip of axis 0": flipped(0),
+    "flip of axis 1": flipped(1),
+    "flip of axis 2": flipped(2),
+    "rotation": rotated,
+    "missing slab": without_slab,
+    "inverted contrast": inverted,
+    "other organ": other_organ,
+    "small organ": small_organ,
+    "blank": blank,
+    "noise": noisy,
+}
