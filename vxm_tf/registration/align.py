@@ -13,6 +13,7 @@ from vxm_tf.registration.model_file import input_settings
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.native_repair import check_affine, mended
 from vxm_tf.registration.overlap import check_overlap
+from vxm_tf.registration.pair import register_pair
 from vxm_tf.registration.pair_uncertainty import pair_uncertainty
 from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
 from vxm_tf.registration.uncertainty import SAMPLES
@@ -193,8 +194,12 @@ def _predict(network, moving, fixed):
 
 def _uncertainty(images, network, config, grid, refined):
     def register(*images):
+        if not refined and network:
+            # Keeps its compiled function, where `_predict` makes a new one.
+            return register_pair(network, *images).displacement
         return _align(images, network, config)[0]
 
+    network = network and network.for_shape(images[1].shape[:-1])
     samples = config.samples or SAMPLES
     linear = grid.affine[:-1, :-1]
     return pair_uncertainty(*images, register, network, refined=refined, linear=linear, samples=samples)

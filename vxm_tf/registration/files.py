@@ -16,6 +16,7 @@ from vxm_tf.registration.bids import with_bids_names
 from vxm_tf.registration.certificate_file import write_certificate
 from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_choices
 from vxm_tf.registration.gate import log_verdict, write_verdict
+from vxm_tf.registration.gate_measures import foreground
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.sidecar import write_sidecar
@@ -100,7 +101,7 @@ def summarise(config, result) -> dict:
     summary |= {"refine_steps": result.steps, **result.measures()}
     summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
     if result.uncertainty:
-        summary["uncertainty"] = result.uncertainty.summary()
+        summary["uncertainty"] = result.uncertainty.summary(foreground(result.working_images[1].mean(axis=-1)))
     if "inversion" in vars(result):
         inversion = result.inversion
         summary["inverse_mean_residual_mm"] = inversion.mean_residual_mm

@@ -79,8 +79,13 @@ def _scaled(image):
     return np.clip((image - low) / max(high - low, _TINY), 0.0, 1.0) if high - low >= _TINY else np.zeros_like(image)
 
 
-def _content(image, smoothing=0.6):
-    """Brighter than half of Otsu's threshold, holes filled."""
+def foreground(image, smoothing=0.6):
+    """Bool `[*spatial]`: what is brighter than half of Otsu's threshold, holes filled; nothing of a constant image.
+
+    Args:
+        image: float `[*spatial]`.
+        smoothing: standard deviation of the Gaussian before, in voxels.
+    """
     smooth = ndimage.gaussian_filter(image, smoothing)
     if np.ptp(smooth) < _TINY:
         return np.zeros(image.shape, bool)
@@ -96,7 +101,7 @@ def _centre(content):
 
 
 def _view(moving, fixed, displacement):
-    content = _content(fixed, 1.0)
+    content = foreground(fixed, 1.0)
     size = max(int(content.sum()), 1) ** (1 / fixed.ndim)
     factor = max(1, min(round(size / COARSE), min(fixed.shape) // 4))
     moving, fixed = _shrunk(moving, factor), _shrunk(fixed, factor)
@@ -104,7 +109,7 @@ def _view(moving, fixed, displacement):
     field = np.stack(components, axis=-1) / factor
     places = np.moveaxis(field, -1, 0) + np.indices(fixed.shape)
     moved = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
-    contents = [_content(image) for image in (moving, fixed, moved)]
+    contents = [foreground(image) for image in (moving, fixed, moved)]
     return View(moving, fixed, moved, *contents, field, size / factor)
 
 
@@ -121,7 +126,7 @@ def _noise(image):
     Second differences along all axes at once leave next to nothing of edges and all of white noise; their median
     absolute value over 0.6745 is its standard deviation.
     """
-    content = _content(image, 1.0)
+    content = foreground(image, 1.0)
     if not content.any():
         return 0.0
     rough = image
@@ -231,7 +236,7 @@ def _deformation(view):
 def _uncertainty(uncertainty, fixed, spacing_mm):
     if uncertainty is None:
         return {}
-    content = _or_everything(_content(fixed, 1.0))
+    content = _or_everything(foreground(fixed, 1.0))
     size_mm = content.sum() ** (1 / fixed.ndim) * spacing_mm
     return {"uncertainty": float(np.percentile(uncertainty.displacement_std_mm[content], 95) / size_mm)}
 

@@ -53,9 +53,10 @@ class Uncertainty:
     bound: float | None = None
     coverage: float | None = None
 
-    def summary(self) -> dict:
-        """Without the maps, plain values."""
-        percentiles = np.percentile(self.displacement_std_mm, (50, 95, 100))
+    def summary(self, inside=None) -> dict:
+        """Without the maps, plain values; of the voxels where `inside` `[*spatial]` is true, or of all if none is."""
+        inside = inside if inside is not None and inside.any() else ...
+        percentiles = np.percentile(self.displacement_std_mm[inside], (50, 95, 100))
         said = dict(zip(("median_std_mm", "percentile95_std_mm", "largest_std_mm"), map(float, percentiles)))
         return {"method": self.method, "samples": self.samples, "bound": self.bound, "coverage": self.coverage, **said}
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from vxm_tf._version import __version__
 from vxm_tf.files.json_file import write_text
+from vxm_tf.registration.gate_measures import foreground
 from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
 from vxm_tf.report.correlation import correlation
@@ -115,9 +116,16 @@ def _facts(contents):
         ("Time", f"{sum(contents.seconds.values()):.1f} s", _parts(contents)),
     ]
     if contents.uncertainty_mm is not None:
-        mean, most = (number(float(value)) for value in (contents.uncertainty_mm.mean(), contents.uncertainty_mm.max()))
-        facts.insert(1, ("Uncertainty", f"{mean} mm", f"mean; at most {most} mm"))
+        facts.insert(1, ("Uncertainty", *_uncertainty(contents)))
     return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in facts)
+
+
+def _uncertainty(contents):
+    """Its median, and how much of what the fixed image shows is below what; the background means nothing."""
+    shown = foreground(contents.fixed)
+    values = contents.uncertainty_mm[shown if shown.any() else ...]
+    median, most = (number(float(value)) for value in np.percentile(values, (50, 95)))
+    return f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm"
 
 
 def _parts(contents):
