@@ -89,9 +89,9 @@ def judged(measures: dict, same_contrast: bool = True) -> Verdict:
     sentences = {name: LIMITS[name].sentence.format(**found) for name in scores}
     if not same_contrast:
         del scores["similarity"]
-    elif scores["similarity"] >= REVIEW > scores["edges"]:
+    elif scores["similarity"] >= FAIL and scores["edges"] < REVIEW:
         # The same places, in other shades: sound for images of unlike contrast, which nobody has said they are.
-        scores["similarity"] = min(scores["similarity"], UNLIKE)
+        scores["similarity"] = UNLIKE
         sentences["similarity"] = SAME_CONTRAST.format(**found)
     score = max(scores.values())
     unusual = sorted((name for name in scores if scores[name] >= REVIEW), key=lambda name: -scores[name])
