@@ -62,9 +62,10 @@ def judge(
     Example:
 
     >>> import numpy as np
+    >>> from vxm_tf.data import phantoms
     >>> from vxm_tf.registration import judge
-    >>> image = np.random.default_rng(0).random((24, 26, 1)).repeat(2, 0).repeat(2, 1)
-    >>> still = np.zeros((48, 52, 2))
+    >>> image = phantoms.template((64, 64))[0][..., None]
+    >>> still = np.zeros((64, 64, 2))
     >>> judge(image, image, still).verdict
     'pass'
     >>> judge(0 * image, image, still).reasons
