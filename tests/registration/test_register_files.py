@@ -279,6 +279,7 @@ def test_a_folder_gets_every_output_and_what_made_it(job, tmp_path):
         "from-fixed_to-moving_mode-image_xfm.nii.gz",
         "from-fixed_to-moving_mode-image_xfm.json",
         "from-moving_to-fixed_desc-certificate_xfm.json",
+        "from-moving_to-fixed_desc-gate_xfm.json",
     }
     said = json.loads((tmp_path / "o" / "from-moving_to-fixed_mode-image_xfm.json").read_text())
     assert (said["FromSpace"], said["ToSpace"]) == ("moving", "fixed")

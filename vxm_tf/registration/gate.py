@@ -62,9 +62,10 @@ def judge(
     Example:
 
     >>> import numpy as np
+    >>> from vxm_tf.data import phantoms
     >>> from vxm_tf.registration import judge
-    >>> image = np.random.default_rng(0).random((24, 26, 1)).repeat(2, 0).repeat(2, 1)
-    >>> still = np.zeros((48, 52, 2))
+    >>> image = phantoms.template((64, 64))[0][..., None]
+    >>> still = np.zeros((64, 64, 2))
     >>> judge(image, image, still).verdict
     'pass'
     >>> judge(0 * image, image, still).reasons
@@ -89,9 +90,9 @@ def judged(measures: dict, same_contrast: bool = True) -> Verdict:
     sentences = {name: LIMITS[name].sentence.format(**found) for name in scores}
     if not same_contrast:
         del scores["similarity"]
-    elif scores["similarity"] >= REVIEW > scores["edges"]:
+    elif scores["similarity"] >= FAIL and scores["edges"] < REVIEW:
         # The same places, in other shades: sound for images of unlike contrast, which nobody has said they are.
-        scores["similarity"] = min(scores["similarity"], UNLIKE)
+        scores["similarity"] = UNLIKE
         sentences["similarity"] = SAME_CONTRAST.format(**found)
     score = max(scores.values())
     unusual = sorted((name for name in scores if scores[name] >= REVIEW), key=lambda name: -scores[name])
