@@ -7,6 +7,7 @@ from vxm_tf.metrics.deformation import (
     non_diffeomorphic_volume,
     simplex_determinants,
 )
+from vxm_tf.metrics.foreground import foreground
 from vxm_tf.metrics.overlap import dice, labels_in
 from vxm_tf.metrics.surface import SurfaceDistance, surface_distances
 
@@ -14,6 +15,7 @@ __all__ = [
     "SurfaceDistance",
     "dice",
     "fold_fraction",
+    "foreground",
     "jacobian_determinant",
     "labels_in",
     "log_jacobian_std",

@@ -11,12 +11,12 @@ from absl import logging
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
+from vxm_tf.metrics import foreground
 from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import with_bids_names
 from vxm_tf.registration.certificate_file import write_certificate
 from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_choices
 from vxm_tf.registration.gate import log_verdict, write_verdict
-from vxm_tf.registration.gate_measures import foreground
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.sidecar import write_sidecar

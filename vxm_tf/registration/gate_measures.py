@@ -8,9 +8,8 @@ import dataclasses
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
-from vxm_tf.metrics import jacobian_determinant
+from vxm_tf.metrics import foreground, jacobian_determinant
 
 # Voxels along the edge of that cube in which alikeness is looked at; a head of 2 mm has twice as many.
 COARSE = 30
@@ -77,19 +76,6 @@ def _scaled(image):
     if high - low < _TINY:
         low, high = float(image.min()), float(image.max())
     return np.clip((image - low) / max(high - low, _TINY), 0.0, 1.0) if high - low >= _TINY else np.zeros_like(image)
-
-
-def foreground(image, smoothing=0.6):
-    """Bool `[*spatial]`: what is brighter than half of Otsu's threshold, holes filled; nothing of a constant image.
-
-    Args:
-        image: float `[*spatial]`.
-        smoothing: standard deviation of the Gaussian before, in voxels.
-    """
-    smooth = ndimage.gaussian_filter(image, smoothing)
-    if np.ptp(smooth) < _TINY:
-        return np.zeros(image.shape, bool)
-    return ndimage.binary_fill_holes(smooth > 0.5 * threshold_otsu(smooth))
 
 
 def _or_everything(content):

@@ -7,7 +7,7 @@ import numpy as np
 
 from vxm_tf._version import __version__
 from vxm_tf.files.json_file import write_text
-from vxm_tf.registration.gate_measures import foreground
+from vxm_tf.metrics import foreground
 from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
 from vxm_tf.report.correlation import correlation
