@@ -40,6 +40,16 @@ def test_axes_that_are_not_the_world_s_change_nothing(displacements):
     np.testing.assert_allclose(straight, turned, rtol=1e-4)
 
 
+def test_a_summary_is_of_what_lies_inside(displacements):
+    found = uncertainty_of(displacements, np.eye(3), "samples")
+    inside = np.zeros((9, 10, 11), bool)
+    inside[3:6, 4:7, 2:9] = True
+    expected = np.percentile(found.displacement_std_mm[inside], (50, 95, 100))
+    summary = found.summary(inside)
+    assert [summary[name] for name in ("median_std_mm", "percentile95_std_mm", "largest_std_mm")] == expected.tolist()
+    assert found.summary(inside & False) == found.summary()
+
+
 def test_one_registration_has_no_spread(displacements):
     with pytest.raises(ValueError, match="2 registrations or more; got 1"):
         uncertainty_of(displacements[:1], np.eye(3), "samples")

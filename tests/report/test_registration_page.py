@@ -76,6 +76,14 @@ def test_a_verdict_is_shown_with_its_reasons_and_measures(contents, verdict, kin
     assert "mutual information" in page.text and "1.25" in page.text and not page.all("b")
 
 
+def test_a_registration_that_passes_and_folds_is_no_good_news(registered, contents):
+    field = np.zeros((9, 10, 11, 3), "float32")
+    field[4, 5, 6, 0] = 1.5
+    given = types.SimpleNamespace(verdict="pass", reasons=(), measures={})
+    page = registration_page(contents(registration=registered(field), verdict=given))
+    assert 'class="badge warn"' in page and "The transform folds at" in page
+
+
 def test_hostile_names_are_text(registered, contents):
     page = Page(registration_page(contents(registration=registered(names=(HOSTILE, "b.nii.gz")))))
     assert HOSTILE in page.text
