@@ -141,11 +141,12 @@ def main():
     for worker in workers.values():
         worker.process.stdin.close()
         worker.process.wait()
-    entries = done.entries(scans, pairs_of)
+    entries, said = done.entries(scans, pairs_of), settings(options)
     if options.earlier:
+        said["earlier"] = json.loads((options.earlier / "contest.json").read_text())["settings"]
         others = (group for name, group in earlier_entries(options.earlier).items() if name not in rows)
         entries = [*itertools.chain.from_iterable(others), *entries]
-    print(write_report(options.output_dir, entries, options.reference, settings(options)))
+    print(write_report(options.output_dir, entries, options.reference, said))
 
 
 def spread(pairs, count):
