@@ -7,7 +7,7 @@
 #
 # PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two hours on two
 # cores, half of them training, 10 minutes SyN's. A contest that was cut off goes on where it was; remove the folders'
-# journal.jsonl to start anew. With TRIAL=1 it goes through everything with two steps of training and one small pair, in
+# journal.jsonl to start anew. With TRIAL=1 it goes through everything with two steps of training and one pair, in
 # some minutes, and writes to models/contest-trial.
 set -eu
 data=$1
