@@ -9,6 +9,7 @@ covers. Individuals differ in how far they are deformed and in noise, as scans d
 """
 
 import argparse
+import functools
 import os
 import platform
 import time
@@ -25,7 +26,7 @@ from vxm_tf.data.phantoms import phantom
 from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, from_preset
 from vxm_tf.ops import compose
-from vxm_tf.registration import calibrate, load_model, perturbation, register_pair
+from vxm_tf.registration import calibrate, load_model, register_pair
 from vxm_tf.registration.perturbation import perturbed_displacements
 from vxm_tf.registration.uncertainty import sampled_displacements, uncertainty_of
 
@@ -76,19 +77,13 @@ def ways(options, shape):
     model = options.model
     network = from_preset(model, shape) if model in PRESETS else load_model(model).for_shape(shape)
 
-    def perturbed(network, moving, fixed, samples, seed):
+    def perturbed(network, moving, fixed, samples, seed, **settings):
         def register(*images):
             return register_pair(network, *images).displacement
 
-        return perturbed_displacements(register, moving, fixed, samples, seed)
+        return perturbed_displacements(register, moving, fixed, samples, seed, **settings)
 
-    def noise_alone(*arguments):
-        size, perturbation.SIZE = perturbation.SIZE, 0.0
-        try:
-            yield from perturbed(*arguments)
-        finally:
-            perturbation.SIZE = size
-
+    noise_alone = functools.partial(perturbed, size=0.0)
     found = {"perturbations": (network, perturbed), "noise alone": (network, noise_alone)}
     if options.probabilistic:
         network = load_model(options.probabilistic).for_shape(shape)

@@ -12,7 +12,9 @@ LENGTH, SIZE, NOISE = 4.0, 1.0, 0.03
 SQUARINGS = 5
 
 
-def perturbed_displacements(register: Callable, moving, fixed, samples: int, seed: int = 0) -> Iterator[np.ndarray]:
+def perturbed_displacements(
+    register: Callable, moving, fixed, samples: int, seed: int = 0, *, size: float = SIZE
+) -> Iterator[np.ndarray]:
     """Registrations of a pair whose images are deformed and made noisy, with the known deformations taken out again.
 
     With random diffeomorphisms p and q, let r align moving o p with fixed o q; then p o r o q^-1 aligns moving with
@@ -25,23 +27,24 @@ def perturbed_displacements(register: Callable, moving, fixed, samples: int, see
         moving, fixed: the images, normalised to [0, 1], on one grid.
         samples: how many.
         seed: of everything random.
+        size: root mean square of the deformations, in voxels; 0 for noise alone.
 
     Yields:
         The displacement of one registration after another, float32 `[*spatial, ndim]`, in voxels.
     """
     rng = np.random.default_rng(seed)
     for _ in range(samples):
-        velocities = [_smooth_velocity(rng, image.shape[:-1]) for image in (moving, fixed)]
+        velocities = [_smooth_velocity(rng, image.shape[:-1], size) for image in (moving, fixed)]
         there, back = _integrated(velocities[0]), _integrated(-velocities[1])
         images = [_noisy(moving, there, rng), _noisy(fixed, _integrated(velocities[1]), rng)]
         yield _composed(_composed(there, register(*images)), back)
 
 
-def _smooth_velocity(rng, shape):
+def _smooth_velocity(rng, shape, size):
     """Gaussian-smoothed noise, in voxels."""
     noise = [ndimage.gaussian_filter(rng.standard_normal(shape, dtype="float32"), LENGTH) for _ in shape]
     velocity = np.stack(noise, axis=-1)
-    return velocity * np.float32(SIZE / np.sqrt(np.square(velocity).sum(-1).mean()))
+    return velocity * np.float32(size / np.sqrt(np.square(velocity).sum(-1).mean()))
 
 
 def _integrated(velocity):

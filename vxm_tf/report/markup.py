@@ -40,6 +40,11 @@ def table(rows, heading=None) -> str:
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
+def facts(rows) -> str:
+    """Numbers to see at once: (what, value, what that is) each."""
+    return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in rows)
+
+
 class Raw(str):
     """Markup that is safe already."""
 

@@ -6,6 +6,7 @@ from skimage.io import imsave
 from skimage.transform import resize as resize_image
 
 from vxm_tf.files.volumes import replace_atomically
+from vxm_tf.report.planes import slice_across
 
 GRID_STEP = 8
 GAP = 4
@@ -27,20 +28,13 @@ def registration_panel(moving, fixed, moved, displacement, zoom: int = 2):
     axes = [None] if images[0].ndim == 2 else range(3)
     rows = []
     for axis in axes:
-        views = [_view(image, axis) for image in images]
+        views = [slice_across(image, axis) for image in images]
         grid = grid_view(displacement, axis)
-        views += [grid, _view(before, axis), _view(after, axis)]
+        views += [grid, slice_across(before, axis), slice_across(after, axis)]
         rows.append(_beside([_screen(view, zoom) for view in views], axis=1))
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     return _beside(rows, axis=0)
-
-
-def _view(volume, axis):
-    if axis is None:
-        return volume
-    # Transposed and flipped, so that the last of the two axes runs upwards as in a viewer.
-    return np.take(volume, volume.shape[axis] // 2, axis=axis).T[::-1]
 
 
 def grid_view(displacement, axis):
@@ -56,9 +50,9 @@ def grid_view(displacement, axis):
     ndim = displacement.shape[-1]
     locations = displacement + np.stack(np.meshgrid(*map(np.arange, displacement.shape[:-1]), indexing="ij"), axis=-1)
     in_plane = [k for k in range(ndim) if k != axis]
-    lines = np.zeros(_view(displacement[..., 0], axis).shape)
+    lines = np.zeros(slice_across(displacement[..., 0], axis).shape)
     for k in in_plane:
-        phase = _view(locations[..., k], axis) / GRID_STEP
+        phase = slice_across(locations[..., k], axis) / GRID_STEP
         distance = np.abs(phase - np.round(phase)) * GRID_STEP
         lines = np.maximum(lines, np.clip(1.0 - distance, 0.0, 1.0))
     return lines

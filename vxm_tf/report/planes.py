@@ -41,8 +41,13 @@ def planes_of(ndim: int, placed: bool) -> tuple[Plane, ...]:
 
 def slice_of(volume, plane: Plane, index: int | None = None) -> np.ndarray:
     """One slice, `[rows, columns]` or `[rows, columns, channels]`, the middle one if `index` is None."""
-    if plane.axis is None:
+    return slice_across(volume, plane.axis, index)
+
+
+def slice_across(volume, axis: int | None, index: int | None = None) -> np.ndarray:
+    """The same, of the plane that stands across an axis; of a 2-D image, None, all of it."""
+    if axis is None:
         return volume
-    index = volume.shape[plane.axis] // 2 if index is None else index
+    index = volume.shape[axis] // 2 if index is None else index
     # Transposed and flipped, so that the last of the two axes runs upwards as in a viewer.
-    return np.swapaxes(np.take(volume, index, axis=plane.axis), 0, 1)[::-1]
+    return np.swapaxes(np.take(volume, index, axis=axis), 0, 1)[::-1]

@@ -11,7 +11,7 @@ from vxm_tf.metrics import foreground
 from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
 from vxm_tf.report.correlation import correlation
-from vxm_tf.report.markup import FOLDER, Raw, asset, filled, number, table, text
+from vxm_tf.report.markup import FOLDER, Raw, asset, facts, filled, number, table, text
 from vxm_tf.report.pictures import colour_bars, data_url, still_views
 from vxm_tf.report.planes import planes_of
 from vxm_tf.report.viewer_data import viewer_data
@@ -105,7 +105,7 @@ def _facts(contents):
     lengths = np.linalg.norm(contents.displacement * np.array(contents.grid.spacing_mm, "float32"), axis=-1)
     transform = contents.certificate["transform"]
     before, after = (correlation(image, contents.fixed) for image in (contents.moving, contents.moved))
-    facts = [
+    found = [
         ("Displacement", f"{number(float(lengths.mean()))} mm", f"mean; at most {number(float(lengths.max()))} mm"),
         ("Correlation with the fixed image", f"{before:.3f} → {after:.3f}", "before and after"),
         (
@@ -116,8 +116,8 @@ def _facts(contents):
         ("Time", f"{sum(contents.seconds.values()):.1f} s", _parts(contents)),
     ]
     if contents.uncertainty_mm is not None:
-        facts.insert(1, ("Uncertainty", *_uncertainty(contents)))
-    return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in facts)
+        found.insert(1, ("Uncertainty", *_uncertainty(contents)))
+    return facts(found)
 
 
 def _uncertainty(contents):

@@ -11,7 +11,7 @@ from vxm_tf._version import __version__
 from vxm_tf.data.padding import common_shape, crop_from, pad_to
 from vxm_tf.files.json_file import write_text
 from vxm_tf.report.correlation import correlation
-from vxm_tf.report.markup import Raw, asset, filled, table, text
+from vxm_tf.report.markup import Raw, asset, facts, filled, table, text
 from vxm_tf.report.panel import registration_panel
 from vxm_tf.report.pictures import png, within
 from vxm_tf.report.plots import histogram, label_boxes
@@ -160,16 +160,16 @@ def _order(pairs):
 def _facts(pairs):
     dice = [(pair.before.mean("dice"), pair.after.mean("dice")) for pair in pairs]
     dice = [both for both in dice if not any(map(math.isnan, both))]
-    facts = [("Pairs", str(len(pairs)), "")]
+    found = [("Pairs", str(len(pairs)), "")]
     if dice:
         before, after = np.mean(dice, axis=0)
-        facts.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
-        facts.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
-    facts.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
+        found.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
+        found.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
+    found.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
     seconds = [pair.after.seconds for pair in pairs if not math.isnan(pair.after.seconds)]
     if seconds:
-        facts.append(("Time", f"{np.median(seconds):.2f} s", "a pair, median"))
-    return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in facts)
+        found.append(("Time", f"{np.median(seconds):.2f} s", "a pair, median"))
+    return facts(found)
 
 
 def _plots(pairs):
