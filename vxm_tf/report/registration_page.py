@@ -53,10 +53,8 @@ def registration_page(contents: ReportContents) -> str:
     three_d = contents.grid.ndim == 3
     return filled(
         "registration.html",
-        policy=POLICY,
-        title=f"{moving} → {fixed}",
+        head=page_head(f"{moving} → {fixed}"),
         heading=f'{moving} <span class="arrow">→</span> {fixed}',
-        style=asset("page.css"),
         badge=_badge(contents),
         facts=_facts(contents),
         pictures_note=_note(contents),
@@ -71,6 +69,11 @@ def registration_page(contents: ReportContents) -> str:
         volumes=viewer_data(contents),
         script=asset("viewer.js"),
     )
+
+
+def page_head(title: str) -> str:
+    """What stands before the body of every page; the title is markup."""
+    return filled("head.html", policy=POLICY, title=title, style=asset("page.css"))
 
 
 def badge(kind: str, word: str, sentences) -> Raw:

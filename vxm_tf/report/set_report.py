@@ -15,7 +15,7 @@ from vxm_tf.report.markup import Raw, asset, facts, filled, table, text
 from vxm_tf.report.panel import registration_panel
 from vxm_tf.report.pictures import png, within
 from vxm_tf.report.plots import histogram, label_boxes
-from vxm_tf.report.registration_page import LIMIT_BYTES, POLICY, versions
+from vxm_tf.report.registration_page import LIMIT_BYTES, page_head, versions
 
 WORST = 6
 # A picture of a worst case is at most this wide, in pixels.
@@ -113,11 +113,11 @@ class SetReport:
         cases = "".join(_case(k, *entry[2:]) for k, entry in enumerate(sorted(self._worst, reverse=True), 1))
         columns = [c for c in COLUMNS if any(not math.isnan(c[1](pair)) for pair in self.pairs)]
         left_out = f"The worst {max_rows} of {len(ordered)} pairs. " if len(ordered) > max_rows else ""
+        heading = f"{len(self.pairs)} registered pairs" if len(self.pairs) != 1 else "1 registered pair"
         return filled(
             "evaluation.html",
-            policy=POLICY,
-            style=asset("page.css"),
-            heading=f"{len(self.pairs)} registered pairs" if len(self.pairs) != 1 else "1 registered pair",
+            head=page_head(heading),
+            heading=heading,
             facts=_facts(self.pairs),
             plots="".join(_plots(self.pairs)),
             order=text(_order(self.pairs)),
