@@ -59,7 +59,7 @@ def person(network, moving, fixed, options):
     structures = StructureSamples(labels[0], BRAIN_LABELS, voxel_volume, fixed_labels=labels[1])
     linear, start = np.eye(3) * options.spacing_mm, time.perf_counter()
     settings = {"refined": False, "linear": linear, "samples": options.samples, "watch": (structures.look,)}
-    spread = pair_uncertainty(*scans, register, network, **settings)
+    spread = pair_uncertainty(*scans, register(*scans), register, network, **settings)
     inside = spread.displacement_std_mm[labels[1] > 0]
     print(
         f"{moving.stem} onto {fixed.stem}: median spread {np.median(inside):.2f} mm, "

@@ -1,4 +1,4 @@
-"""Split conformal: what is promised on a held-out set holds on another one."""
+"""Split conformal: what is promised on some pairs holds on others, and places that err more get more."""
 
 import json
 
@@ -7,56 +7,74 @@ import numpy as np
 import pytest
 
 from vxm_tf.models import VxmProbabilistic
-from vxm_tf.registration.calibration import calibrate, calibration_of, remember
+from vxm_tf.registration.calibration import Calibration, calibrate, calibration_of, remember
 from vxm_tf.registration.uncertainty import Uncertainty
+
+# log(scale of the error) = 0.8 spread - 0.5 texture + 0 noise
+TRUE = {"spread": 0.8, "texture": -0.5, "noise": 0.0}
 
 
 def pairs_like(rng, count, voxels=400):
-    """Errors of three components whose spread is known up to a factor of three."""
+    """Errors of three components whose scale two of three features tell."""
     pairs = []
     for _ in range(count):
-        spread = rng.uniform(0.1, 2.0, voxels)
-        error = 3.0 * spread * np.linalg.norm(rng.standard_normal((voxels, 3)), axis=-1)
-        pairs.append((error, spread))
+        features = {name: rng.normal(0.0, 1.0, voxels) for name in TRUE}
+        scale = np.exp(sum(weight * features[name] for name, weight in TRUE.items()))
+        pairs.append((scale * np.linalg.norm(rng.standard_normal((voxels, 3)), axis=-1), features))
     return pairs
 
 
-def coverage(pairs, bound):
-    return np.mean([np.mean(error <= bound * spread) for error, spread in pairs])
+def coverage(pairs, calibration):
+    return np.mean([np.mean(error <= calibration.radius(features)) for error, features in pairs])
 
 
 @pytest.mark.parametrize("wanted", [0.5, 0.9, 0.95])
 def test_a_bound_covers_as_much_of_other_pairs(rng, wanted):
     found = calibrate(pairs_like(rng, 10), "samples", 16, wanted)
-    assert abs(coverage(pairs_like(rng, 40), found.bound) - wanted) < 0.015
+    assert abs(coverage(pairs_like(rng, 40), found) - wanted) < 0.015
     assert (found.coverage, found.pairs, found.method, found.samples) == (wanted, 10, "samples", 16)
 
 
+def test_what_makes_errors_large_is_found(rng):
+    found = calibrate(pairs_like(rng, 20), "samples", 16)
+    for name, weight in TRUE.items():
+        assert abs(found.weights[name] - weight) < 0.03
+    # 90 % of the norms of three normal numbers are below 2.5.
+    assert abs(found.bound - 2.5) < 0.1
+
+
+def test_no_pair_judges_a_prediction_that_it_made():
+    # Each pair's errors follow its own feature with the opposite sign: learned from itself, nothing would be left over.
+    feature = np.repeat([-1.0, 1.0], 50)
+    pairs = [(np.exp(sign * 3.0 * feature), {"spread": feature}) for sign in (1.0, -1.0)]
+    # Predicted by the other, every error is off by exp(6 weights of nearly 3): the bound must be about as large.
+    assert np.log(calibrate(pairs, "samples", 2).bound) > 5.5
+
+
 def test_the_bound_is_the_conformal_quantile():
-    error = np.arange(1.0, 10.0)
-    # Of 9 scores the ceil(10 * 0.5) = 5th, the ceil(10 * 0.9) = 9th.
-    assert calibrate([(error, np.ones(9))], "samples", 2, 0.5).bound == 5.0
-    assert calibrate([(error, np.ones(9))], "samples", 2, 0.9).bound == 9.0
+    error, nothing = np.arange(1.0, 10.0), {"spread": np.zeros(9)}
+    # Of 18 scores the ceil(19 * 0.5) = 10th, the ceil(19 * 0.9) = 18th; 0.01 is what errors are not told apart by.
+    for wanted, expected in ((0.5, 5.01), (0.9, 9.01)):
+        assert calibrate([(error, nothing)] * 2, "samples", 2, wanted).bound == pytest.approx(expected)
 
 
 def test_every_pair_counts_alike(rng):
-    small, large = (rng.uniform(0.0, 1.0, 50), np.ones(50)), (rng.uniform(9.0, 10.0, 5000), np.ones(5000))
-    assert calibrate([small, large], "samples", 2, 0.49).bound <= 1.0
-
-
-def test_a_floor_stands_in_for_spreads_of_nothing():
-    error, spread = np.ones(10), np.zeros(10)
-    with pytest.raises(ValueError, match="Some spreads are 0"):
-        calibrate([(error, spread)], "samples", 2)
-    assert calibrate([(error, spread)], "samples", 2, floor_mm=0.5).bound == 2.0
+    small, large = (
+        (rng.uniform(low, low + 1.0, size), {"spread": np.zeros(size)}) for low, size in ((0.0, 50), (9.0, 5000))
+    )
+    assert calibrate([small, large], "samples", 2, 0.49).bound <= 1.01
 
 
 @pytest.mark.parametrize(
     "pairs, settings, message",
     [
-        ([], {}, "one pair or more"),
-        ([(np.ones(3), np.ones(4))], {}, "an error and a spread for each"),
-        ([(np.ones(3), np.ones(3))], {"coverage": 1.0}, "between 0 and 1; got 1.0"),
+        ([], {}, "two pairs or more; got 0"),
+        ([(np.ones(3), {"spread": np.ones(3)})], {}, "two pairs or more; got 1"),
+        ([(np.ones(3), {"spread": np.ones(4)})], {}, "an error and every feature"),
+        ([(np.ones(3), {})], {}, "an error and every feature"),
+        ([(np.ones(3), {"a": np.ones(3)}), (np.ones(3), {"b": np.ones(3)})], {}, "an error and every feature"),
+        ([(np.full(3, np.nan), {"spread": np.ones(3)})], {}, "NaN or infinite"),
+        ([(np.ones(3), {"spread": np.ones(3)})], {"coverage": 1.0}, "between 0 and 1; got 1.0"),
     ],
 )
 def test_what_calibrates_nothing_is_refused(pairs, settings, message):
@@ -68,7 +86,7 @@ def test_it_is_saved_with_the_network(rng, tmp_path):
     network = VxmProbabilistic((16, 16), features=(4,), iterations=(1,))
     assert calibration_of(network, "samples") is None
     for method in ("samples", "perturbations"):
-        remember(network, calibrate(pairs_like(rng, 2), method, 16))
+        remember(network, calibrate(pairs_like(rng, 2), method, 16, source="phantoms"))
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     for method in ("samples", "perturbations"):
@@ -76,12 +94,15 @@ def test_it_is_saved_with_the_network(rng, tmp_path):
     json.dumps(loaded.metadata)
 
 
-def test_applied_it_says_bound_and_coverage(rng):
-    spread = rng.uniform(0.1, 1.0, (4, 5)).astype("float32")
-    found = Uncertainty(spread, spread, 16, "samples")
-    calibration = calibrate(pairs_like(rng, 2), "samples", 16, floor_mm=0.25)
-    answer = calibration.applied(found)
-    np.testing.assert_allclose(answer.displacement_std_mm, spread + 0.25)
-    assert (answer.bound, answer.coverage) == (calibration.bound, 0.9)
+def test_applied_it_says_bound_and_coverage():
+    found = Uncertainty(np.ones((4, 5)), np.ones((4, 5)), 16, "samples")
+    calibration = Calibration(2.0, 0.9, {"spread": 1.0, "texture": -1.0}, "samples", 16, 2)
+    features = {"spread": np.full((4, 5), np.log(3.0)), "texture": np.zeros((4, 5)), "edge": np.ones((4, 5))}
+    answer = calibration.applied(found, features, spacing_mm=1.5)
+    np.testing.assert_allclose(answer.bound_mm, np.full((4, 5), 2.0 * 3.0 * 1.5), rtol=1e-6)
+    assert (answer.coverage, answer.summary()["median_bound_mm"]) == (0.9, pytest.approx(9.0))
+    assert "median_bound_mm" not in found.summary()
+    with pytest.raises(ValueError, match="missing: texture"):
+        calibration.applied(found, {"spread": features["spread"]}, 1.0)
     with pytest.raises(ValueError, match="of samples, the uncertainty of perturbations"):
-        calibration.applied(Uncertainty(spread, spread, 16, "perturbations"))
+        calibration.applied(Uncertainty(found.jacobian_std, found.jacobian_std, 16, "perturbations"), features, 1.0)

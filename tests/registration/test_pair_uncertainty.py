@@ -3,14 +3,18 @@
 import nibabel
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from vxm_tf.data.phantoms import phantom
+from vxm_tf.files.volumes import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
 from vxm_tf.registration import Calibration, RegisterConfig, pair_uncertainty, register_files, register_pair
 from vxm_tf.registration.calibration import remember
+from vxm_tf.registration.error_features import FLOOR
 
 SMALL = {"features": (4, 6), "iterations": (1, 1)}
 LINEAR = np.diag([2.0, 2.0])
+CALIBRATION = Calibration(2.5, 0.9, {"spread": 1.0}, "perturbations", 16, 10)
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def found(network, images, **settings):
         return register_pair(network, moving, fixed).displacement
 
     settings = {"refined": False, "linear": LINEAR, "samples": 3, **settings}
-    return pair_uncertainty(*images, register, network, **settings)
+    return pair_uncertainty(*images, register(*images), register, network, **settings)
 
 
 def test_a_probabilistic_network_alone_is_sampled(images):
@@ -34,16 +38,20 @@ def test_a_probabilistic_network_alone_is_sampled(images):
 
 def test_any_other_registers_perturbed_images(images):
     answer = found(VxmPyramid((24, 28), **SMALL), images)
-    assert (answer.method, answer.samples, answer.bound) == ("perturbations", 3, None)
+    assert (answer.method, answer.samples, answer.bound_mm) == ("perturbations", 3, None)
     assert answer.displacement_std_mm.shape == (24, 28)
     assert answer.displacement_std_mm.mean() > 0.1
 
 
 def test_a_calibration_that_the_network_remembers_is_applied_to_it_alone(images):
     network = VxmPyramid((24, 28), **SMALL)
-    remember(network, Calibration(2.5, 0.9, 0.0, "perturbations", 16, 10))
-    assert found(network, images).bound == 2.5
-    assert found(network, images, refined=True).bound is None
+    remember(network, CALIBRATION)
+    answer = found(network, images)
+    # The spread in voxels of 2 mm, smoothed as logarithm, back in millimetres.
+    smooth = gaussian_filter(np.log(answer.displacement_std_mm / 2.0 + FLOOR), 2.0)
+    np.testing.assert_allclose(answer.bound_mm, 2.5 * np.exp(smooth) * 2.0, rtol=1e-4)
+    assert answer.coverage == 0.9
+    assert found(network, images, refined=True).bound_mm is None
 
 
 @pytest.fixture
@@ -67,6 +75,22 @@ def test_register_py_writes_the_map_on_the_fixed_grid(files, tmp_path):
     np.testing.assert_allclose(written.get_fdata(), result.displacement_std_mm(), atol=1e-3)
     assert result.uncertainty.samples == 3
     assert 0.0 < result.uncertainty.summary()["median_std_mm"] < 20.0
+
+
+def test_register_py_writes_the_bound_of_a_calibrated_network(files, tmp_path):
+    network = VxmPyramid((24, 24, 24), **SMALL)
+    network.save(tmp_path / "plain.keras")
+    remember(network, CALIBRATION)
+    network.save(tmp_path / "calibrated.keras")
+    target = tmp_path / "bound.nii.gz"
+    asked = {"error_bound": str(target), "samples": 2}
+    result = register_files(RegisterConfig(*files, model=str(tmp_path / "calibrated.keras"), **asked))
+    assert result.uncertainty.bound_mm.min() > 0.0
+    np.testing.assert_allclose(nibabel.load(target).get_fdata(), result.error_bound_mm(), rtol=1e-4)
+    for settings, message in (({"model": str(tmp_path / "plain.keras")}, "vxm-calibrate"), ({"refine": 2}, "--refine")):
+        settings = {"model": str(tmp_path / "calibrated.keras"), **settings}
+        with pytest.raises(VolumeError, match=message):
+            register_files(RegisterConfig(*files, **settings, **asked))
 
 
 def test_nothing_is_drawn_where_nothing_is_asked(files, tmp_path):

@@ -19,7 +19,7 @@ from vxm_tf.spatial.transforms import voxel_displacement
 DESCRIPTION = "Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape."
 OUTPUTS = (
     "moved", "fixed_moved", "transform", "inverse_transform", "displacement", "jacobian", "moved_labels",
-    "moved_points", "uncertainty", "certify", "gate", "report", "output_dir",
+    "moved_points", "uncertainty", "error_bound", "certify", "gate", "report", "output_dir",
 )  # fmt: skip
 # The panel shows rows of a 2-D image downwards, and turns slices of a 3-D one itself.
 DRAWN = {2: "PR", 3: "RAS"}
@@ -51,7 +51,8 @@ def define_flags(values):
     flag.string("certify", "Where the certificate goes that nothing folds, or that it does (.json).")
     flag.string("report", "Where a page goes that shows the registration, one HTML file (.html).")
     flag.string("uncertainty", "Where a map goes of how sure it is: standard deviation of the displacement, mm.")
-    flag.integer("samples", "Registrations that it is found from; 0: 16 where --uncertainty is asked for.")
+    flag.string("error_bound", "Where a map goes of the radius that holds the truth, mm; for a calibrated network.")
+    flag.integer("samples", "Registrations that both are found from; 0: 16 where one of them is asked for.")
     flag.string("gate", "Where the verdict goes whether this looks sound: pass, review or fail, and why (.json).")
     flag.boolean("repair", "Change a transform that folds, and its inverse, until they do not.")
     flag.integer("refine", "Steps of optimisation for this pair; -1: 0 with a network, enough without.")

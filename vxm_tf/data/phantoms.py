@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from vxm_tf.data import anatomy
 from vxm_tf.data.anatomy import LABEL_NAMES
-from vxm_tf.data.random_fields import random_series
+from vxm_tf.data.random_fields import random_diffeomorphism, random_series
 
 __all__ = ["LABEL_NAMES", "Phantom", "phantom", "population", "template", "write_population"]
 
 # Written beside a population; raise it whenever the same arguments give other voxels.
 GENERATION = 1
-
-# Leaves an error of some 0.01 voxel, which one more squaring would no longer halve.
-_SQUARINGS = 6
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def phantom(shape, seed=0, *, magnitude: float = 0.015, noise: float = 0.02, bia
     if not 0.0 <= magnitude <= 0.2:
         raise ValueError(f"magnitude is a part of the image's size, 0 to 0.2, not a number of voxels; got {magnitude}.")
     rng = np.random.default_rng(seed)
-    displacement, inverse = _diffeomorphism(rng, shape, magnitude)
+    displacement, inverse = random_diffeomorphism(rng, shape, magnitude)
     contrast = {name: mean * rng.normal(1.0, 0.03) for name, mean in anatomy.INTENSITIES.items()}
     labels, image, coverage = _anatomy_at(shape, displacement, contrast)
     gain = np.exp(bias * random_series(rng, shape, np.cos, scales=(0.5,)))
@@ -206,31 +202,3 @@ def _anatomy_at(shape, displacement, intensities=None):
     centred = list(np.moveaxis(2.0 * locations / (sizes - 1.0) - 1.0, -1, 0))
     back, right, up, *_ = [*centred, np.full(shape, anatomy.SECTION, "float32")]
     return anatomy.paint(np.stack([right, -back, up]), 2.0 / float(sizes.mean()), intensities)
-
-
-def _diffeomorphism(rng, shape, magnitude):
-    """A random displacement and its inverse, in voxels, zero on the border of the image and free of folds."""
-    noise = np.stack([random_series(rng, shape, np.sin, scales=(0.15, 0.06)) for _ in shape], axis=-1)
-    velocity = (magnitude / len(shape) ** 0.5 * (np.array(shape) - 1) * noise).astype("float32")
-    while True:
-        pair = _integrate(velocity), _integrate(-velocity)
-        if all(_jacobian_determinant(u).min() > 0.05 for u in pair):
-            return pair
-        velocity *= 0.8
-
-
-def _integrate(velocity):
-    """exp(velocity) by scaling and squaring (Arsigny et al., MICCAI 2006), in voxels."""
-    displacement = np.moveaxis(velocity, -1, 0) / 2.0**_SQUARINGS
-    indices = np.indices(displacement.shape[1:], dtype="float32")
-    for _ in range(_SQUARINGS):
-        locations = indices + displacement
-        moved = [ndimage.map_coordinates(u, locations, order=1, mode="nearest") for u in displacement]
-        displacement = displacement + np.stack(moved)
-    return np.ascontiguousarray(np.moveaxis(displacement, 0, -1))
-
-
-def _jacobian_determinant(displacement):
-    ndim = displacement.shape[-1]
-    gradients = np.stack(np.gradient(displacement, axis=tuple(range(ndim))), axis=-1)
-    return np.linalg.det(gradients + np.eye(ndim))

@@ -1,5 +1,6 @@
-"""Measures of a finished registration on NumPy arrays without a batch axis: overlap, surfaces, deformation."""
+"""Measures of a registration on NumPy arrays without a batch axis: overlap, surfaces, deformation, likeness."""
 
+from vxm_tf.metrics.correlation import correlation, local_correlation
 from vxm_tf.metrics.deformation import (
     fold_fraction,
     jacobian_determinant,
@@ -13,11 +14,13 @@ from vxm_tf.metrics.surface import SurfaceDistance, surface_distances
 
 __all__ = [
     "SurfaceDistance",
+    "correlation",
     "dice",
     "fold_fraction",
     "foreground",
     "jacobian_determinant",
     "labels_in",
+    "local_correlation",
     "log_jacobian_std",
     "non_diffeomorphic_volume",
     "simplex_determinants",

@@ -77,9 +77,9 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     displacement, inverse, steps, integral = _align(images, network, config)
     seconds["deformation"] = time.perf_counter() - start
     found = {"working_images": tuple(images), "similarity": config.similarity}
-    if config.uncertainty or config.samples:
+    if config.uncertainty or config.error_bound or config.samples:
         start = time.perf_counter()
-        found["uncertainty"] = _uncertainty(images, network, config, grid, steps > 0)
+        found["uncertainty"] = _uncertainty(images, displacement, network, config, grid, steps > 0)
         seconds["uncertainty"] = time.perf_counter() - start
 
     def native(displacement, inverse):
@@ -192,7 +192,7 @@ def _predict(network, moving, fixed):
     return np.asarray(answer["displacement"][0]), np.asarray(answer[names[1]][0]) if len(names) > 1 else None
 
 
-def _uncertainty(images, network, config, grid, refined):
+def _uncertainty(images, displacement, network, config, grid, refined):
     def register(*images):
         if not refined and network:
             # Keeps its compiled function, where `_predict` makes a new one.
@@ -202,7 +202,7 @@ def _uncertainty(images, network, config, grid, refined):
     network = network and network.for_shape(images[1].shape[:-1])
     samples = config.samples or SAMPLES
     linear = grid.affine[:-1, :-1]
-    return pair_uncertainty(*images, register, network, refined=refined, linear=linear, samples=samples)
+    return pair_uncertainty(*images, displacement, register, network, refined=refined, linear=linear, samples=samples)
 
 
 def _field(grid, displacement):

@@ -43,7 +43,9 @@ class RegisterConfig:
         report: where a page goes that shows the registration, one HTML file: pictures, certificate, files, settings.
         uncertainty: where a map goes of how sure the registration is, on the fixed grid: standard deviation of the
             displacement, in millimetres, without the affine part.
-        samples: registrations that it is found from; 0 for 16 where it is asked for, and for none otherwise.
+        error_bound: where a map goes of the radius, in millimetres, that holds the true displacement with the
+            probability that the network was calibrated for (90 %), see vxm-calibrate.
+        samples: registrations that both are found from; 0 for 16 where one is asked for, and for none otherwise.
         gate: where the verdict goes, JSON: whether the registration looks sound, judged without labels, and why.
         repair: whether a transform that folds, and its inverse, are changed until they do not, before anything is
             moved; those that fold nowhere stay as they are, bit by bit.
@@ -81,6 +83,7 @@ class RegisterConfig:
     certify: str = ""
     report: str = ""
     uncertainty: str = ""
+    error_bound: str = ""
     samples: int = 0
     gate: str = ""
     repair: bool = False

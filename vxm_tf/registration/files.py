@@ -19,6 +19,7 @@ from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_ch
 from vxm_tf.registration.gate import log_verdict, write_verdict
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
+from vxm_tf.registration.pair_uncertainty import is_calibrated
 from vxm_tf.registration.sidecar import write_sidecar
 from vxm_tf.registration.skull_strip import brain_mask
 from vxm_tf.spatial import read_spatial_image, read_spatial_labels
@@ -26,7 +27,7 @@ from vxm_tf.spatial.headers import check_axial, has_place
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 
-VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels", "uncertainty")
+VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels", "uncertainty", "error_bound")
 TRANSFORMS = ("transform", "inverse_transform")
 WRITTEN = (*VOLUMES, *TRANSFORMS, "moved_points")
 CHOICES = {"affine": AFFINES, "similarity": SIMILARITIES, "points_convention": CONVENTIONS}
@@ -52,6 +53,7 @@ def register_files(config) -> NativeRegistration:
         config = with_bids_names(config)
     _check_outputs(config)
     network = None if config.model == NO_MODEL else load_model(config.model)
+    _check_calibrated(config, network)
     moving, fixed = read_pair(config, network)
     _check_outputs(config, fixed.grid.ndim)
     for path, image in ((config.transform, fixed), (config.inverse_transform, moving)):
@@ -125,6 +127,18 @@ def _check(config):
         raise ValueError("refine is -1 or a number of steps; refine_seconds and spacing_mm are 0 or more.")
 
 
+def _check_calibrated(config, network):
+    if not config.error_bound:
+        return
+    if config.refine > 0:
+        raise VolumeError("--error_bound is what the network alone was calibrated for; leave --refine out.")
+    if not is_calibrated(network):
+        raise VolumeError(
+            f"--error_bound: {config.model} does not know how large its errors are. Calibrate it: vxm-calibrate "
+            f"--model {config.model} --output CALIBRATED.keras, then --model CALIBRATED.keras."
+        )
+
+
 def _check_outputs(config, ndim=3):
     for name in VOLUMES:
         if getattr(config, name):
@@ -154,6 +168,7 @@ def _write(config, result, labels, points, network):
         "moved_labels": lambda: (result.moved_labels(labels.array), fixed),
         "fixed_moved": lambda: (image(result.fixed_moved()), moving),
         "uncertainty": lambda: (result.displacement_std_mm(), fixed),
+        "error_bound": lambda: (result.error_bound_mm(), fixed),
     }
     for name, make in makers.items():
         if getattr(config, name):

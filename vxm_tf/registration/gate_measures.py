@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.metrics import foreground, jacobian_determinant
+from vxm_tf.metrics import foreground, jacobian_determinant, local_correlation
 
 # Voxels along the edge of that cube in which alikeness is looked at; a head of 2 mm has twice as many.
 COARSE = 30
@@ -126,22 +126,11 @@ def _noise(image):
 def _likeness(view):
     fixed, moved = (ndimage.gaussian_filter(image, 0.3) for image in (view.fixed, view.moved))
     edges = [np.sqrt(ndimage.gaussian_gradient_magnitude(image, 0.6)) for image in (view.fixed, view.moved)]
-    window = view.size * WINDOW
+    window = max(view.size * WINDOW, 0.8)
     return {
-        "similarity": float(_local_correlation(moved, fixed, window)[view.content].mean()),
-        "edges": float(_local_correlation(*edges, window)[view.content].mean()),
+        "similarity": float(local_correlation(moved, fixed, window)[view.content].mean()),
+        "edges": float(local_correlation(*edges, window)[view.content].mean()),
     }
-
-
-def _local_correlation(a, b, window):
-    """Correlation under a Gaussian window around each voxel, -1 to 1; 0 where an image is flat."""
-
-    def mean(image):
-        return ndimage.gaussian_filter(image, max(window, 0.8))
-
-    centre_a, centre_b = mean(a), mean(b)
-    variances = [np.maximum(mean(x * x) - c * c, 0.0) + _TINY for x, c in ((a, centre_a), (b, centre_b))]
-    return (mean(a * b) - centre_a * centre_b) / np.sqrt(variances[0] * variances[1])
 
 
 def _completeness(view):

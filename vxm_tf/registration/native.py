@@ -125,8 +125,20 @@ class NativeRegistration:
 
     def displacement_std_mm(self) -> np.ndarray:
         """The uncertainty's map on the fixed grid, float32 `[*spatial]`."""
-        spread = self.uncertainty.displacement_std_mm[..., None]
-        return resample(spread, self.working_grid, self.fixed.grid, fill_value=None)[..., 0]
+        return self._on_fixed(self.uncertainty.displacement_std_mm)
+
+    def error_bound_mm(self) -> np.ndarray:
+        """The radius that holds the true displacement on the fixed grid, float32 `[*spatial]`.
+
+        Raises:
+            ValueError: the uncertainty was not calibrated.
+        """
+        if self.uncertainty is None or self.uncertainty.bound_mm is None:
+            raise ValueError("Only a registration by a calibrated network has an error bound; see vxm-calibrate.")
+        return self._on_fixed(self.uncertainty.bound_mm)
+
+    def _on_fixed(self, array):
+        return resample(array[..., None], self.working_grid, self.fixed.grid, fill_value=None)[..., 0]
 
     @functools.cached_property
     def certificate(self) -> Certificate:

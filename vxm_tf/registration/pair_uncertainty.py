@@ -2,16 +2,38 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from absl import logging
 
 from vxm_tf.models import VxmProbabilistic
 from vxm_tf.registration.calibration import calibration_of
+from vxm_tf.registration.error_features import error_features
 from vxm_tf.registration.perturbation import perturbed_displacements
 from vxm_tf.registration.uncertainty import SAMPLES, Uncertainty, sampled_displacements, uncertainty_of
 
 
+def method_of(network, refined: bool = False) -> str:
+    """How the spread of what a network, or optimisation, registers is found: "samples" or "perturbations"."""
+    return "samples" if isinstance(network, VxmProbabilistic) and not refined else "perturbations"
+
+
+def is_calibrated(network) -> bool:
+    """Whether a network, without steps of optimisation, knows how large its errors are."""
+    return calibration_of(network, method_of(network)) is not None
+
+
 def pair_uncertainty(
-    moving, fixed, register: Callable, network=None, *, refined: bool, linear, samples: int = SAMPLES, seed=0, watch=()
+    moving,
+    fixed,
+    displacement,
+    register: Callable,
+    network=None,
+    *,
+    refined: bool,
+    linear,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    watch=(),
 ) -> Uncertainty:
     """The `Uncertainty` of a pair, calibrated where the network was.
 
@@ -20,6 +42,7 @@ def pair_uncertainty(
 
     Args:
         moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
+        displacement: `[*spatial, ndim]`, in voxels, that was found for them.
         register: (moving, fixed) to the displacement `[*spatial, ndim]` in voxels; the whole of what was done.
         network: that took part; None for none.
         refined: whether steps of optimisation did.
@@ -28,14 +51,19 @@ def pair_uncertainty(
         seed: of everything random.
         watch: see `uncertainty_of`.
     """
-    if isinstance(network, VxmProbabilistic) and not refined:
-        method, displacements = "samples", sampled_displacements(network, moving, fixed, samples, seed)
+    method = method_of(network, refined)
+    if method == "samples":
+        displacements = sampled_displacements(network, moving, fixed, samples, seed)
     else:
-        method, displacements = "perturbations", perturbed_displacements(register, moving, fixed, samples, seed)
+        displacements = perturbed_displacements(register, moving, fixed, samples, seed)
     found = uncertainty_of(_told(displacements, samples), linear, method, watch)
     # Another way to register has other errors than those that were measured.
     calibration = None if refined else calibration_of(network, method)
-    return calibration.applied(found) if calibration else found
+    if not calibration:
+        return found
+    voxel_mm = abs(np.linalg.det(linear)) ** (1 / len(linear))
+    features = error_features(moving, fixed, displacement, found.displacement_std_mm / voxel_mm)
+    return calibration.applied(found, features, voxel_mm)
 
 
 def _told(displacements, samples):

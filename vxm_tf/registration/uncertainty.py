@@ -41,8 +41,8 @@ class Uncertainty:
         jacobian_std: float32 `[*spatial]`, of the displacement's determinant; no unit.
         samples: how many registrations.
         method: "samples" of a network's distribution, or "perturbations" of the images.
-        bound: displacement_std_mm times this is a radius that holds the true displacement with the probability
-            `coverage`, as measured on pairs with known truth, see `registration.calibration`; None if never measured.
+        bound_mm: float32 `[*spatial]`, radius that holds the true displacement with the probability `coverage`, as
+            measured on pairs with known truth, see `registration.calibration`; None if never measured.
         coverage: of the bound.
     """
 
@@ -50,7 +50,7 @@ class Uncertainty:
     jacobian_std: np.ndarray
     samples: int
     method: str
-    bound: float | None = None
+    bound_mm: np.ndarray | None = None
     coverage: float | None = None
 
     def summary(self, inside=None) -> dict:
@@ -58,7 +58,9 @@ class Uncertainty:
         inside = inside if inside is not None and inside.any() else ...
         percentiles = np.percentile(self.displacement_std_mm[inside], (50, 95, 100))
         said = dict(zip(("median_std_mm", "percentile95_std_mm", "largest_std_mm"), map(float, percentiles)))
-        return {"method": self.method, "samples": self.samples, "bound": self.bound, "coverage": self.coverage, **said}
+        if self.bound_mm is not None:
+            said |= {"median_bound_mm": float(np.median(self.bound_mm[inside])), "bound_coverage": self.coverage}
+        return {"method": self.method, "samples": self.samples, **said}
 
 
 def uncertainty_of(displacements: Iterable, linear, method: str, watch: Iterable[Callable] = ()) -> Uncertainty:

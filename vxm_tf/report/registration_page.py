@@ -7,10 +7,9 @@ import numpy as np
 
 from vxm_tf._version import __version__
 from vxm_tf.files.json_file import write_text
-from vxm_tf.metrics import foreground
+from vxm_tf.metrics import correlation, foreground
 from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
-from vxm_tf.report.correlation import correlation
 from vxm_tf.report.markup import FOLDER, Raw, asset, facts, filled, number, table, text
 from vxm_tf.report.pictures import colour_bars, data_url, still_views
 from vxm_tf.report.planes import planes_of

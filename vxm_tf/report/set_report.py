@@ -10,7 +10,7 @@ import numpy as np
 from vxm_tf._version import __version__
 from vxm_tf.data.padding import common_shape, crop_from, pad_to
 from vxm_tf.files.json_file import write_text
-from vxm_tf.report.correlation import correlation
+from vxm_tf.metrics import correlation
 from vxm_tf.report.markup import Raw, asset, facts, filled, table, text
 from vxm_tf.report.panel import registration_panel
 from vxm_tf.report.pictures import png, within

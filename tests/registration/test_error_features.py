@@ -1,0 +1,61 @@
+"""Each feature against what it is about."""
+
+import numpy as np
+import pytest
+
+from vxm_tf.data.phantoms import phantom
+from vxm_tf.registration.error_features import FLOOR, error_features
+
+SHAPE = (48, 56)
+
+
+def features(moving, fixed, displacement=None, spread=None):
+    displacement = np.zeros((*SHAPE, 2), "float32") if displacement is None else displacement
+    return error_features(moving, fixed, displacement, np.full(SHAPE, 0.5) if spread is None else spread)
+
+
+@pytest.fixture
+def image():
+    return phantom(SHAPE, 1).image[..., None]
+
+
+def test_all_are_finite_maps_even_of_blank_images(image):
+    for pair in ((image, image), (np.zeros_like(image), np.zeros_like(image))):
+        for values in features(*pair).values():
+            assert values.shape == SHAPE and values.dtype == "float32" and np.isfinite(values).all()
+
+
+def test_a_constant_spread_is_itself(image):
+    np.testing.assert_allclose(features(image, image)["spread"], np.log(0.5 + FLOOR), rtol=1e-5)
+
+
+def test_detail_heeds_no_shift_but_a_bump(image):
+    shift = np.full((*SHAPE, 2), 7.0, "float32")
+    np.testing.assert_allclose(features(image, image, shift)["detail"], np.log(FLOOR), atol=0.05)
+    bump = np.zeros((*SHAPE, 2), "float32")
+    bump[20:28, 20:28] = 3.0
+    detail = features(image, image, bump)["detail"]
+    assert detail[24, 24] > np.log(1.0) and detail[24, 24] > detail[24, 50] + 1.0
+
+
+def test_misfit_is_of_the_moved_image(image):
+    displacement = np.zeros((*SHAPE, 2), "float32")
+    displacement[..., 0] = -3.0
+    moving = np.roll(image, -3, axis=0)
+    apart, together = features(moving, image)["misfit"], features(moving, image, displacement)["misfit"]
+    assert together[10:-10, 10:-10].mean() < apart[10:-10, 10:-10].mean() - 1.0
+
+
+def test_an_edge_has_no_texture_and_a_corner_has(image):
+    edge, corner = np.zeros((2, *SHAPE, 1), "float32")
+    edge[24:] = 1.0
+    corner[24:, 28:] = 1.0
+    of_edge, of_corner = features(edge, edge), features(corner, corner)
+    assert of_edge["edge"][24, 28] > np.log(0.05) > np.log(0.01) > of_edge["texture"][24, 28]
+    assert of_corner["texture"][24, 28] > np.log(0.02)
+
+
+def test_channels_are_averaged(image):
+    both = np.concatenate([image, image], axis=-1)
+    for name, values in features(both, both).items():
+        np.testing.assert_allclose(values, features(image, image)[name], atol=1e-4, err_msg=name)
