@@ -93,6 +93,20 @@ def test_register_py_writes_the_bound_of_a_calibrated_network(files, tmp_path):
             register_files(RegisterConfig(*files, **settings, **asked))
 
 
+def test_structures_get_intervals_of_their_volume(files, tmp_path):
+    labels = tmp_path / "labels.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(phantom((24, 24, 24), 1).labels, nibabel.load(files[0]).affine), labels)
+    outputs = {"labels": str(labels), "moved_labels": str(tmp_path / "moved.nii.gz")}
+    result = register_files(RegisterConfig(*files, model="none", refine=3, samples=3, **outputs))
+    moved = nibabel.load(tmp_path / "moved.nii.gz").get_fdata()
+    ids = set(np.unique(phantom((24, 24, 24), 1).labels)) - {0}
+    assert set(result.structures) == ids
+    for volume in result.structures.values():
+        assert volume.low <= volume.mean <= volume.high
+    largest = max(ids, key=lambda label: (moved == label).sum())
+    assert result.structures[largest].mean == pytest.approx(8.0 * (moved == largest).sum(), rel=0.1)
+
+
 def test_nothing_is_drawn_where_nothing_is_asked(files, tmp_path):
     config = RegisterConfig(*files, model="none", refine=1, moved=str(tmp_path / "moved.nii.gz"))
     assert register_files(config).uncertainty is None

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.files import VolumeError
+from vxm_tf.registration import Uncertainty
 from vxm_tf.report import write_registration_report
 from vxm_tf.report.markup import FOLDER, text
 from vxm_tf.report.registration_page import LIMIT_BYTES, NIIVUE, registration_page
@@ -123,10 +124,22 @@ def test_a_2_d_page_needs_no_viewer_for_volumes(contents, registered, rng):
     assert len([image for image in page.all("img") if "data-view" in image]) == 8
 
 
+def test_a_calibrated_uncertainty_says_its_bound(contents, registered):
+    std = np.full((20, 22, 24), 0.25, "float32")
+    for uncertainty, said in (
+        (Uncertainty(std, std, 8, "samples"), False),
+        (Uncertainty(std, std, 8, "samples", bound_mm=3 * std, coverage=0.9), True),
+    ):
+        registration = registered((1.0, 2.0, 0.0), (20, 22, 24), uncertainty=uncertainty)
+        words = re.sub("<[^>]+>", " ", registration_page(contents(registration=registration)))
+        assert "0.25 mm" in words
+        assert ("Error bound" in words) == ("0.75 mm" in words) == ("90 % of true displacements" in words) == said
+
+
 def test_noise_that_cannot_be_packed_still_fits(registered, tmp_path, rng):
     shape = (100, 104, 108)
     std = rng.random(shape, "float32")
-    result, certificate = registered((1.0, 0.0, 0.0), shape, uncertainty=types.SimpleNamespace(displacement_std_mm=std))
+    result, certificate = registered((1.0, 0.0, 0.0), shape, uncertainty=Uncertainty(std, std, 8, "samples"))
     write_registration_report(tmp_path / "report.html", result, certificate)
     assert (tmp_path / "report.html").stat().st_size <= LIMIT_BYTES < 6_000_000
 

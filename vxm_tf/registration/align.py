@@ -1,5 +1,6 @@
 """Two images anywhere in the world: brought onto the network's grid, aligned, and the answer brought back."""
 
+import math
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ from absl import logging
 
 from vxm_tf.data import normalize
 from vxm_tf.files.volumes import VolumeError
+from vxm_tf.metrics import labels_in
 from vxm_tf.registration.config import RegisterConfig
 from vxm_tf.registration.integration import finer, network_integral, pair_integral
 from vxm_tf.registration.model_file import input_settings
@@ -16,6 +18,7 @@ from vxm_tf.registration.overlap import check_overlap
 from vxm_tf.registration.pair import register_pair
 from vxm_tf.registration.pair_uncertainty import pair_uncertainty
 from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
+from vxm_tf.registration.structure_intervals import StructureSamples
 from vxm_tf.registration.uncertainty import SAMPLES
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
 from vxm_tf.spatial.resampling import smoothed_for
@@ -27,7 +30,9 @@ MAX_WORKING_VOXELS = 1_200_000
 MARGIN_VOXELS = 8
 
 
-def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, config=None, *, masks=(None, None)):
+def register_images(
+    moving: SpatialImage, fixed: SpatialImage, network=None, config=None, *, masks=(None, None), labels=None
+):
     """Align two images wherever they lie.
 
     Both are resampled once onto the network's grid, aligned there, and the displacement is brought back to the fixed
@@ -38,6 +43,8 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
         network: a `RegistrationNetwork`; None optimises from the identity.
         config: a `RegisterConfig`, of which paths are left aside.
         masks: bool `[*spatial]` of the moving and of the fixed image, None for all of it.
+        labels: integers `[*spatial]`, a segmentation of the moving image; where the uncertainty is asked for, the
+            volumes of its structures get intervals.
 
     Returns:
         A `NativeRegistration`.
@@ -79,7 +86,10 @@ def register_images(moving: SpatialImage, fixed: SpatialImage, network=None, con
     found = {"working_images": tuple(images), "similarity": config.similarity}
     if config.uncertainty or config.error_bound or config.samples:
         start = time.perf_counter()
-        found["uncertainty"] = _uncertainty(images, displacement, network, config, grid, steps > 0)
+        structures = _structures(moving, labels, grid, affine)
+        watch = (structures.look,) if structures else ()
+        found["uncertainty"] = _uncertainty(images, displacement, network, config, grid, steps > 0, watch)
+        found["structures"] = structures.volumes_mm3() if structures else {}
         seconds["uncertainty"] = time.perf_counter() - start
 
     def native(displacement, inverse):
@@ -192,7 +202,16 @@ def _predict(network, moving, fixed):
     return np.asarray(answer["displacement"][0]), np.asarray(answer[names[1]][0]) if len(names) > 1 else None
 
 
-def _uncertainty(images, displacement, network, config, grid, refined):
+def _structures(moving, labels, grid, affine):
+    """What watches the volumes of moved structures; None without any."""
+    ids = () if labels is None else labels_in(labels)
+    if not ids:
+        return None
+    labels = resample(labels, moving.grid, grid, affine, interpolation="nearest")
+    return StructureSamples(labels, ids, math.prod(grid.spacing_mm))
+
+
+def _uncertainty(images, displacement, network, config, grid, refined, watch):
     def register(*images):
         if not refined and network:
             # Keeps its compiled function, where `_predict` makes a new one.
@@ -202,7 +221,8 @@ def _uncertainty(images, displacement, network, config, grid, refined):
     network = network and network.for_shape(images[1].shape[:-1])
     samples = config.samples or SAMPLES
     linear = grid.affine[:-1, :-1]
-    return pair_uncertainty(*images, displacement, register, network, refined=refined, linear=linear, samples=samples)
+    settings = {"refined": refined, "linear": linear, "samples": samples, "watch": watch}
+    return pair_uncertainty(*images, displacement, register, network, **settings)
 
 
 def _field(grid, displacement):

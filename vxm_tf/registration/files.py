@@ -65,7 +65,8 @@ def register_files(config) -> NativeRegistration:
         brain_mask(image, mask, config.strip_command)
         for image, mask in ((moving, config.moving_mask), (fixed, config.fixed_mask))
     ]
-    result = register_images(moving, fixed, network, config, masks=masks)
+    settings = {"masks": masks, "labels": None if labels is None else labels.array}
+    result = register_images(moving, fixed, network, config, **settings)
     _write(config, result, labels, points, network)
     if config.certify:
         write_certificate(config, result, WRITTEN)
@@ -104,6 +105,8 @@ def summarise(config, result) -> dict:
     summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
     if result.uncertainty:
         summary["uncertainty"] = result.uncertainty.summary(foreground(result.working_images[1].mean(axis=-1)))
+    if result.structures:
+        summary["volumes_mm3"] = {str(label): vars(interval) for label, interval in result.structures.items()}
     if "inversion" in vars(result):
         inversion = result.inversion
         summary["inverse_mean_residual_mm"] = inversion.mean_residual_mm

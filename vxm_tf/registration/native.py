@@ -40,6 +40,8 @@ class NativeRegistration:
         steps: of optimisation done.
         repair: a `TransformRepair`; None if no repair was asked for.
         uncertainty: on the working grid; None if it was not asked for.
+        structures: label of the moving image's segmentation to the `Interval` of its volume once moved, mm^3; empty
+            without segmentation or uncertainty.
         working_images: moving and fixed as they were registered, float32 `[*spatial, channels]` on the working grid,
             the moving one through the affine part.
         similarity: what refining makes alike; "mi" says that the images are of unlike contrast.
@@ -56,6 +58,7 @@ class NativeRegistration:
     steps: int = 0
     repair: object = None
     uncertainty: Uncertainty | None = None
+    structures: dict = dataclasses.field(default_factory=dict)
     working_images: tuple = ()
     similarity: str = "lncc"
 

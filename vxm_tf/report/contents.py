@@ -24,6 +24,7 @@ class ReportContents:
         jacobian: `[*spatial]`, its determinant, found on the grid that was worked on.
         folded: bool `[*spatial]`, whether a voxel of the fixed image that fails the certificate lies here.
         uncertainty_mm: `[*spatial]`, standard deviation of the displacement, or None.
+        error_bound_mm: `[*spatial]`, radius that holds the true displacement with probability `coverage`, or None.
         grid: of all of them.
         worked_on: the grid that the displacement was found on.
         placed: whether the fixed image says where it lies.
@@ -33,6 +34,7 @@ class ReportContents:
         seconds: of the parts of the registration, by name.
         steps: of optimisation.
         affine_volume: determinant of the affine part.
+        coverage: see `error_bound_mm`.
     """
 
     moving: np.ndarray
@@ -51,6 +53,8 @@ class ReportContents:
     seconds: dict = dataclasses.field(default_factory=dict)
     steps: int = 0
     affine_volume: float = 1.0
+    error_bound_mm: np.ndarray | None = None
+    coverage: float | None = None
 
 
 def contents_of(result, certificate, max_voxels: int) -> ReportContents:
@@ -75,7 +79,7 @@ def contents_of(result, certificate, max_voxels: int) -> ReportContents:
         displacement=voxel_displacement(dense(result.field, grid)),
         jacobian=on_page(determinant),
         folded=_folded(result, certificate, grid),
-        uncertainty_mm=None if uncertainty is None else on_page(uncertainty.displacement_std_mm),
+        uncertainty_mm=on_page(uncertainty.displacement_std_mm) if uncertainty else None,
         grid=grid,
         worked_on=turned,
         placed=placed,
@@ -85,6 +89,8 @@ def contents_of(result, certificate, max_voxels: int) -> ReportContents:
         seconds=result.seconds,
         steps=result.steps,
         affine_volume=float(np.linalg.det(result.affine.matrix[:-1, :-1])),
+        error_bound_mm=on_page(uncertainty.bound_mm) if uncertainty and uncertainty.coverage else None,
+        coverage=uncertainty and uncertainty.coverage,
     )
 
 

@@ -118,16 +118,20 @@ def _facts(contents):
         ("Time", f"{sum(contents.seconds.values()):.1f} s", _parts(contents)),
     ]
     if contents.uncertainty_mm is not None:
-        found.insert(1, ("Uncertainty", *_uncertainty(contents)))
+        found[1:1] = _uncertainty(contents)
     return facts(found)
 
 
 def _uncertainty(contents):
-    """Its median, and how much of what the fixed image shows is below what; the background means nothing."""
+    """What is said of how sure it is, of what the fixed image shows alone; the background means nothing."""
     shown = foreground(contents.fixed)
-    values = contents.uncertainty_mm[shown if shown.any() else ...]
-    median, most = (number(float(value)) for value in np.percentile(values, (50, 95)))
-    return f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm"
+    shown = shown if shown.any() else ...
+    median, most = (number(float(value)) for value in np.percentile(contents.uncertainty_mm[shown], (50, 95)))
+    said = [("Uncertainty", f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm")]
+    if contents.error_bound_mm is not None:
+        bound, part = number(float(np.median(contents.error_bound_mm[shown]))), number(100 * contents.coverage)
+        said.append(("Error bound", f"{bound} mm", f"median; {part} % of true displacements lie within, as calibrated"))
+    return said
 
 
 def _parts(contents):
