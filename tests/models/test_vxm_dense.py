@@ -1,5 +1,8 @@
 """What the network answers, against the operations it is made of."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -275,3 +278,15 @@ def test_with_outputs_refuses_what_the_network_cannot_answer(steps, name, messag
     network = VxmDense((15, 18), features=FEATURES, integration_steps=steps)
     with pytest.raises(ValueError, match=message):
         network.with_outputs("moved", name)
+
+
+def test_models_of_some_outputs_are_made_once_and_end_with_the_network():
+    network = VxmDense((16, 16), features=FEATURES)
+    model = network.with_outputs("velocity")
+    assert network.with_outputs("velocity") is model is not network.with_outputs("displacement")
+    assert VxmDense((16, 16), features=FEATURES).with_outputs("velocity") is not model
+    model.predict_on_batch({name: np.zeros((1, 16, 16, 1)) for name in ("moving", "fixed")})
+    gone = weakref.ref(network)
+    del network
+    gc.collect()
+    assert gone() is None

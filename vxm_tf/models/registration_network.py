@@ -1,5 +1,7 @@
 """What all registration networks have in common: two images in, a field and what follows from it out."""
 
+import weakref
+
 import keras
 from keras import initializers, layers
 
@@ -9,6 +11,9 @@ from vxm_tf.models.unet import spatial_layer
 from vxm_tf.ops.displacement import check_resize_rule
 
 OUTPUTS = ("moved", "displacement", "fixed_moved", "inverse_displacement", "velocity")
+
+# Of `with_outputs`: a compiled prediction serves every later pair. Kept beside the network, whose layers they are not.
+_answering = weakref.WeakKeyDictionary()
 
 
 class RegistrationNetwork(keras.Model):
@@ -84,13 +89,16 @@ class RegistrationNetwork(keras.Model):
         return settings.get("resize_rule", "areas")
 
     def with_outputs(self, *names):
-        """A model that shares this one's weights and answers `names`.
+        """A model that shares this one's weights and answers `names`; the same one for the same names.
 
         Raises:
             ValueError: a name that this network cannot answer.
         """
         self._check_outputs({**self.settings, "outputs": names})
-        return keras.Model(self.input, {name: self.tensors[name] for name in names}, name=self.name)
+        models = _answering.setdefault(self, {})
+        if names not in models:
+            models[names] = keras.Model(self.input, {name: self.tensors[name] for name in names}, name=self.name)
+        return models[names]
 
     def for_shape(self, image_shape):
         """The same network, with a copy of its weights, for images of another shape (None: any size).

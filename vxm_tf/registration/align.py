@@ -15,7 +15,6 @@ from vxm_tf.registration.model_file import input_settings
 from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.native_repair import check_affine, mended
 from vxm_tf.registration.overlap import check_overlap
-from vxm_tf.registration.pair import register_pair
 from vxm_tf.registration.pair_uncertainty import pair_uncertainty
 from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
 from vxm_tf.registration.structure_intervals import StructureSamples
@@ -213,9 +212,6 @@ def _structures(moving, labels, grid, affine):
 
 def _uncertainty(images, displacement, network, config, grid, refined, watch):
     def register(*images):
-        if not refined and network:
-            # Keeps its compiled function, where `_predict` makes a new one.
-            return register_pair(network, *images).displacement
         return _align(images, network, config)[0]
 
     network = network and network.for_shape(images[1].shape[:-1])

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 import time
-import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -189,17 +188,7 @@ def network_velocity(network, moving, fixed):
     """
     if None not in network.settings["image_shape"]:
         network = network.for_shape(moving.shape[:-1])
-    return _velocity_model(network).predict_on_batch({"moving": moving[None], "fixed": fixed[None]})["velocity"]
-
-
-_velocity_models = weakref.WeakKeyDictionary()
-
-
-def _velocity_model(network):
-    """The network with this output alone, whose compiled prediction serves every later pair."""
-    if network not in _velocity_models:
-        _velocity_models[network] = network.with_outputs("velocity")
-    return _velocity_models[network]
+    return network.with_outputs("velocity").predict_on_batch({"moving": moving[None], "fixed": fixed[None]})["velocity"]
 
 
 @dataclasses.dataclass(frozen=True)
