@@ -1,11 +1,13 @@
-"""Whether a calibrated error bar says where a registration errs: on phantoms, whose true deformation is known.
+"""Whether a calibrated error bar says where a registration errs, on pairs whose true displacement is known.
 
     python benchmarks/uncertainty.py --shape 128 128 --calibrate 16 --test 20
+    python benchmarks/uncertainty.py --data_dir ../shared/data/brains-2mm --calibrate 8 --test 8
 
 Calibrates each way to find an error bar on one set of pairs and scores it on another: Spearman's correlation of the bar
 and the error over the voxels inside the head, of all pairs and pair by pair, and how many of them the calibrated 90 %
-bound covers. Individuals differ in how far they are deformed and in noise, as scans do, unless --alike. Writes
-`results/uncertainty-<shape>.json`, and with --alike `results/uncertainty-<shape>-alike.json`.
+bound covers. Pairs are two phantoms, or one scan of --data_dir deformed twice: those of `train` calibrate, those of
+`val` test. They differ in how far they are deformed and in noise, as scans do, unless --alike. Writes
+`results/uncertainty-<shape>.json`, ending in -alike or -scans.
 """
 
 import argparse
@@ -22,11 +24,12 @@ import keras
 import numpy as np
 from scipy.stats import spearmanr
 
+from vxm_tf.data import ScanStore, find_scans
 from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, from_preset
 from vxm_tf.registration import calibrate, load_model, register_pair
 from vxm_tf.registration.error_features import FLOOR, error_features
-from vxm_tf.registration.known_pairs import phantom_pairs
+from vxm_tf.registration.known_pairs import deformed_pairs, phantom_pairs
 from vxm_tf.registration.perturbation import perturbed_displacements
 from vxm_tf.registration.uncertainty import sampled_displacements, uncertainty_of
 
@@ -41,6 +44,7 @@ def parse():
     parser.add_argument("--calibrate", type=int, default=16, help="pairs")
     parser.add_argument("--test", type=int, default=20, help="pairs")
     parser.add_argument("--alike", action="store_true", help="phantoms as `vxm_tf.data.phantoms` makes them by default")
+    parser.add_argument("--data_dir", default="", help="scans on one grid in train and val, instead of phantoms")
     parser.add_argument("--model", default="base", help="a .keras file, or a preset, which nobody has trained")
     parser.add_argument("--probabilistic", default="", help=".keras file of a VxmProbabilistic, for its samples")
     parser.add_argument("--samples", type=int, default=16)
@@ -49,21 +53,29 @@ def parse():
 
 def main():
     options = parse()
-    shape = tuple(options.shape)
-    found = {"calibrate": [], "test": []}
-    sets = {"calibrate": (CALIBRATION_SEED, options.calibrate), "test": (TEST_SEED, options.test)}
-    draws = ways(options, shape)
-    for part, (seed, count) in sets.items():
-        for number, pair in enumerate(phantom_pairs(shape, count, seed, alike=options.alike), 1):
+    found, draws = {"calibrate": [], "test": []}, None
+    for part in found:
+        for number, pair in enumerate(pairs_of(part, options), 1):
+            options.shape = pair.fixed.shape[:-1]
+            draws = draws or ways(options, options.shape)
             found[part].append(rows_of(pair, draws, options.samples, number))
-            print(f"{part} {number} of {count}", flush=True)
+            print(f"{part} {number} of {getattr(options, part)}", flush=True)
     methods = {
         name: score(name, *([pair[name] for pair in pairs] for pairs in found.values())) for name in found["test"][0]
     }
     result = {"settings": settings(options), "methods": methods}
     print(table(result["methods"]))
-    ending = "-alike" if options.alike else ""
-    write_json(RESULTS / f"uncertainty-{'x'.join(map(str, shape))}{ending}.json", result)
+    ending = "-scans" if options.data_dir else "-alike" if options.alike else ""
+    write_json(RESULTS / f"uncertainty-{'x'.join(map(str, options.shape))}{ending}.json", result)
+
+
+def pairs_of(part, options):
+    """Known pairs that calibrate or test."""
+    count, seed = getattr(options, part), {"calibrate": CALIBRATION_SEED, "test": TEST_SEED}[part]
+    if not options.data_dir:
+        return phantom_pairs(tuple(options.shape), count, seed, alike=options.alike)
+    scans = find_scans(Path(options.data_dir, {"calibrate": "train", "test": "val"}[part]))
+    return deformed_pairs([ScanStore([scan]).image(0) for scan in scans[:count]], count, seed)
 
 
 def ways(options, shape):

@@ -61,7 +61,7 @@ def console_scripts():
     return dict(line.split(" = ") for line in config["options.entry_points"]["console_scripts"].strip().splitlines())
 
 
-@pytest.mark.parametrize("name", ("apply", "compose", "invert", "certify", "client"))
+@pytest.mark.parametrize("name", ("apply", "compose", "invert", "calibrate", "certify", "client"))
 def test_an_installed_command_without_a_script_runs_as_a_module(name, tmp_path):
     module, function = console_scripts()[f"vxm-{name}"].split(":")
     command = importlib.import_module(module)

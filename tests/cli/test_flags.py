@@ -5,13 +5,14 @@ import dataclasses
 import pytest
 from absl import flags
 
-from vxm_tf.cli import apply, certify, compose, demo, evaluate, export, invert, register, serve, train
+from vxm_tf.cli import apply, calibrate, certify, compose, demo, evaluate, export, invert, register, serve, train
 from vxm_tf.cli.demo import DemoConfig
 from vxm_tf.cli.export import ExportConfig
 from vxm_tf.cli.serve import ServeConfig
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.registration import RegisterConfig
 from vxm_tf.registration.apply import ApplyConfig
+from vxm_tf.registration.calibrate_model import CalibrateConfig
 from vxm_tf.registration.certificate_file import CertifyConfig
 from vxm_tf.registration.transform_chain import ComposeConfig, InvertConfig
 from vxm_tf.training import TrainConfig
@@ -24,11 +25,12 @@ PAIRS = [
     (apply, ApplyConfig),
     (compose, ComposeConfig),
     (invert, InvertConfig),
+    (calibrate, CalibrateConfig),
     (certify, CertifyConfig),
     (serve, ServeConfig),
     (demo, DemoConfig),
 ]
-COMMANDS = ("train", "evaluate", "register", "export", "apply", "compose", "invert", "certify", "serve")
+COMMANDS = ("train", "evaluate", "register", "export", "apply", "compose", "invert", "calibrate", "certify", "serve")
 # Those whose whole work is one call that takes their configuration.
 CALLS = {
     "train": (train, "train", TrainConfig),
@@ -37,6 +39,7 @@ CALLS = {
     "apply": (apply, "apply_files", ApplyConfig),
     "compose": (compose, "compose_files", ComposeConfig),
     "invert": (invert, "invert_file", InvertConfig),
+    "calibrate": (calibrate, "calibrate_file", CalibrateConfig),
     "certify": (certify, "certify_file", CertifyConfig),
 }
 
