@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.data.phantoms import phantom
+from vxm_tf.registration import known_pairs
 from vxm_tf.registration.known_pairs import deformed_pairs, phantom_pairs
 from vxm_tf.registration.pair import warp_array
 
@@ -18,15 +19,18 @@ def pairs(kind, count=4):
 
 
 @pytest.mark.parametrize("kind", ["phantoms", "scans"])
-def test_the_displacement_aligns(kind):
+def test_the_displacement_aligns(kind, monkeypatch):
+    monkeypatch.setattr(known_pairs, "NOISES", (0.001, 0.002))
+    monkeypatch.setattr(known_pairs, "MAGNITUDES", (0.03, 0.04))
+    correlations = []
     for pair in pairs(kind):
-        moved = warp_array(pair.moving, pair.displacement)
-        before = np.abs(pair.moving - pair.fixed)[pair.inside].mean()
-        after = np.abs(moved - pair.fixed)[pair.inside].mean()
-        correlation = np.corrcoef(moved[pair.inside].ravel(), pair.fixed[pair.inside].ravel())[0, 1]
-        assert after < before and correlation > 0.75
-        assert 0.0 <= pair.fixed.min() and pair.fixed.max() <= 1.0
-        assert 0.2 < pair.inside.mean() < 0.9
+        assert 0.0 <= pair.fixed.min() and pair.fixed.max() <= 1.0 and 0.2 < pair.inside.mean() < 0.9
+        both = pair.moving, warp_array(pair.moving, pair.displacement)
+        fixed = pair.fixed[pair.inside].ravel()
+        correlations.append([np.corrcoef(image[pair.inside].ravel(), fixed)[0, 1] for image in both])
+    before, after = np.mean(correlations, axis=0)
+    # Composed the other way round, 0.87; interpolation, gain and contrast leave less than 1.
+    assert after > 0.92 > 0.6 > before
 
 
 @pytest.mark.parametrize("kind", ["phantoms", "scans"])
