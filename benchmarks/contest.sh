@@ -6,9 +6,9 @@
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
 # PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two hours on two
-# cores (two and a half where the CPU has no bfloat16), most of it training, 10 minutes SyN's. A contest that was cut off goes on where it was; remove the folders'
-# journal.jsonl to start anew. With TRIAL=1 it goes through everything with two steps of training and one pair, in
-# some minutes, and writes to models/contest-trial.
+# cores (two and a half where the CPU has no bfloat16), most of it training, 10 minutes SyN's. A contest that was cut
+# off goes on where it was; remove the folders' journal.jsonl to start anew. With TRIAL=1 it goes through everything
+# with two steps of training and one pair, in some minutes, and writes to models/contest-trial.
 set -eu
 data=$1
 torch=${2:-}

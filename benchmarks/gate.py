@@ -24,6 +24,7 @@ import spoiled
 
 import vxm_tf  # before tensorflow, for oneDNN
 from vxm_tf.data import normalize
+from vxm_tf.files.json_file import write_json, write_text
 from vxm_tf.registration.gate import judged
 from vxm_tf.registration.gate_limits import LIMITS
 from vxm_tf.registration.gate_measures import measures_of
@@ -175,14 +176,14 @@ def main():
     rows = kept.get("pairs", []) if kept.get("set", options.set) == options.set else []
     for row in () if options.again else rows_of(options, rows):
         rows.append(row)
-        path.write_text(json.dumps({"set": options.set, "pairs": rows}) + "\n")
+        write_json(path, {"set": options.set, "pairs": rows})
     for row in rows:
         found = judged(row["measures"])
         row |= {"verdict": found.verdict, "score": found.score, "reasons": found.reasons}
     numbers = summary(rows)
     result = {"set": options.set, "environment": environment(), "summary": numbers, "pairs": rows}
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    path.with_suffix(".md").write_text(table(numbers))
+    write_json(path, result)
+    write_text(path.with_suffix(".md"), table(numbers))
     draw(path.with_suffix(".png"), rows)
     print(table(numbers))
 
