@@ -9,6 +9,7 @@ of the files' names. Writes `results/volume-intervals.json`.
 """
 
 import argparse
+import math
 import os
 import platform
 import time
@@ -82,17 +83,33 @@ def person(network, moving, fixed, options):
 
 
 def summary(rows):
-    """How wide the intervals are, and how many hold the volume in the second visit's segmentation."""
+    """How wide the intervals are, how many hold the volume in the second visit's segmentation, and what would."""
     low, high, mean = (np.array([row["volume_mm3"][name] for row in rows]) for name in ("low", "high", "mean"))
     second = np.array([row["fixed_volume_mm3"] for row in rows])
     first = np.array([row["moving_volume_mm3"] for row in rows])
+    distances = np.abs(second - mean) / np.maximum((high - mean) / NORMAL_90, 1e-9)
+    people = np.array([row["moving"] for row in rows])
+    left_out = [_inside_of_person(distances, people == person) for person in sorted(set(people))]
     return {
         "structures_of_all_people": len(rows),
         "median_half_width_percent": float(np.median(50.0 * (high - low) / mean)),
         "second_visit_inside_percent": float(100.0 * np.mean((low <= second) & (second <= high))),
         "median_difference_to_second_visit_percent": float(np.median(100.0 * np.abs(mean - second) / second)),
         "median_difference_between_visits_percent": float(np.median(100.0 * np.abs(first - second) / second)),
+        "spreads_that_hold_90_percent": _conformal(distances),
+        "person_left_out_inside_percent": float(100.0 * np.mean(left_out)),
     }
+
+
+def _conformal(distances, coverage=0.9):
+    """The ceil((n + 1) coverage)-th smallest of n."""
+    rank = math.ceil((len(distances) + 1) * coverage)
+    return float(np.sort(distances)[min(rank, len(distances)) - 1])
+
+
+def _inside_of_person(distances, person):
+    """How many of a person's volumes lie within as many spreads as hold 90 % of the others'."""
+    return np.mean(distances[person] <= _conformal(distances[~person]))
 
 
 if __name__ == "__main__":
