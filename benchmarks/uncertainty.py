@@ -1,7 +1,7 @@
 """Whether a calibrated error bar says where a registration errs, on pairs whose true displacement is known.
 
     python benchmarks/uncertainty.py --shape 128 128 --calibrate 16 --test 20
-    python benchmarks/uncertainty.py --data_dir ../shared/data/brains-2mm --calibrate 8 --test 8
+    python benchmarks/uncertainty.py --data_dir ../shared/data/brains-2mm --calibrate 6 --test 5
 
 Calibrates each way to find an error bar on one set of pairs and scores it on another: Spearman's correlation of the bar
 and the error over the voxels inside the head, of all pairs and pair by pair, and how many of them the calibrated 90 %
