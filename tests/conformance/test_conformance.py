@@ -158,6 +158,15 @@ EXAMPLES = {
     "unet": Example(lambda: bare_unet((None, None)), (16, 20), (2,)),
 }
 each_example = pytest.mark.parametrize("example", list(EXAMPLES.values()), ids=list(EXAMPLES))
+# Half a minute each to trace and save; the VxmPyramid in 2-D stands for them in the quick run.
+SLOW_TO_SAVE = ("VxmPyramid 3-D", "VxmPyramid of any size", "VxmProbabilistic")
+each_saved = pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(example, id=name, marks=[pytest.mark.slow] if name in SLOW_TO_SAVE else [])
+        for name, example in EXAMPLES.items()
+    ],
+)
 
 
 def call(thing, *inputs):
@@ -265,7 +274,7 @@ def test_files_load_in_safe_mode_where_nothing_but_the_package_is_imported(tmp_p
     assert run.returncode == 0, run.stderr[-2000:]
 
 
-@each_example
+@each_saved
 def test_saved_model_round_trip_with_unknown_batch_and_spatial_sizes(example, rng, tmp_path):
     thing = of_any_size(example.build())
     archive = keras.export.ExportArchive()
