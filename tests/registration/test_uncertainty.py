@@ -79,7 +79,7 @@ def test_a_registration_that_follows_the_images_is_sure(rng, monkeypatch):
 
     def register(*_):
         p, q = fields[-2:]
-        return perturbation._composed(perturbation._integrated(-p), perturbation._integrated(q))
+        return perturbation.composed(perturbation._integrated(-p), perturbation._integrated(q))
 
     smooth_velocity = perturbation._smooth_velocity
     monkeypatch.setattr(perturbation, "_smooth_velocity", remembered)

@@ -9,6 +9,7 @@ from vxm_tf import ops
 from vxm_tf.data.phantoms import phantom
 from vxm_tf.data.random_fields import random_diffeomorphism, random_series
 from vxm_tf.metrics import foreground
+from vxm_tf.registration.perturbation import composed
 
 # Individuals differ in how far they are deformed, in parts of an axis, and in noise, as scans do.
 MAGNITUDES, NOISES = (0.008, 0.04), (0.01, 0.08)
@@ -45,7 +46,7 @@ def phantom_pairs(shape, count: int, seed: int = 0, *, alike: bool = False) -> I
         settings = {} if alike else dict(zip(("magnitude", "noise"), _drawn(np.random.default_rng((seed, number)))))
         seeds = (np.random.SeedSequence((seed, number, k)) for k in (0, 1))
         moving, fixed = (phantom(shape, each, **settings) for each in seeds)
-        truth = _composed(moving.inverse_displacement, fixed.displacement)
+        truth = composed(moving.inverse_displacement, fixed.displacement)
         yield KnownPair(moving.image[..., None], fixed.image[..., None], truth, fixed.labels > 0)
 
 
@@ -64,7 +65,7 @@ def deformed_pairs(images, count: int, seed: int = 0) -> Iterator[KnownPair]:
         (there, back), (onto, _) = (random_diffeomorphism(rng, image.shape[:-1], magnitude) for _ in range(2))
         moving, fixed = (np.asarray(ops.warp(image[None], field[None]))[0] for field in (there, onto))
         inside = foreground(fixed.mean(axis=-1))
-        yield KnownPair(_seen(moving, noise, rng), _seen(fixed, noise, rng), _composed(back, onto), inside)
+        yield KnownPair(_seen(moving, noise, rng), _seen(fixed, noise, rng), composed(back, onto), inside)
 
 
 def _drawn(rng):
@@ -76,7 +77,3 @@ def _seen(image, noise, rng):
     gain = np.exp(GAIN * random_series(rng, image.shape[:-1], np.cos, scales=(0.5,)))[..., None]
     seen = image * gain + noise * rng.standard_normal(image.shape, dtype="float32") * (image > 0.0)
     return np.clip(seen, 0.0, 1.0).astype("float32")
-
-
-def _composed(first, second):
-    return np.asarray(ops.compose(first[None], second[None]))[0]

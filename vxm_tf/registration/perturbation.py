@@ -37,7 +37,7 @@ def perturbed_displacements(
         velocities = [_smooth_velocity(rng, image.shape[:-1], size) for image in (moving, fixed)]
         there, back = _integrated(velocities[0]), _integrated(-velocities[1])
         images = [_noisy(moving, there, rng), _noisy(fixed, _integrated(velocities[1]), rng)]
-        yield _composed(_composed(there, register(*images)), back)
+        yield composed(composed(there, register(*images)), back)
 
 
 def _smooth_velocity(rng, shape, size):
@@ -51,7 +51,8 @@ def _integrated(velocity):
     return np.asarray(ops.integrate(velocity[None], SQUARINGS))[0]
 
 
-def _composed(first, second):
+def composed(first, second):
+    """The displacement `first` after `second`, `[*spatial, ndim]` in voxels, see `ops.compose`."""
     return np.asarray(ops.compose(first[None], second[None]))[0]
 
 
