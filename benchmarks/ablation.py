@@ -16,9 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from contest.labels import BRAIN_LABELS
+
+from vxm_tf.files.json_file import write_json, write_text
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "ablation.md"
@@ -204,25 +207,30 @@ def main():
         return
     done = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     waiting = [name for name in options.rows if done.get(name, {}).get("steps") not in (options.steps, 0)]
-    for first in range(0, len(waiting), options.at_once):
-        processes = {name: start(name, options) for name in waiting[first : first + options.at_once]}
-        for name, process in processes.items():
-            output = process.communicate()[0]
-            if process.returncode:
-                raise SystemExit(f"{name} ended with {process.returncode}.")
-            done[name] = json.loads(output.splitlines()[-1])
-            print(f"{name}: Dice {done[name]['mean']['dice']:.4f}, {done[name]['minutes']:.1f} minutes", flush=True)
+    failed = []
+    with ThreadPoolExecutor(options.at_once) as pool:
+        for future in as_completed([pool.submit(run_alone, name, options) for name in waiting]):
+            name, result = future.result()
+            if result is None:
+                failed.append(name)
+                continue
+            print(f"{name}: Dice {result['mean']['dice']:.4f}, {result['minutes']:.1f} minutes", flush=True)
+            done[name] = result
             done = {row: done[row] for row in ROWS if row in done}
-            RESULTS.write_text(json.dumps(done, indent=2) + "\n")
-            PAGE.write_text(page(done))
+            write_json(RESULTS, done)
+            write_text(PAGE, page(done))
+    if failed:
+        raise SystemExit(f"These rows ended with an error, see above: {', '.join(failed)}.")
 
 
-def start(name, options):
+def run_alone(name, options):
+    """(name, what `run_row` returns, or None where it failed), by a process with its share of the cores."""
     threads = str(max(1, os.cpu_count() // options.at_once))
     shares = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **dict.fromkeys(shares, threads)}
     command = [sys.executable, __file__, "--one", name, "--steps", str(options.steps), "--data_dir", options.data_dir]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return name, None if process.returncode else json.loads(process.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":
