@@ -1,8 +1,9 @@
 #!/bin/sh
 # Trains two networks of ours for the same minutes, one core each, and VoxelMorph's for as many steps, then compares them
 # with other tools: the folders same-minutes, contest-2mm and contest-1mm of benchmarks/results. From the project's root,
-# with the package installed:
+# with the package and the other tools installed:
 #
+#     make .venv/.installed && .venv/bin/pip install -e '.[benchmarks]'
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
 # PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two hours on two
@@ -14,6 +15,10 @@ data=$1
 torch=${2:-}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONPATH="$PWD"
+
+# What is missing is said now, not after an hour of training.
+"$python" -c "import ants, matplotlib, picsl_greedy, SimpleITK"
+[ -z "$torch" ] || "$torch" -c "import convexAdam, torch, voxelmorph"
 
 results=benchmarks/results models=models/same-minutes
 dense_steps=100 pyramid_steps=50 torch_steps=800
