@@ -27,7 +27,7 @@ from scipy.stats import spearmanr
 from vxm_tf.data import ScanStore, find_scans
 from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, from_preset
-from vxm_tf.registration import calibrate, load_model, register_pair
+from vxm_tf.registration import calibrate, displacement_by, load_model
 from vxm_tf.registration.error_features import FLOOR, error_features
 from vxm_tf.registration.known_pairs import deformed_pairs, phantom_pairs
 from vxm_tf.registration.perturbation import perturbed_displacements
@@ -84,10 +84,7 @@ def ways(options, shape):
     network = from_preset(model, shape) if model in PRESETS else load_model(model).for_shape(shape)
 
     def perturbed(network, moving, fixed, samples, seed, **settings):
-        def register(*images):
-            return register_pair(network, *images).displacement
-
-        return perturbed_displacements(register, moving, fixed, samples, seed, **settings)
+        return perturbed_displacements(displacement_by(network), moving, fixed, samples, seed, **settings)
 
     noise_alone = functools.partial(perturbed, size=0.0)
     found = {"perturbations": (network, perturbed), "noise alone": (network, noise_alone)}
@@ -102,7 +99,7 @@ def rows_of(pair, draws, samples, seed):
     images, rows = (pair.moving, pair.fixed), {}
     for name, (network, draw) in draws.items():
         start = time.perf_counter()
-        displacement = register_pair(network, *images).displacement
+        displacement = displacement_by(network)(*images)
         displacements = draw(network, *images, samples, seed)
         spread = uncertainty_of(displacements, np.eye(displacement.shape[-1]), name).displacement_std_mm
         features = {key: values[pair.inside] for key, values in error_features(*images, displacement, spread).items()}

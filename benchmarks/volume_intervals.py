@@ -25,7 +25,7 @@ from contest.labels import BRAIN_LABELS
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import write_json
 from vxm_tf.files.volumes import read_image, read_labels
-from vxm_tf.registration import input_settings, load_model, pair_uncertainty, register_pair
+from vxm_tf.registration import displacement_by, input_settings, load_model, pair_uncertainty
 from vxm_tf.registration.structure_intervals import NORMAL_90, StructureSamples
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -52,10 +52,7 @@ def person(network, moving, fixed, options):
     scans = [normalize(read_image(path).array, input_settings(network)["normalization"]) for path in (moving, fixed)]
     labels = [read_labels(path).array for path in (moving, fixed)]
     network = network.for_shape(scans[1].shape[:-1])
-
-    def register(*images):
-        return register_pair(network, *images).displacement
-
+    register = displacement_by(network)
     voxel_volume = options.spacing_mm**3
     structures = StructureSamples(labels[0], BRAIN_LABELS, voxel_volume, fixed_labels=labels[1])
     linear, start = np.eye(3) * options.spacing_mm, time.perf_counter()

@@ -8,7 +8,7 @@ from vxm_tf.data.phantoms import phantom
 from vxm_tf.files.volumes import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
 from vxm_tf.registration.calibrate_model import CalibrateConfig, calibrate_file, known_errors
-from vxm_tf.registration.calibration import calibration_of
+from vxm_tf.registration.calibration import Calibration, calibration_of, remember
 from vxm_tf.registration.known_pairs import phantom_pairs
 
 SMALL = {"features": (4, 6), "iterations": (2, 2)}
@@ -33,6 +33,13 @@ def test_the_network_stays_and_knows_its_errors(model, tmp_path):
     assert (found.pairs, found.samples, found.source) == (3, 4, "phantoms of 48 x 56 voxels")
     for one, other in zip(written.get_weights(), before.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_an_older_calibration_does_not_stand_in_the_way(model, tmp_path):
+    network = keras.models.load_model(model)
+    remember(network, Calibration(1.0, 0.9, {"a feature of old": 1.0}, "perturbations", 4, 3))
+    network.save(tmp_path / "old.keras")
+    assert calibrate_file(config(str(tmp_path / "old.keras"), tmp_path)) == calibrate_file(config(model, tmp_path))
 
 
 def test_it_covers_pairs_like_those(model, tmp_path):

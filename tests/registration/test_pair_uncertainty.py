@@ -1,5 +1,7 @@
 """Which way finds a pair's spread, and that register.py writes it."""
 
+import dataclasses
+
 import nibabel
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from vxm_tf.data.phantoms import phantom
 from vxm_tf.files.volumes import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
-from vxm_tf.registration import Calibration, RegisterConfig, pair_uncertainty, register_files, register_pair
+from vxm_tf.registration import Calibration, RegisterConfig, displacement_by, pair_uncertainty, register_files
 from vxm_tf.registration.calibration import remember
 from vxm_tf.registration.error_features import FLOOR
 
@@ -23,10 +25,7 @@ def images(rng):
 
 
 def found(network, images, **settings):
-    def register(moving, fixed):
-        return register_pair(network, moving, fixed).displacement
-
-    settings = {"refined": False, "linear": LINEAR, "samples": 3, **settings}
+    settings, register = {"refined": False, "linear": LINEAR, "samples": 3, **settings}, displacement_by(network)
     return pair_uncertainty(*images, register(*images), register, network, **settings)
 
 
@@ -52,6 +51,17 @@ def test_a_calibration_that_the_network_remembers_is_applied_to_it_alone(images)
     np.testing.assert_allclose(answer.bound_mm, 2.5 * np.exp(smooth) * 2.0, rtol=1e-4)
     assert answer.coverage == 0.9
     assert found(network, images, refined=True).bound_mm is None
+
+
+def test_another_number_of_samples_than_calibrated_is_said(images, caplog):
+    network = VxmPyramid((24, 28), **SMALL)
+    remember(network, CALIBRATION)
+    found(network, images)
+    assert "with 16 samples; with 3 it may" in caplog.text
+    caplog.clear()
+    remember(network, dataclasses.replace(CALIBRATION, samples=3))
+    found(network, images)
+    assert "samples; with" not in caplog.text
 
 
 @pytest.fixture
@@ -87,7 +97,8 @@ def test_register_py_writes_the_bound_of_a_calibrated_network(files, tmp_path):
     result = register_files(RegisterConfig(*files, model=str(tmp_path / "calibrated.keras"), **asked))
     assert result.uncertainty.bound_mm.min() > 0.0
     np.testing.assert_allclose(nibabel.load(target).get_fdata(), result.error_bound_mm(), rtol=1e-4)
-    for settings, message in (({"model": str(tmp_path / "plain.keras")}, "vxm-calibrate"), ({"refine": 2}, "--refine")):
+    plain = {"model": str(tmp_path / "plain.keras")}
+    for settings, message in ((plain, "Calibrate it"), ({"model": "none"}, "name it"), ({"refine": 2}, "--refine")):
         settings = {"model": str(tmp_path / "calibrated.keras"), **settings}
         with pytest.raises(VolumeError, match=message):
             register_files(RegisterConfig(*files, **settings, **asked))

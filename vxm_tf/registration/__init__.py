@@ -10,7 +10,7 @@ from vxm_tf.registration.fold_repair import Repair, repair
 from vxm_tf.registration.gate import Verdict, judge
 from vxm_tf.registration.model_file import input_settings, load_model
 from vxm_tf.registration.native import NativeRegistration
-from vxm_tf.registration.pair import Registration, register_pair, warp_array, warp_labels
+from vxm_tf.registration.pair import Registration, displacement_by, register_pair, warp_array, warp_labels
 from vxm_tf.registration.pair_uncertainty import pair_uncertainty
 from vxm_tf.registration.refinement import RefineConfig, Refinement, refine
 from vxm_tf.registration.uncertainty import Uncertainty
@@ -28,6 +28,7 @@ __all__ = [
     "calibrate",
     "Verdict",
     "certify",
+    "displacement_by",
     "input_settings",
     "judge",
     "load_model",

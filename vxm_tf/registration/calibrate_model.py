@@ -13,8 +13,8 @@ from vxm_tf.registration.calibration import COVERAGE, Calibration, calibrate, re
 from vxm_tf.registration.error_features import error_features
 from vxm_tf.registration.known_pairs import KnownPair, deformed_pairs, phantom_pairs
 from vxm_tf.registration.model_file import input_settings, load_model
-from vxm_tf.registration.pair import register_pair
-from vxm_tf.registration.pair_uncertainty import method_of, pair_uncertainty
+from vxm_tf.registration.pair import displacement_by
+from vxm_tf.registration.pair_uncertainty import method_of, pair_spread
 from vxm_tf.registration.uncertainty import SAMPLES
 
 # Of phantoms, for a network of any size.
@@ -70,7 +70,7 @@ def calibrate_file(config) -> Calibration:
 def calibrate_network(
     network, pairs: Iterable[KnownPair], *, count=None, samples=SAMPLES, coverage=COVERAGE, seed=0, source=""
 ) -> Calibration:
-    """The `Calibration` of a network, by the way that `pair_uncertainty` chooses for it.
+    """The `Calibration` of a network, by the way that `pair_spread` chooses for it.
 
     Args:
         network: a `RegistrationNetwork`.
@@ -98,15 +98,10 @@ def calibrate_network(
 
 def known_errors(network, pair: KnownPair, samples: int, seed: int = 0) -> tuple:
     """(error in voxels `[voxels]`, {feature: `[voxels]`}) of what the fixed image shows, for a network of its shape."""
-    images = pair.moving, pair.fixed
-
-    def register(*images):
-        return register_pair(network, *images).displacement
-
-    displacement, linear = register(*images), np.eye(pair.fixed.ndim - 1)
-    settings = {"refined": False, "linear": linear, "samples": samples, "seed": seed}
-    spread = pair_uncertainty(*images, displacement, register, network, **settings).displacement_std_mm
-    features = error_features(*images, displacement, spread)
+    images, register = (pair.moving, pair.fixed), displacement_by(network)
+    settings = {"refined": False, "linear": np.eye(pair.fixed.ndim - 1), "samples": samples, "seed": seed}
+    spread, displacement = pair_spread(*images, register, network, **settings), register(*images)
+    features = error_features(*images, displacement, spread.displacement_std_mm)
     error = np.linalg.norm(displacement - pair.displacement, axis=-1)
     return error[pair.inside], {name: values[pair.inside] for name, values in features.items()}
 

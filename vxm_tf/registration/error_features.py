@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf import ops
 from vxm_tf.metrics import local_correlation
+from vxm_tf.registration.pair import warp_array
 
 # Nothing below is told apart, in voxels for lengths.
 FLOOR = 1e-3
@@ -29,7 +29,7 @@ def error_features(moving, fixed, displacement, spread) -> dict:
         in the direction where they are strongest and where they are weakest: without texture nothing shows a
         displacement along an edge.
     """
-    moved = np.asarray(ops.warp(np.asarray(moving, "float32")[None], np.asarray(displacement, "float32")[None]))[0]
+    moved = warp_array(np.asarray(moving, "float32"), np.asarray(displacement, "float32"))
     moved, fixed = (np.asarray(image, "float32").mean(axis=-1) for image in (moved, fixed))
     along, across = _gradients(fixed)
     return {

@@ -135,6 +135,8 @@ def _check_calibrated(config, network):
         return
     if config.refine > 0:
         raise VolumeError("--error_bound is what the network alone was calibrated for; leave --refine out.")
+    if network is None:
+        raise VolumeError("--error_bound is for a network that vxm-calibrate has measured; name it with --model.")
     if not is_calibrated(network):
         raise VolumeError(
             f"--error_bound: {config.model} does not know how large its errors are. Calibrate it: vxm-calibrate "

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vxm_tf import ops
 from vxm_tf.data.phantoms import phantom
 from vxm_tf.data.random_fields import random_diffeomorphism, random_series
 from vxm_tf.metrics import foreground
+from vxm_tf.registration.pair import warp_array
 from vxm_tf.registration.perturbation import composed
 
 # Individuals differ in how far they are deformed, in parts of an axis, and in noise, as scans do.
@@ -63,7 +63,7 @@ def deformed_pairs(images, count: int, seed: int = 0) -> Iterator[KnownPair]:
         image = np.asarray(images[number % len(images)], "float32")
         magnitude, noise = _drawn(rng)
         (there, back), (onto, _) = (random_diffeomorphism(rng, image.shape[:-1], magnitude) for _ in range(2))
-        moving, fixed = (np.asarray(ops.warp(image[None], field[None]))[0] for field in (there, onto))
+        moving, fixed = (warp_array(image, field) for field in (there, onto))
         inside = foreground(fixed.mean(axis=-1))
         yield KnownPair(_seen(moving, noise, rng), _seen(fixed, noise, rng), composed(back, onto), inside)
 

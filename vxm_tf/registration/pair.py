@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -49,6 +50,11 @@ def register_pair(network, moving, fixed) -> Registration:
     seconds = time.perf_counter() - start
     displacement, moved = (crop_from(np.asarray(answer[k][0]), fixed.shape[:-1]) for k in ("displacement", "moved"))
     return Registration(displacement, moved, seconds)
+
+
+def displacement_by(network) -> Callable:
+    """(moving, fixed) to the displacement by which a network aligns them, see `register_pair`."""
+    return lambda moving, fixed: register_pair(network, moving, fixed).displacement
 
 
 def warp_labels(labels, displacement) -> np.ndarray:

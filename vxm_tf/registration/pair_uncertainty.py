@@ -23,9 +23,35 @@ def is_calibrated(network) -> bool:
 
 
 def pair_uncertainty(
+    moving, fixed, displacement, register: Callable, network=None, *, refined: bool, linear, **settings
+) -> Uncertainty:
+    """The `Uncertainty` of a pair, with a bound where the network was calibrated.
+
+    Args:
+        moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
+        displacement: `[*spatial, ndim]`, in voxels, that was found for them.
+        register: see `pair_spread`.
+        network: likewise.
+        refined: likewise.
+        linear: likewise.
+        **settings: likewise: samples, seed, watch.
+    """
+    found = pair_spread(moving, fixed, register, network, refined=refined, linear=linear, **settings)
+    # Another way to register has other errors than those that were measured.
+    calibration = None if refined else calibration_of(network, found.method)
+    if not calibration:
+        return found
+    if calibration.samples != found.samples:
+        told = "The network's error bound was measured with %d samples; with %d it may hold more or fewer errors."
+        logging.warning(told, calibration.samples, found.samples)
+    voxel_mm = abs(np.linalg.det(linear)) ** (1 / len(linear))
+    features = error_features(moving, fixed, displacement, found.displacement_std_mm / voxel_mm)
+    return calibration.applied(found, features, voxel_mm)
+
+
+def pair_spread(
     moving,
     fixed,
-    displacement,
     register: Callable,
     network=None,
     *,
@@ -35,14 +61,13 @@ def pair_uncertainty(
     seed: int = 0,
     watch=(),
 ) -> Uncertainty:
-    """The `Uncertainty` of a pair, calibrated where the network was.
+    """How much registrations of a pair differ.
 
     A `VxmProbabilistic` alone draws samples of what it says of the pair. Any other network, and steps of optimisation,
     register the pair anew as often, see `perturbed_displacements`.
 
     Args:
         moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
-        displacement: `[*spatial, ndim]`, in voxels, that was found for them.
         register: (moving, fixed) to the displacement `[*spatial, ndim]` in voxels; the whole of what was done.
         network: that took part; None for none.
         refined: whether steps of optimisation did.
@@ -56,14 +81,7 @@ def pair_uncertainty(
         displacements = sampled_displacements(network, moving, fixed, samples, seed)
     else:
         displacements = perturbed_displacements(register, moving, fixed, samples, seed)
-    found = uncertainty_of(_told(displacements, samples), linear, method, watch)
-    # Another way to register has other errors than those that were measured.
-    calibration = None if refined else calibration_of(network, method)
-    if not calibration:
-        return found
-    voxel_mm = abs(np.linalg.det(linear)) ** (1 / len(linear))
-    features = error_features(moving, fixed, displacement, found.displacement_std_mm / voxel_mm)
-    return calibration.applied(found, features, voxel_mm)
+    return uncertainty_of(_told(displacements, samples), linear, method, watch)
 
 
 def _told(displacements, samples):

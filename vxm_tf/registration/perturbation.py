@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf import ops
+from vxm_tf.registration.pair import warp_array
 
 LENGTH, SIZE, NOISE = 4.0, 1.0, 0.03
 """Of the deformations: correlation length and root mean square, in voxels; of the noise, in units of intensity."""
@@ -57,5 +58,5 @@ def composed(first, second):
 
 
 def _noisy(image, displacement, rng):
-    moved = np.asarray(ops.warp(image[None].astype("float32"), displacement[None]))[0]
+    moved = warp_array(image.astype("float32"), displacement)
     return moved + NOISE * rng.standard_normal(moved.shape, dtype="float32")
