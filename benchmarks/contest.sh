@@ -7,8 +7,9 @@
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
 # PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two hours on two
-# cores (two and a half where the CPU has no bfloat16), most of it training, 10 minutes SyN's. A contest that was cut
-# off goes on where it was; remove the folders' journal.jsonl to start anew. With TRIAL=1 it goes through everything
+# cores (two and a half where the CPU has no bfloat16), most of it training, 10 minutes SyN's. What was cut off goes on
+# where it was, but for VoxelMorph's training, which starts again; remove models/ and the folders' journal.jsonl to start
+# anew. With TRIAL=1 it goes through everything
 # with two steps of training and one pair, in some minutes, and writes to models/contest-trial.
 set -eu
 data=$1
@@ -33,21 +34,34 @@ train() {
     name=$1
     core=$2
     shift 2
+    mkdir -p models "$results/same-minutes/$name"
     OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 taskset -c "$core" "$python" train.py \
         --data_dir "$data/brains-2mm" --spacing_mm 2 --orientation LIA --max_val_pairs 1 --notensorboard "$@" \
-        --output_dir "$models-$name"
-    mkdir -p "$results/same-minutes/$name"
-    cp "$models-$name/log.csv" "$models-$name/config.json" "$results/same-minutes/$name"
+        --output_dir "$models-$name" >>"$models-$name.log" &
 }
 
-train dense 0 --preset fast --epochs 8 --steps_per_epoch "$dense_steps" &
+keep() {
+    cp "$models-$1/log.csv" "$models-$1/config.json" "$results/same-minutes/$1"
+    cp "$models-$1.log" "$results/same-minutes/$1/train.log"
+}
+
+train dense 0 --preset fast --epochs 8 --steps_per_epoch "$dense_steps"
+dense=$!
 train pyramid 1 --preset base --weight 0.5 --learning_rate 5e-4 --epochs 3 --steps_per_epoch "$pyramid_steps"
-wait
+pyramid=$!
+wait "$dense"
+# The same minutes: VxmPyramid stops when VxmDense is done, and what it had after its last whole epoch counts.
+[ "${TRIAL:-}" ] || kill "$pyramid" 2>/dev/null || true
+wait "$pyramid" || true
+keep dense
+keep pyramid
 torch_tools=
-if [ "$torch" ]; then
+if [ "$torch" ] && [ ! -e "$models-voxelmorph.json" ]; then
     # As many steps as VxmDense, on both cores; at the authors' 1e-4 so few move nothing.
     "$torch" benchmarks/contest/train_voxelmorph.py --data_dir "$data/brains-2mm" --steps "$torch_steps" \
         --learning_rate 1e-3 --output "$models-voxelmorph.pt"
+fi
+if [ "$torch" ]; then
     cp "$models-voxelmorph.json" "$results/same-minutes/voxelmorph-torch.json"
     torch_tools="--torch_python $torch --torch_weights $models-voxelmorph.pt"
 fi
