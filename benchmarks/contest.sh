@@ -8,9 +8,9 @@
 #
 # PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two hours on two
 # cores (two and a half where the CPU has no bfloat16), most of it training, 10 minutes SyN's. What was cut off goes on
-# where it was, but for VoxelMorph's training, which starts again; remove models/ and the folders' journal.jsonl to start
-# anew. With TRIAL=1 it goes through everything
-# with two steps of training and one pair, in some minutes, and writes to models/contest-trial.
+# where it was, VoxelMorph's training from its beginning; remove models/ and the folders' journal.jsonl to start anew.
+# With TRIAL=1 it goes through everything with two steps of training and one pair, in some minutes, and writes to
+# models/contest-trial.
 set -eu
 data=$1
 torch=${2:-}
