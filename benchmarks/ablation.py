@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -36,28 +35,19 @@ class Row:
         meaning: for people.
         network: settings of the network.
         training: settings of `TrainConfig`.
-        patch: called with the module of `VxmPyramid` before the network is built.
+        patch: what the module of `VxmPyramid` has other values for, by name.
         trained: whether it is trained at all.
     """
 
     meaning: str
     network: dict = dataclasses.field(default_factory=dict)
     training: dict = dataclasses.field(default_factory=dict)
-    patch: Callable | None = None
+    patch: dict = dataclasses.field(default_factory=dict)
     trained: bool = True
 
 
-def constant(name, value):
-    return lambda module: setattr(module, name, value)
-
-
-def without_correction(module):
-    """The factors of the steps are all that is learned."""
-    module._correct = lambda velocity, *_: velocity
-
-
-def untrained(meaning, patch=None, **settings):
-    return Row(meaning, network=settings, patch=patch, trained=False)
+def untrained(meaning, patch=(), **settings):
+    return Row(meaning, network=settings, patch=dict(patch), trained=False)
 
 
 ROWS = {
@@ -71,15 +61,17 @@ ROWS = {
     "no finest grid": untrained("no step on the finest grid", iterations=(0, 8, 6)),
     "window 3": untrained("correlation in boxes of 3 cells", window=3),
     "window 7": untrained("correlation in boxes of 7 cells", window=7),
-    "no memory": untrained("each step forgets the forces before", constant("MEMORY", 1e-3)),
-    "long memory": untrained("memory 0.8", constant("MEMORY", 0.8)),
-    "half the rate": untrained("rate 0.25", constant("RATE", 0.25)),
-    "twice the rate": untrained("rate 1", constant("RATE", 1.0)),
-    "less smooth": untrained("smoothness 0.25", constant("SMOOTHNESS", 0.25)),
-    "smoother": untrained("smoothness 1", constant("SMOOTHNESS", 1.0)),
+    "no memory": untrained("each step forgets the forces before", {"MEMORY": 1e-3}),
+    "long memory": untrained("memory 0.8", {"MEMORY": 0.8}),
+    "half the rate": untrained("rate 0.25", {"RATE": 0.25}),
+    "twice the rate": untrained("rate 1", {"RATE": 1.0}),
+    "less smooth": untrained("smoothness 0.25", {"SMOOTHNESS": 0.25}),
+    "smoother": untrained("smoothness 1", {"SMOOTHNESS": 1.0}),
     # Trained: as the first of these, one thing changed.
     "trained": Row("`--preset base --learning_rate 5e-4 --weight 0.5`"),
-    "no correction": Row("rates, memory and smoothness learned, nothing else", patch=without_correction),
+    "no correction": Row(
+        "rates, memory and smoothness learned, nothing else", patch={"_correct": lambda velocity, *_: velocity}
+    ),
     "wider": Row("twice the filters", network={"features": (32, 48, 64)}),
     "weight 0.25": Row("`--weight 0.25`", training={"weight": 0.25}),
     "weight 1": Row("`--weight 1`", training={"weight": 1.0}),
@@ -119,8 +111,10 @@ def run_row(name, options):
     held = scans[EVERY - 1 :: EVERY]
     keras.utils.set_random_seed(config.seed)
     source = ScanSource(config, [scan for scan in scans if scan not in held])
-    if row.patch:
-        row.patch(vxm_pyramid)
+    for part, value in row.patch.items():
+        if not hasattr(vxm_pyramid, part):
+            raise SystemExit(f"The row {name!r} replaces {part}, which VxmPyramid has no more.")
+        setattr(vxm_pyramid, part, value)
     network = from_preset(config.preset, source.image_shape, **row.network)
     begin = time.perf_counter()
     if row.trained:

@@ -46,7 +46,7 @@ def main():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        history.append(float(loss))
+        history.append(loss.item())
         seconds = time.perf_counter() - begin
         if step % 50 == 0:
             print(f"step {step}: loss {np.mean(history[-50:]):.4f}, {seconds / step:.2f} s a step", flush=True)

@@ -174,6 +174,16 @@ def test_the_voxel_size_of_a_file_is_known_without_its_voxels(write_nibabel, nam
     np.testing.assert_allclose(spacing_mm_of(write_nibabel(name, np.zeros(SHAPE, "float32"))), SPACING_MM, rtol=1e-6)
 
 
+@pytest.mark.parametrize("unit, mm", [("unknown", 1.0), ("meter", 1000.0), ("mm", 1.0), ("micron", 0.001)])
+def test_the_voxel_size_is_in_millimetres_whatever_the_header_s_unit(tmp_path, unit, mm):
+    image = nibabel.Nifti1Image(np.random.default_rng(0).random(SHAPE), np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "v.nii")
+    expected = np.array([2.0, 3.0, 4.0]) * mm
+    np.testing.assert_allclose(spacing_mm_of(tmp_path / "v.nii"), expected)
+    np.testing.assert_allclose(read_image(tmp_path / "v.nii").spacing_mm, expected)
+
+
 @pytest.mark.parametrize("stored, expected", [((2.0, 1.0, 3.0), (2.0, 1.0, 3.0)), (1.5, (1.5,)), (None, None)])
 def test_the_voxel_size_of_an_npz_is_what_it_says(write_npz, stored, expected):
     path = write_npz("v.npz", **({} if stored is None else {"spacing_mm": np.array(stored)}))

@@ -152,6 +152,7 @@ def test_a_preset_knows_its_network(name):
         ({"channels": (1, 2)}, "equal channels; got 1 and 2"),
         ({"features": 4}, "one number for each grid, finest first; got features 4"),
         ({"iterations": (1, 2)}, r"got features \(4,\) and iterations \(1, 2\)"),
+        ({"features": (), "iterations": ()}, r"got features \(\) and iterations \(\)"),
         ({"integration_steps": 0}, "integration_steps is 1 or more"),
         ({"descriptor": "colour"}, "descriptor is 'intensity' or 'edges'; got 'colour'"),
         ({"outputs": "mask"}, "no output 'mask'"),

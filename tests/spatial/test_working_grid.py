@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial import Grid, reoriented_grid, resample, resampling
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
@@ -220,3 +221,9 @@ def test_no_more_voxels_than_allowed(columns):
 
 def test_a_spacing_that_is_asked_for_is_taken():
     assert isotropic_spacing_mm(Grid((9, 10), np.eye(3)), ((0, 8), (0, 9)), 1, 2.5) == (2.5, 2.5)
+
+
+@pytest.mark.parametrize("orientation", ("lia", "LIAS", "LI"))
+def test_a_word_that_is_no_orientation_is_refused(straight, orientation):
+    with pytest.raises(VolumeError, match=f"such as LIA; got '{orientation}'"):
+        working_grid(straight, whole(straight), GridSettings(orientation=orientation))

@@ -9,6 +9,7 @@ from vxm_tf.data import VolumeError
 from vxm_tf.models import PRESETS, VxmProbabilistic
 from vxm_tf.registration import load_model
 from vxm_tf.training import train
+from vxm_tf.training.checkpoint import TrainingState
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
 
 SMALL = {"features": (4, 6), "iterations": (1, 1), "window": 5, "integration_steps": 5}
@@ -83,3 +84,21 @@ def test_a_network_without_variance_starts_no_probabilistic_training(make_config
     config = make_config(model="probabilistic", initial_model=str(path), output_dir=str(tmp_path / "second"))
     with pytest.raises(VolumeError, match="a VxmPyramid predicts no variance"):
         train(config)
+
+
+def test_a_network_with_variance_starts_no_deterministic_training(make_config, tmp_path):
+    VxmProbabilistic((32, 32), **SMALL).save(tmp_path / "probabilistic.keras")
+    with pytest.raises(VolumeError, match="Add --model probabilistic"):
+        train(make_config(initial_model=str(tmp_path / "probabilistic.keras")))
+
+
+def test_samples_go_on_where_a_training_was_killed(trainer, batch, tmp_path):
+    """The third sample is the same, whether the second was drawn before or after the training was restored."""
+    state = TrainingState(tmp_path, monitor="loss", mode="min")
+    state.set_model(trainer)
+    trainer(batch, training=True)
+    state.on_epoch_end(0, {"loss": 1.0})
+    expected = [np.asarray(trainer(batch, training=True)["moved"]) for _ in range(2)]
+    assert TrainingState(tmp_path, monitor="loss", mode="min").restore(trainer)
+    for moved in expected:
+        np.testing.assert_array_equal(np.asarray(trainer(batch, training=True)["moved"]), moved)

@@ -11,7 +11,7 @@ from vxm_tf.data.augmentation import augmented
 from vxm_tf.data.phantoms import write_population
 from vxm_tf.registration import load_model
 from vxm_tf.training import TrainConfig, train
-from vxm_tf.training.source import open_source
+from vxm_tf.training.source import SyntheticSource, open_source
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_network_learns_from_label_maps_and_records_their_grid(make_synthetic)
         assert json.load(stream)["label_maps"] == config.label_maps
 
 
-def test_a_synthetic_training_goes_on_as_if_it_had_not_stopped(make_synthetic, tmp_path):
+def test_a_synthetic_training_goes_on_as_if_it_had_not_stopped(make_synthetic, tmp_path, messages):
     weights = []
     for name, runs in (("once", (2,)), ("twice", (1, 2))):
         for epochs in runs:
@@ -95,6 +95,7 @@ def test_a_synthetic_training_goes_on_as_if_it_had_not_stopped(make_synthetic, t
                 else:
                     train(config)
         weights.append(load_model(f"{config.output_dir}/last.keras").get_weights())
+    assert "Going on after epoch 1 of 2" in messages()
     for once, twice in zip(*weights):
         np.testing.assert_allclose(once, twice, atol=1e-6)
 
@@ -109,6 +110,18 @@ def test_label_maps_of_other_axes_than_the_shape_are_refused(make_synthetic):
         open_source(make_synthetic(shape=()))
 
 
-def test_the_defaults_of_synthetic_images_are_those_of_a_brain_at_2_mm():
-    config = TrainConfig()
-    assert config.label_maps == "" and config.shape == () and config.spacing_mm == ()
+def test_the_defaults_of_synthetic_images_are_those_of_a_brain_at_2_mm(tmp_path):
+    write_population(tmp_path, (40, 40, 40), num_train=2, num_val=0)
+    source = SyntheticSource(TrainConfig(label_maps=str(tmp_path)))
+    assert (source.image_shape, source.grid["spacing_mm"]) == ((80, 96, 112), [2.0, 2.0, 2.0])
+
+
+def test_synthetic_images_have_one_voxel_size(make_synthetic):
+    with pytest.raises(ValueError, match="one voxel size for all axes"):
+        open_source(make_synthetic(spacing_mm=(2.0, 1.0)))
+
+
+@pytest.mark.parametrize("setting", ({"data_dir": "scans"}, {"atlas": "a.npz"}, {"augmentations": ("affine",)}))
+def test_what_would_do_nothing_beside_label_maps_is_refused(make_synthetic, setting):
+    with pytest.raises(ValueError, match=f"so {next(iter(setting))} would do nothing"):
+        train(make_synthetic(**setting))

@@ -288,7 +288,9 @@ def test_validation_scans_of_another_number_of_axes_are_refused_at_once(make_con
 
 
 def test_an_initial_model_is_where_training_starts(make_config, finished):
-    config = make_config(initial_model=f"{finished.output_dir}/last.keras", learning_rate=0.0, epochs=1)
+    config = make_config(
+        initial_model=f"{finished.output_dir}/last.keras", integration_steps=-1, learning_rate=0.0, epochs=1
+    )
     train(config)
     networks = [load_model(f"{directory}/last.keras") for directory in (finished.output_dir, config.output_dir)]
     for before, after in zip(*(network.get_weights() for network in networks), strict=True):
@@ -320,6 +322,31 @@ def test_images_of_different_shapes_train(make_config, make_scans, batch_size):
     row = log(config)[0]
     assert np.isfinite(row["loss"]) and 0.5 < row["val_dice"] <= 1.0
     assert load_model(f"{config.output_dir}/best.keras").settings["image_shape"] == (None, None)
+
+
+@pytest.mark.parametrize("tensorboard", (False, True))
+def test_validation_scans_may_have_another_shape_than_all_training_scans(make_config, make_scans, tensorboard):
+    folder = make_scans((16, 16), (16, 16), (16, 16), (20, 13), (20, 13), seg=True)
+    lists = {}
+    for name, numbers in (("train_list", (0, 1, 2)), ("val_list", (3, 4))):
+        lists[name] = f"{folder}/{name}.txt"
+        with open(lists[name], "w") as stream:
+            stream.write("".join(f"scan{number}.npz\n" for number in numbers))
+    config = make_config(data_dir="", **lists, epochs=1, tensorboard=tensorboard)
+    train(config)
+    assert 0.3 < log(config)[0]["val_dice"] <= 1.0
+    network = load_model(f"{config.output_dir}/best.keras")
+    assert network.settings["image_shape"] == (None, None)
+    assert network.metadata["grid"]["shape"] == [16, 16]
+
+
+def test_a_bad_segmentation_among_few_is_told_before_the_first_epoch(make_config, make_scans, tmp_path, fed):
+    folder = make_scans((16, 16), (16, 16), (16, 16), (16, 16))
+    np.savez(f"{folder}/scan3.npz", vol=np.eye(16), seg=np.ones((9, 9), "uint8"))
+    (tmp_path / "val.txt").write_text("scans/scan2.npz\nscans/scan3.npz\n")
+    with pytest.raises(VolumeError, match="scan3.npz: the segmentation has shape"):
+        train(make_config(data_dir=folder, val_list=str(tmp_path / "val.txt")))
+    assert fed == []
 
 
 def test_images_with_channels_train(make_config, make_scans):
@@ -379,3 +406,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_a_scan_is_read(make_c
 def test_a_count_below_1_is_refused_by_its_name(make_config, setting, value):
     with pytest.raises(ValueError, match=f"{setting} is 1 or more; got {value}"):
         train(make_config(**{setting: value}))
+
+
+@pytest.mark.parametrize("setting", ("patience", "max_val_pairs", "warmup_steps"))
+def test_a_count_below_0_is_refused_by_its_name(make_config, setting):
+    with pytest.raises(ValueError, match=f"{setting} is 0 or more; got -1"):
+        train(make_config(**{setting: -1}))

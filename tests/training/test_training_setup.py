@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import nibabel
 import numpy as np
 import pytest
 
 from vxm_tf import losses
-from vxm_tf.data import Scan, ScanStore, VolumeError
+from vxm_tf.data import VolumeError
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.evaluation.evaluate import find_pairs
 from vxm_tf.models import VxmDense
@@ -131,6 +130,23 @@ def test_an_initial_model_brings_its_weights_to_another_shape(tmp_path):
         np.testing.assert_array_equal(before, after)
 
 
+def test_an_initial_model_is_trained_in_the_precision_that_is_asked_for(tmp_path):
+    VxmDense((32, 32), features=((4,), (4,)), dtype="mixed_bfloat16").save(tmp_path / "initial.keras")
+    for asked, policy in (("off", "float32"), ("auto", "float32"), ("float16", "mixed_float16")):
+        config = TrainConfig(initial_model=str(tmp_path / "initial.keras"), mixed_precision=asked)
+        started = setup.build_network(config, (32, 32), 1)
+        assert started.dtype_policy.name == policy
+        assert started.get_layer("unet_enc_conv_0").compute_dtype == policy.removeprefix("mixed_")
+
+
+def test_an_initial_model_keeps_its_integration(tmp_path):
+    VxmDense((32, 32), features=((4,), (4,))).save(tmp_path / "initial.keras")
+    with pytest.raises(VolumeError, match="integrates its velocity in 7 steps, not 5. Leave --integration_steps out"):
+        setup.build_network(
+            TrainConfig(initial_model=str(tmp_path / "initial.keras"), integration_steps=5), (32, 32), 1
+        )
+
+
 @pytest.fixture
 def network():
     return VxmDense((15, 18), features=((4,), (4,)))
@@ -175,37 +191,3 @@ def test_a_training_of_very_few_steps_has_a_learning_rate(network, steps):
     rates = learning_rates(network, epochs=1, steps_per_epoch=steps, warmup_steps=20)
     assert np.all(np.isfinite(rates)) and np.all(np.array(rates) > 0)
     assert max(rates) <= 1e-2 * (1 + 1e-6)
-
-
-def nifti_store(folder, rng, *affines):
-    scans = []
-    for number, affine in enumerate(affines):
-        path = folder / f"scan{number}.nii.gz"
-        nibabel.save(nibabel.Nifti1Image(rng.random((9, 10, 11)), affine), path)
-        scans.append(Scan(path.name, path, None))
-    return ScanStore(scans)
-
-
-LIA = np.array([[-1.5, 0, 0, 9], [0, 0, 2.0, -8], [0, -1.25, 0, 6], [0, 0, 0, 1.0]])
-
-
-def test_the_grid_of_the_scans_is_recorded(tmp_path, rng):
-    store = nifti_store(tmp_path, rng, LIA, LIA + 1e-6)
-    grid = setup.recorded_grid(TrainConfig(), store)
-    assert grid == {"shape": [9, 10, 11], "spacing_mm": [1.5, 1.25, 2.0], "orientation": "LIA"}
-
-
-def test_what_scans_do_not_share_is_left_open_and_told(tmp_path, rng, caplog):
-    store = nifti_store(tmp_path, rng, LIA, np.diag([1.5, 1.25, 2.0, 1.0]))
-    assert setup.recorded_grid(TrainConfig(), store) == {"shape": [9, 10, 11], "spacing_mm": [1.5, 1.25, 2.0]}
-    assert "more than one orientation (LIA, RAS)" in caplog.text
-
-
-def test_files_that_do_not_say_take_what_is_given(tmp_path, rng):
-    np.savez(tmp_path / "scan.npz", vol=rng.random((9, 10, 11)))
-    store = ScanStore([Scan("scan", tmp_path / "scan.npz", None)])
-    assert setup.recorded_grid(TrainConfig(), store) == {"shape": [9, 10, 11]}
-    given = TrainConfig(spacing_mm=(2.0,), orientation="LIA")
-    assert setup.recorded_grid(given, store) == {
-        "shape": [9, 10, 11], "spacing_mm": [2.0, 2.0, 2.0], "orientation": "LIA",
-    }  # fmt: skip

@@ -19,7 +19,7 @@ def define_flags(values):
     flag.string("labels_suffix", "How segmentation names end before the extension.")
     flag.string("atlas", "Fixed image of every pair.")
     flag.numbers("labels", "Label ids to score, with commas between; all that occur if empty.")
-    flag.numbers("spacing_mm", "Voxel size of files that hold none.")
+    flag.numbers("spacing_mm", "Voxel size, in place of the files' own; needed where they hold none.")
     flag.integer("max_pairs", "At most so many pairs; 0 for all.")
     flag.boolean("surface", "Measure surface distances too.")
     flag.string("output_dir", "For pairs.csv, labels.csv, summary.json and table.md.")

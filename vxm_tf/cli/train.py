@@ -32,7 +32,7 @@ def define_flags(values):
         "preset", PRESETS, "Network: small, base, large, any-contrast are VxmPyramid; default and fast VxmDense."
     )
     flag.integer("integration_steps", "Squarings; 0 for a plain displacement, -1 for the preset's.")
-    flag.string("initial_model", "A .keras file to start from.")
+    flag.string("initial_model", "A .keras file to start from, instead of a new network of the preset.")
     flag.strings("augmentations", "Random changes of scans: flip, affine, deformation, intensity.")
     flag.choice("similarity", ("lncc", "mse"), "What makes two images alike.")
     flag.integer("window", "Edge of the LNCC's box, in voxels.")
@@ -47,7 +47,7 @@ def define_flags(values):
     flag.float("learning_rate", "The highest; it warms up, then falls along a cosine to a hundredth.")
     flag.integer("warmup_steps", "Steps until the highest learning rate.")
     flag.integer("patience", "Stop after so many epochs without a better validation score; 0 never.")
-    flag.integer("max_val_pairs", "Pairs validated after each epoch, at most.")
+    flag.integer("max_val_pairs", "Pairs validated after each epoch, at most; 0 for none.")
     flag.choice("mixed_precision", ("auto", "off", "float16", "bfloat16"), "Precision of the convolutions.")
     flag.boolean("tensorboard", "Write scalars and pictures for TensorBoard.")
     flag.integer("seed", "Of everything random.")

@@ -137,7 +137,7 @@ def split_scans(data_dir, *, validation_fraction=0.2, seed=0, image_suffix="", l
     is kept for validation.
 
     Raises:
-        VolumeError: as `find_scans`; a fraction that is not in [0, 1); fewer than two scans to train on.
+        VolumeError: as `find_scans`; a fraction that is not in [0, 1).
     """
     if not 0 <= validation_fraction < 1:
         raise VolumeError(f"The validation fraction lies in [0, 1); got {validation_fraction}.")

@@ -32,6 +32,9 @@ def find_label_maps(directory) -> list[Path]:
 class LabelMaps:
     """Label maps, each with the affine transform that lays its structures onto the mean of all.
 
+    Ids are those of FreeSurfer and SynthSeg: from 500 on they stand for what lies outside the brain, as 24 does, the
+    fluid around it, and take no part in the transforms.
+
     The frame has the axes of the files, millimetres of the mean person, and its origin in the mean of the structures'
     centres. Structures that all maps hold decide the transforms, twelve parameters by least squares.
 
@@ -53,7 +56,7 @@ class LabelMaps:
             raise VolumeError(f"Two label maps or more are needed to make pairs of people; got {len(self.paths)}.")
         with ThreadPoolExecutor(4) as pool:
             maps, spacings = zip(*pool.map(_read, self.paths))
-        axes = {(m.ndim, orientation_of(path)) for m, path in zip(maps, self.paths)}
+        axes = {(m.ndim, orientation_of(path, m.ndim)) for m, path in zip(maps, self.paths)}
         if len(axes) > 1:
             raise VolumeError(
                 f"Label maps have their axes in one order, but these differ: {', '.join(sorted(map(str, axes)))}. "
@@ -106,7 +109,8 @@ def _common_frame(maps, spacings, candidates, paths):
     if len(shared) < 2 * (ndim + 1):
         raise VolumeError(
             f"{paths[0]} and the other label maps share {len(shared)} structures of {MIN_LABEL_VOXELS} voxels or more; "
-            f"{2 * (ndim + 1)} are needed to lay them onto each other."
+            f"{2 * (ndim + 1)} are needed to lay them onto each other. Ids from {FIRST_OUTSIDE} on, and {FLUID}, do "
+            "not count: they stand for what surrounds a brain."
         )
     centres = np.stack([_centres(m, shared) for m in maps])
     in_mm = centres * [[spacing or (1.0,) * ndim] for spacing in spacings]

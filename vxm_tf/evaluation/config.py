@@ -19,7 +19,7 @@ class EvaluateConfig:
         labels_suffix: how segmentation names end.
         atlas: fixed image of every pair.
         labels: ids to score; all that occur if empty.
-        spacing_mm: voxel size, for files that hold none; one number, or one for each axis.
+        spacing_mm: voxel size, whatever the files say; one number, or one for each axis. Theirs if empty.
         max_pairs: at most so many, drawn with `seed`; 0 for all.
         surface: measure surface distances too.
         output_dir: for the tables.

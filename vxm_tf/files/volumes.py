@@ -11,6 +11,8 @@ import numpy as np
 NIBABEL_EXTENSIONS = (".nii.gz", ".nii", ".mgz", ".mgh")
 EXTENSIONS = (*NIBABEL_EXTENSIONS, ".npz")
 IMAGE_KEY, LABELS_KEY = "vol", "seg"
+# Of length, by NIfTI's code: name and millimetres.
+UNITS = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 
 
 class VolumeError(ValueError):
@@ -143,23 +145,59 @@ def _has_labels(path):
         return False
 
 
-def spacing_mm_of(path) -> tuple | None:
-    """Voxel size of a file's spatial axes without reading its voxels; None where it has none."""
+def read_header(path, axes: int) -> Volume:
+    """What a file says of the first `axes` axes of its volume, without reading its voxels: the array is empty.
+
+    Raises:
+        VolumeError: a unit of length that NIfTI does not know.
+    """
+    empty = np.empty(0, "float32")
     if extension(path) == ".npz":
         with np.load(path, allow_pickle=False) as archive:
-            return _spacing_mm(archive)
-    return tuple(float(size) for size in nibabel.load(path).header.get_zooms()[:3])
-
-
-def orientation_of(path) -> str | None:
-    """Where a file's axes point to, such as "LIA", without reading its voxels; None where it does not say."""
-    if extension(path) == ".npz":
-        return None
+            return Volume(empty, _spacing_mm(archive), None, Path(path), (1,) * axes)
     image = nibabel.load(path)
-    if isinstance(image, nibabel.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
-        return None
-    axes = len([size for size in image.shape[:3] if size > 1])
-    return "".join(nibabel.aff2axcodes(image.affine)[:axes])
+    shape = (*image.shape, *[1] * axes)[:axes]
+    return Volume(empty, _header_spacing_mm(path, image)[:axes], image, Path(path), shape)
+
+
+def spacing_mm_of(path) -> tuple | None:
+    """Voxel size of a file's spatial axes without reading its voxels; None where it has none."""
+    return read_header(path, 3).spacing_mm
+
+
+def orientation_of(path, axes: int) -> str | None:
+    """Where a file's first axes point to, such as "LIA", without reading its voxels; None where it does not say."""
+    header = read_header(path, axes)
+    return "".join(nibabel.aff2axcodes(header.source.affine)[:axes]) if has_place(header) else None
+
+
+def has_place(volume: Volume) -> bool:
+    """Whether a file says where its voxels lie."""
+    if not isinstance(volume.source, nibabel.Nifti1Image):
+        return volume.source is not None
+    return bool(volume.source.header["sform_code"] or volume.source.header["qform_code"])
+
+
+def unit_of(header) -> tuple[str, float]:
+    """(name, millimetres) of a NIfTI header's unit of length, whatever it says of time.
+
+    Raises:
+        VolumeError: a code that NIfTI does not know.
+    """
+    code = int(header["xyzt_units"]) % 8
+    if code not in UNITS:
+        names = ", ".join(f"{number} ({name})" for number, (name, _) in UNITS.items())
+        raise VolumeError(f"its header's unit of length has code {code}; expected one of {names}.")
+    return UNITS[code]
+
+
+def _header_spacing_mm(path, image):
+    sizes = image.header.get_zooms()[:3]
+    try:
+        mm_per_unit = unit_of(image.header)[1] if isinstance(image, nibabel.Nifti1Image) else 1.0
+    except VolumeError as error:
+        raise VolumeError(f"{path}: {error}") from None
+    return tuple(float(size) * mm_per_unit for size in sizes)
 
 
 def _load(path, key):
@@ -173,7 +211,7 @@ def _load(path, key):
             return _load_npz(path, key)
         image = nibabel.load(path)
         array = np.asanyarray(image.dataobj)
-        spacing_mm = tuple(float(size) for size in image.header.get_zooms()[: min(array.ndim, 3)])
+        spacing_mm = _header_spacing_mm(path, image)
     except VolumeError:
         raise
     except Exception as error:

@@ -100,8 +100,12 @@ class RegistrationNetwork(keras.Model):
             models[names] = keras.Model(self.input, {name: self.tensors[name] for name in names}, name=self.name)
         return models[names]
 
-    def for_shape(self, image_shape):
+    def for_shape(self, image_shape, dtype=None):
         """The same network, with a copy of its weights, for images of another shape (None: any size).
+
+        Args:
+            image_shape: spatial.
+            dtype: the precision policy of the convolutions; None for this network's.
 
         Raises:
             ValueError: a shape with another number of axes.
@@ -109,9 +113,11 @@ class RegistrationNetwork(keras.Model):
         axes = len(self.settings["image_shape"])
         if len(image_shape) != axes:
             raise ValueError(f"This network takes {axes}-D images; got an image of shape {tuple(image_shape)}.")
-        if tuple(image_shape) == self.settings["image_shape"]:
+        policy = keras.dtype_policies.get(dtype or self.dtype_policy)
+        if (tuple(image_shape), policy) == (self.settings["image_shape"], self.dtype_policy):
             return self
-        network = type(self).from_config({**self.get_config(), "image_shape": tuple(image_shape)})
+        changed = {"image_shape": tuple(image_shape), "dtype": policy}
+        network = type(self).from_config({**self.get_config(), **changed})
         network.set_weights(self.get_weights())
         return network
 

@@ -88,8 +88,8 @@ class VxmPyramid(RegistrationNetwork):
         settings = {
             "image_shape": tuple(image_shape),
             "channels": channel_pair(channels),
-            "features": feature_tuples(features or preset("base")["features"]),
-            "iterations": feature_tuples(iterations or preset("base")["iterations"]),
+            "features": feature_tuples(preset("base")["features"] if features is None else features),
+            "iterations": feature_tuples(preset("base")["iterations"] if iterations is None else iterations),
             "window": window,
             "descriptor": descriptor,
             "integration_steps": integration_steps,
@@ -118,7 +118,7 @@ class VxmPyramid(RegistrationNetwork):
         if moving != fixed:
             raise ValueError(f"One encoder sees both images, so they have equal channels; got {moving} and {fixed}.")
         features, iterations = settings["features"], settings["iterations"]
-        if isinstance(features, int) or isinstance(iterations, int) or len(features) != len(iterations):
+        if isinstance(features, int) or isinstance(iterations, int) or not 0 < len(features) == len(iterations):
             raise ValueError(
                 "features and iterations each hold one number for each grid, finest first; got "
                 f"features {features} and iterations {iterations}."
@@ -152,7 +152,7 @@ def coarse_to_fine(images, settings, dtype):
             velocity = ResizeDisplacement(CELL, name=f"velocity_up_{level}")(velocity)
         velocity = _descend(velocity, pooled[level], level, settings)
         seen.append(_see(velocity, features[level], level, settings, dtype))
-        velocity = velocity + _antisymmetric(velocity_head(len(settings["image_shape"]), f"flow_{level}")(seen[-1]))
+        velocity = _correct(velocity, seen[-1], level)
     return velocity, seen
 
 
@@ -205,6 +205,11 @@ def _see(velocity, features, level, settings, dtype):
     pair = layers.Concatenate(dtype=dtype, name=f"pair_{level}")([met, swapped(met)])
     filters = settings["features"][level]
     return convolve_block(pair, filters, instance_normalization=True, dtype=dtype, name=f"seen_{level}")
+
+
+def _correct(velocity, seen, level):
+    """The velocity after what the convolutions of one grid change."""
+    return velocity + _antisymmetric(velocity_head(velocity.shape[-1], f"flow_{level}")(seen))
 
 
 def _there_and_back(velocity, settings, name):

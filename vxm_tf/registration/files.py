@@ -10,7 +10,7 @@ from absl import logging
 
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output
-from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, write_volume
+from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, has_place, write_volume
 from vxm_tf.metrics import foreground
 from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import with_bids_names
@@ -23,7 +23,7 @@ from vxm_tf.registration.pair_uncertainty import is_calibrated
 from vxm_tf.registration.sidecar import write_sidecar
 from vxm_tf.registration.skull_strip import brain_mask
 from vxm_tf.spatial import read_spatial_image, read_spatial_labels
-from vxm_tf.spatial.headers import check_axial, has_place
+from vxm_tf.spatial.headers import check_axial
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 

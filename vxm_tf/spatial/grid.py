@@ -9,6 +9,8 @@ from vxm_tf.files.volumes import VolumeError
 
 # Further apart than this many voxels, two lattices are not one.
 LATTICE_TOLERANCE = 1e-3
+# Of the world's axes: where they come from, and where they go.
+ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,8 +63,7 @@ class Grid:
     @property
     def orientation(self) -> str:
         """Where each axis points to, nearest world axis, such as "LIA"."""
-        ends = (("L", "R"), ("P", "A"), ("I", "S"))
-        return "".join(nibabel.aff2axcodes(self.affine, ends[: self.ndim]))
+        return "".join(nibabel.aff2axcodes(self.affine, ENDS[: self.ndim]))
 
     @property
     def is_oblique(self) -> bool:
@@ -139,20 +140,25 @@ def apply_affine(affine, points) -> np.ndarray:
     return moved
 
 
+def check_orientation(orientation: str, ndim: int):
+    """Raise `VolumeError` unless a word such as "LIA" names each world axis once."""
+    ends = ENDS[:ndim]
+    if len(orientation) != ndim or any(sum(letter in orientation for letter in pair) != 1 for pair in ends):
+        raise VolumeError(
+            f"An orientation of {ndim} axes has one letter of each of {', '.join('/'.join(p) for p in ends)}, "
+            f"such as {'LIA' if ndim == 3 else 'RA'}; got {orientation!r}."
+        )
+
+
 def axis_map(grid: Grid, orientation: str) -> np.ndarray:
     """How to bring a grid's axes into another orientation: `[ndim, 2]`, as `nibabel.orientations` writes it.
 
     Raises:
         VolumeError: an orientation that does not name each world axis once.
     """
-    ends = (("L", "R"), ("P", "A"), ("I", "S"))[: grid.ndim]
-    valid = len(orientation) == grid.ndim and all(sum(letter in orientation for letter in pair) == 1 for pair in ends)
-    if not valid:
-        raise VolumeError(
-            f"An orientation of {grid.ndim} axes has one letter of each of {', '.join('/'.join(p) for p in ends)}, "
-            f"such as {'LIA' if grid.ndim == 3 else 'RA'}; got {orientation!r}."
-        )
-    now, wanted = nibabel.io_orientation(grid.affine), nibabel.orientations.axcodes2ornt(orientation, ends)
+    check_orientation(orientation, grid.ndim)
+    now = nibabel.io_orientation(grid.affine)
+    wanted = nibabel.orientations.axcodes2ornt(orientation, ENDS[: grid.ndim])
     return nibabel.orientations.ornt_transform(now, wanted)
 
 

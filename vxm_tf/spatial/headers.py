@@ -6,11 +6,9 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from vxm_tf.files.volumes import Volume, VolumeError
+from vxm_tf.files.volumes import Volume, VolumeError, unit_of
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 
-# By NIfTI's code.
-UNITS = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 # Two affines of one header that place a corner further apart than this do not say the same.
 DISAGREEMENT_MM = 0.1
 
@@ -42,13 +40,6 @@ def grid_of(volume: Volume) -> Grid:
         raise VolumeError(f"{volume.path}: {error}") from None
 
 
-def has_place(volume: Volume) -> bool:
-    """Whether a file says where its voxels lie."""
-    if not isinstance(volume.source, nibabel.Nifti1Image):
-        return volume.source is not None
-    return bool(volume.source.header["sform_code"] or volume.source.header["qform_code"])
-
-
 def check_axial(volume: Volume, path):
     """Raise `VolumeError` if an image with two axes is not an axial slice: other planes fit no 2-D transform file."""
     if volume.source is None or len(volume.spatial_shape) != 2:
@@ -76,7 +67,7 @@ def _bare_affine(volume, ndim):
 
 def _nifti_affine(volume, affine, shape):
     header = volume.source.header
-    unit, mm_per_unit = _unit(header)
+    unit, mm_per_unit = unit_of(header)
     scale = np.diag([*[mm_per_unit] * 3, 1.0])
     sform, qform = header.get_sform(coded=True)[0], _qform(volume, header)
     if sform is None and qform is None:
@@ -91,15 +82,6 @@ def _nifti_affine(volume, affine, shape):
     if mm_per_unit != 1.0:
         warnings.warn(f"{volume.path}: its header is in units of a {unit}; converted to millimetres.", stacklevel=4)
     return scale @ affine
-
-
-def _unit(header):
-    """(name, millimetres) of the unit of length, whatever the header says of time."""
-    code = int(header["xyzt_units"]) % 8
-    if code not in UNITS:
-        names = ", ".join(f"{number} ({name})" for number, (name, _) in UNITS.items())
-        raise VolumeError(f"its header's unit of length has code {code}; expected one of {names}.")
-    return UNITS[code]
 
 
 def _qform(volume, header):

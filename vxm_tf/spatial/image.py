@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from vxm_tf.files.volumes import Volume, VolumeError, read_image, read_labels
+from vxm_tf.files.volumes import Volume, VolumeError, has_place, read_image, read_labels
 from vxm_tf.spatial.grid import Grid, reoriented
-from vxm_tf.spatial.headers import grid_of, has_place
+from vxm_tf.spatial.headers import grid_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

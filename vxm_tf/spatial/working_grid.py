@@ -64,8 +64,8 @@ def working_grid(fixed_grid: Grid, box, settings: GridSettings, margin_voxels: i
         settings: what the network expects.
         margin_voxels: of the new grid, around the box, as far as the fixed image reaches.
     """
-    axes = _directions(fixed_grid, settings.orientation)
     own = reoriented_grid(fixed_grid, settings.orientation or fixed_grid.orientation)
+    axes = _directions(fixed_grid, settings.orientation)
     spacing = np.array(settings.spacing_mm or own.spacing_mm)
     if np.allclose(axes * own.spacing_mm, own.affine[:-1, :-1], atol=1e-4 * min(own.spacing_mm)):
         # Float32 headers differ from the settings in the last digits; the fixed image's own say where its voxels are.

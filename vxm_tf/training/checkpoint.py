@@ -130,7 +130,8 @@ class TrainingState(keras.callbacks.Callback):
 
 
 def _variables(trainer):
-    """What an epoch changes: weights and the optimiser's state."""
+    """What an epoch changes: weights, the optimiser's state, and where samples are drawn that of their generator."""
     if not trainer.optimizer.built:
         trainer.optimizer.build(trainer.trainable_variables)
-    return [*trainer.network.variables, *trainer.optimizer.variables]
+    generator = getattr(trainer, "seed_generator", None)
+    return [*trainer.network.variables, *trainer.optimizer.variables, *([generator.state] if generator else [])]

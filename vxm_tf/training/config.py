@@ -28,7 +28,7 @@ class TrainConfig:
         model: "deterministic", or "probabilistic" for a network that says how sure it is.
         preset: of the network, see `vxm_tf.models.PRESETS`.
         integration_steps: squarings; 0 for a plain displacement; -1 keeps the preset's.
-        initial_model: `.keras` file to start from, instead of a new network.
+        initial_model: `.keras` file to start from, instead of a new network of the preset; it integrates as before.
         augmentations: random changes of scans, see `vxm_tf.data.augmentation`.
         similarity: "lncc" or "mse".
         window: edge of the LNCC's box, in voxels.
@@ -44,7 +44,7 @@ class TrainConfig:
         learning_rate: the highest; it warms up, then falls along a cosine to a hundredth.
         warmup_steps: steps until the highest.
         patience: epochs without a better validation score until training stops; 0 never stops.
-        max_val_pairs: pairs validated after each epoch, at most.
+        max_val_pairs: pairs validated after each epoch, at most; 0 for none.
         mixed_precision: "auto", "off", "float16" or "bfloat16".
         tensorboard: write scalars and pictures for TensorBoard.
         seed: of everything random.

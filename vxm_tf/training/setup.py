@@ -6,7 +6,7 @@ from absl import logging
 from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
-from vxm_tf.files.volumes import VolumeError, orientation_of, own_labels, spacing_mm_of
+from vxm_tf.files.volumes import VolumeError, own_labels
 from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset
 from vxm_tf.registration import load_model
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
@@ -60,32 +60,6 @@ def open_store(config, scans, what: str) -> ScanStore | None:
     )
 
 
-def recorded_grid(config, store) -> dict:
-    """What a network's images lie on, for its metadata: `shape`, `spacing_mm`, `orientation`, as far as scans share it.
-
-    `register.py` brings other images onto such a grid.
-    """
-    files = [scan.image for scan in store.scans]
-    axes = len(store.image_shape)
-    grid = {"shape": None if None in store.image_shape else list(store.image_shape)}
-    given = tuple(config.spacing_mm) * axes if len(config.spacing_mm) == 1 else tuple(config.spacing_mm)
-    spacings = {given} if given else {_rounded(spacing_mm_of(file), axes) for file in files}
-    orientations = {config.orientation} if config.orientation else {orientation_of(file) for file in files}
-    for name, found in (("spacing_mm", spacings), ("orientation", orientations)):
-        if len(found) > 1:
-            logging.warning(
-                "The training scans have more than one %s (%s): the network sees them as they are stored, and cannot "
-                "say how other images should be.",
-                name, ", ".join(sorted(map(str, found))),
-            )  # fmt: skip
-        grid[name] = next(iter(found)) if len(found) == 1 else None
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
-
-
-def _rounded(spacing_mm, axes):
-    return spacing_mm and tuple(round(float(size), 3) for size in spacing_mm[:axes])
-
-
 def read_atlas(config):
     """(image `[*spatial, channels]`, label map or None) of the atlas; (None, None) without one."""
     if not config.atlas:
@@ -121,30 +95,46 @@ def build_network(config, image_shape, channels) -> RegistrationNetwork:
     """A new network of the preset, or the one to start from, for images of this shape.
 
     Raises:
-        VolumeError: a network to start from that takes other images, or is of the other kind.
+        VolumeError: a network to start from that takes other images, is of the other kind, or integrates
+            in other steps.
         ValueError: unknown model or preset, or a preset that the model has not.
     """
     if config.model not in MODELS:
         raise ValueError(f"model is one of {', '.join(MODELS)}; got {config.model!r}.")
-    probabilistic = config.model == "probabilistic"
+    policy = precision_policy(config.mixed_precision)
     if config.initial_model:
         network = load_model(config.initial_model)
-        axes, taken = len(network.settings["image_shape"]), network.settings["channels"]
-        if (axes, taken) != (len(image_shape), (channels, channels)):
-            raise VolumeError(
-                f"{config.initial_model}: takes {axes}-D images with {taken} channels (moving, fixed), but the scans "
-                f"are {len(image_shape)}-D with {channels}."
-            )
-        if probabilistic and not isinstance(network, VxmProbabilistic):
-            raise VolumeError(
-                f"{config.initial_model}: a {type(network).__name__} predicts no variance, so it cannot start a "
-                "probabilistic network. Leave --model or --initial_model out."
-            )
-        return network.for_shape(image_shape)
+        _check_initial(network, config, len(image_shape), channels)
+        return network.for_shape(image_shape, policy)
     overrides = {} if config.integration_steps < 0 else {"integration_steps": config.integration_steps}
-    policy = precision_policy(config.mixed_precision)
     overrides |= {"channels": channels, "dtype": policy}
-    return from_preset(config.preset, image_shape, probabilistic=probabilistic, **overrides)
+    return from_preset(config.preset, image_shape, probabilistic=config.model == "probabilistic", **overrides)
+
+
+def _check_initial(network, config, axes, channels):
+    path, settings = config.initial_model, network.settings
+    found, taken = len(settings["image_shape"]), settings["channels"]
+    if (found, taken) != (axes, (channels, channels)):
+        raise VolumeError(
+            f"{path}: takes {found}-D images with {taken} channels (moving, fixed), but the scans are {axes}-D with "
+            f"{channels}."
+        )
+    wanted, probabilistic = config.model == "probabilistic", isinstance(network, VxmProbabilistic)
+    if wanted and not probabilistic:
+        raise VolumeError(
+            f"{path}: a {type(network).__name__} predicts no variance, so it cannot start a probabilistic network. "
+            "Leave --model or --initial_model out."
+        )
+    if probabilistic and not wanted:
+        raise VolumeError(
+            f"{path}: predicts a variance, which a deterministic training would leave behind. Add --model "
+            "probabilistic."
+        )
+    if config.integration_steps not in (-1, settings["integration_steps"]):
+        raise VolumeError(
+            f"{path}: integrates its velocity in {settings['integration_steps']} steps, not "
+            f"{config.integration_steps}. Leave --integration_steps out."
+        )
 
 
 def build_trainer(config, network) -> RegistrationTrainer:

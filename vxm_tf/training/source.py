@@ -14,8 +14,9 @@ from vxm_tf.data import (
 )
 from vxm_tf.data.augmentation import check_augmentations
 from vxm_tf.data.pipeline import pair_shape
-from vxm_tf.files.volumes import VolumeError, orientation_of
+from vxm_tf.files.volumes import VolumeError
 from vxm_tf.training import setup
+from vxm_tf.training.recorded_grid import agreed, recorded_grid, stated_grid
 
 SYNTHETIC_SHAPE, SYNTHETIC_SPACING_MM = (80, 96, 112), 2.0
 
@@ -39,7 +40,7 @@ class ScanSource:
         self.channels = self.store.channels
         make = training_pairs if self.atlas is None else atlas_pairs
         self.pairs = make(len(self.store), num_pairs(config), config.seed)
-        self.grid = setup.recorded_grid(config, self.store)
+        self.grid = recorded_grid(config, self.store)
         check_augmentations(config.augmentations)
         self.left_right = _left_right_axis(self.grid.get("orientation"))
         if "flip" in config.augmentations and self.left_right is None:
@@ -82,10 +83,14 @@ class SyntheticSource:
                 f"{config.label_maps}: holds label maps with {' and '.join(map(str, sorted(axes)))} axes, but --shape "
                 f"has {len(self.image_shape)}: {self.image_shape}."
             )
+        if len(config.spacing_mm) > 1:
+            raise ValueError(f"Synthetic images have one voxel size for all axes; got spacing_mm {config.spacing_mm}.")
         self.spacing_mm = config.spacing_mm[0] if config.spacing_mm else SYNTHETIC_SPACING_MM
         self.pairs = self._pairs(num_pairs(config), config.seed)
         self.grid = {"spacing_mm": [self.spacing_mm] * len(self.image_shape)}
-        orientation = config.orientation or orientation_of(self.populations[0].paths[0])
+        axes = len(self.image_shape)
+        stated = {path: stated_grid(path, axes)[1] for population in self.populations for path in population.paths[:1]}
+        orientation = agreed("orientation", config.orientation, stated, axes)
         if orientation:
             self.grid["orientation"] = orientation
 

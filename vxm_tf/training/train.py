@@ -10,6 +10,7 @@ from absl import logging
 
 from vxm_tf.data import ordered_pairs
 from vxm_tf.data.phantoms import write_population
+from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.files.json_file import read_json, write_json
 from vxm_tf.files.volumes import VolumeError, check_output_dir
 from vxm_tf.registration import input_settings
@@ -20,6 +21,9 @@ from vxm_tf.training.tensorboard import tensorboard_callbacks
 from vxm_tf.training.validation import PairValidation
 
 PHANTOM_SHAPE = (64, 64, 64)
+SMALLEST = {1: ("epochs", "steps_per_epoch", "batch_size"), 0: ("max_val_pairs", "patience", "warmup_steps")}
+# Settings of scans alone.
+OF_SCANS = ("data_dir", "train_list", "atlas", "augmentations", "multichannel")
 
 
 def train(config) -> Path:
@@ -36,7 +40,7 @@ def train(config) -> Path:
             training with other settings.
         ValueError: a setting that does not exist.
     """
-    _check_counts(config)
+    _check(config)
     config = _with_data(config)
     output_dir = Path(config.output_dir)
     _claim(output_dir, config)
@@ -45,7 +49,7 @@ def train(config) -> Path:
     _check_alike(source, val_store)
     val_pairs = _validation_pairs(config, val_store, source.atlas)
 
-    network = setup.build_network(config, source.image_shape, source.channels)
+    network = setup.build_network(config, _image_shape(source, val_store), source.channels)
     if config.initial_model and input_settings(network)["normalization"] != config.normalization:
         logging.warning(
             "%s was trained on images with --normalization %s; this training uses %s.",
@@ -55,9 +59,10 @@ def train(config) -> Path:
     network.metadata["grid"] = source.grid
     trainer = setup.build_trainer(config, network)
     scored = val_store is not None and bool(val_pairs)
-    with_dice = scored and val_store.has_labels and (source.atlas is None or source.atlas_labels is not None)
+    comparable = scored and (source.atlas is None or source.atlas_labels is not None)
+    with_dice = comparable and val_store.has_labels
     # Read now: a bad segmentation is told before the first epoch, not after it.
-    for index in range(len(val_store) if with_dice else 0):
+    for index in range(len(val_store) if comparable else 0):
         val_store.labels(index)
     monitor, mode = ("val_dice", "max") if with_dice else ("val_loss" if scored else "loss", "min")
     state = TrainingState(output_dir, monitor=monitor, mode=mode, patience=config.patience)
@@ -99,12 +104,24 @@ def _callbacks(config, source, val_store, val_pairs):
     return callbacks
 
 
-def _check_counts(config):
-    for name in ("epochs", "steps_per_epoch", "batch_size"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} is 1 or more; got {getattr(config, name)}.")
+def _check(config):
+    for smallest, names in SMALLEST.items():
+        for name in names:
+            if getattr(config, name) < smallest:
+                raise ValueError(f"{name} is {smallest} or more; got {getattr(config, name)}.")
+    ignored = [name for name in OF_SCANS if getattr(config, name) != getattr(type(config)(), name)]
+    if config.label_maps and ignored:
+        raise ValueError(
+            f"With label_maps no scan is trained on, so {' and '.join(ignored)} would do nothing. Leave one out."
+        )
     if any(size <= 0 for size in config.spacing_mm):
         raise ValueError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
+
+
+def _image_shape(source, val_store):
+    """What the network is built for: None for every axis where the shapes of training and validation differ."""
+    shapes = {source.image_shape} | ({pair_shape(val_store, source.atlas)} if val_store is not None else set())
+    return shapes.pop() if len(shapes) == 1 else (None,) * len(source.image_shape)
 
 
 def _check_alike(source, val_store):

@@ -1,0 +1,87 @@
+"""The grid that a network's images lie on, as the network remembers it."""
+
+import warnings
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.files.volumes import VolumeError, has_place, read_header
+from vxm_tf.spatial.grid import check_orientation
+from vxm_tf.spatial.headers import grid_of
+
+
+def recorded_grid(config, store) -> dict:
+    """What a network's images lie on, for its metadata: `shape`, `spacing_mm`, `orientation`, as far as scans share it.
+
+    `register.py` brings other images onto such a grid.
+
+    Raises:
+        VolumeError: a file that says otherwise than the configuration, or an orientation that is none.
+        ValueError: a voxel size that does not fit the images' axes.
+    """
+    shape, files = store.image_shape, [scan.image for scan in store.scans]
+    grid = {"shape": None if None in shape else list(shape)}
+    stated = {file: stated_grid(file, len(shape)) for file in files}
+    given = {"spacing_mm": _given_spacing_mm(config, len(shape)), "orientation": config.orientation}
+    for number, name in enumerate(given):
+        grid[name] = agreed(name, given[name], {file: both[number] for file, both in stated.items()}, len(shape))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
+
+
+def stated_grid(path, axes: int) -> tuple:
+    """(voxel size in mm, orientation) of a file's first axes, None for what the file does not say."""
+    header = read_header(path, axes)
+    if not has_place(header):
+        spacing = header.spacing_mm
+        return spacing and _rounded(spacing * axes if len(spacing) == 1 else spacing[:axes]), None
+    with warnings.catch_warnings():
+        # What a header leaves open is told where a file is registered; here it would be told for every scan.
+        warnings.simplefilter("ignore")
+        grid = grid_of(header)
+    return _rounded(grid.spacing_mm), grid.orientation
+
+
+def agreed(name: str, given, stated: dict, axes: int):
+    """What the files say, those that say nothing what was given; None where they differ.
+
+    Args:
+        name: "spacing_mm" or "orientation".
+        given: what the configuration says, empty for nothing.
+        stated: file to what it says, or None.
+        axes: of the images.
+
+    Raises:
+        VolumeError: a file that says otherwise than `given`, or an orientation that is none.
+    """
+    if name == "orientation" and given:
+        check_orientation(given, axes)
+    for file, value in stated.items():
+        if given and value and not _same(value, given):
+            raise VolumeError(
+                f"{file}: says that its {name} is {value}, but --{name} says {given}. That flag is for files that say "
+                "nothing; leave it out, or correct the file's header."
+            )
+    values = {value or given or None for value in stated.values()}
+    if len(values) > 1:
+        logging.warning(
+            "The training scans have more than one %s (%s): the network sees them as they are stored, and cannot "
+            "say how other images should be.",
+            name, ", ".join(sorted(map(str, values))),
+        )  # fmt: skip
+    return values.pop() if len(values) == 1 else None
+
+
+def _given_spacing_mm(config, axes):
+    given = tuple(config.spacing_mm)
+    if len(given) not in (0, 1, axes):
+        raise ValueError(f"spacing_mm is one number, or one for each of {axes} axes; got {given}.")
+    return given * axes if len(given) == 1 else given
+
+
+def _rounded(spacing_mm):
+    """To five digits: headers hold float32."""
+    return tuple(float(f"{size:.5g}") for size in spacing_mm)
+
+
+def _same(one, other):
+    return one == other if isinstance(one, str) else np.allclose(one, other, rtol=0.01)
