@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from vxm_tf.cli import export
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py", "export/serve_local.py")
 # Says what the environment holds at the moment when TensorFlow or Keras is first looked for, and ends there.
@@ -79,3 +81,11 @@ def test_an_installed_command_is_the_one_of_the_script(name):
     assert callable(getattr(importlib.import_module(module), function))
     script = {"export": "export/export_model.py", "serve": "export/serve_local.py"}.get(name, f"{name}.py")
     assert f"from {module} import {function}" in (ROOT / script).read_text()
+
+
+def test_the_network_of_the_package_is_exported_from_its_file(monkeypatch):
+    given = {}
+    monkeypatch.setattr(export, "load_model", lambda model: model)
+    monkeypatch.setattr(export, "export_saved_model", lambda *_, origin, **__: given.update(model=origin.model))
+    export.main(["--model=shipped", "--output_dir=served"])
+    assert Path(given["model"]).is_file()

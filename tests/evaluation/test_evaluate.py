@@ -12,6 +12,7 @@ from absl import logging
 from vxm_tf import metrics
 from vxm_tf.data import ScanStore, VolumeError, read_list
 from vxm_tf.evaluation import EvaluateConfig, evaluate
+from vxm_tf.evaluation.evaluate import find_pairs
 from vxm_tf.registration import load_model, register_pair
 
 SHAPE, SHIFT = (15, 18), (2, -3)
@@ -314,3 +315,19 @@ def test_tables_of_before_survive_a_run_that_fails(job):
         run(job, model="gone.keras")
     with open(f"{job['output_dir']}/summary.json") as stream:
         assert stream.read() == before
+
+
+def test_a_list_of_pairs_is_cut_too(tmp_path, write):
+    for name in ("a.npz", "b.npz"):
+        write(name, fixed_labels())
+    (tmp_path / "pairs.txt").write_text("a.npz b.npz\nb.npz a.npz\n")
+    assert find_pairs(EvaluateConfig(pairs=str(tmp_path / "pairs.txt"), max_pairs=1))[1] == [(0, 1)]
+
+
+def test_negative_labels_are_named_before_the_first_pair(job, write, tmp_path):
+    labels = fixed_labels().astype("int16")
+    labels[0, 0] = -1
+    write("bad.npz", labels)
+    (tmp_path / "bad.txt").write_text("bad.npz bad.npz\n")
+    with pytest.raises(VolumeError, match="bad.npz: label ids are 0 or more"):
+        run(job, pairs=str(tmp_path / "bad.txt"))

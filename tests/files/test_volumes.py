@@ -237,3 +237,21 @@ def test_the_last_axis_of_an_array_is_space_for_label_maps_alone(array, rng):
     assert Volume(labels, None, None, "v.npz").spatial_shape == SHAPE
     assert Volume(array, None, None, "v.npz").spatial_shape == SHAPE[:2]
     assert Volume(labels, None, None, "v.npz", SHAPE[:2]).spatial_shape == SHAPE[:2]
+
+
+def test_an_mgz_is_in_millimetres_whatever_the_unit_of_the_volume_it_is_like(tmp_path, array):
+    image = nibabel.Nifti1Image(array, np.diag([500.0, 500.0, 250.0, 1.0]))
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / "like.nii")
+    write_volume(tmp_path / "v.mgz", array, read_image(tmp_path / "like.nii"))
+    np.testing.assert_allclose(read_image(tmp_path / "v.mgz").spacing_mm, (0.5, 0.5, 0.25))
+
+
+def test_numbers_that_a_format_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(VolumeError, match="MGZ holds whole numbers of 32 bits, and these reach 4294967296"):
+        write_volume(tmp_path / "v.mgz", np.full(SHAPE, 2**32))
+
+
+def test_labels_beyond_32_bits_are_told_as_such(write_npz):
+    with pytest.raises(VolumeError, match="32 bits, but this file holds 4.29497e"):
+        read_labels(write_npz("v.npz", seg=np.full(SHAPE, 2**32)))

@@ -170,3 +170,70 @@ def test_a_moving_image_elsewhere_is_refused(files, tmp_path):
     other = save(tmp_path / "other.nii.gz", ramp(MOVING), far)
     with pytest.raises(VolumeError, match="Is this its moving image"):
         invert_file(InvertConfig(transform=files["shift"], moving=other, output=str(tmp_path / "i.nii.gz")))
+
+
+def test_a_series_keeps_its_time_and_the_reference_its_display(files, tmp_path):
+    series = nibabel.Nifti1Image(np.stack([ramp(MOVING)] * 2, axis=-1), MOVING)
+    series.header.set_zooms((1.0, 1.2, 1.1, 0.8))
+    series.header.set_xyzt_units("mm", "sec")
+    nibabel.save(series, tmp_path / "series.nii.gz")
+    reference = nibabel.load(files["fixed"])
+    reference.header["cal_min"], reference.header["cal_max"], reference.header["pixdim"][4] = 3000, 8000, 2.3
+    reference.header.set_xyzt_units("mm")
+    nibabel.save(reference, files["fixed"])
+    apply(files, "shift", image=str(tmp_path / "series.nii.gz"), moved=files["out"])
+    header = nibabel.load(files["out"]).header
+    np.testing.assert_allclose(header.get_zooms(), (*nibabel.load(files["fixed"]).header.get_zooms()[:3], 0.8))
+    assert (header.get_xyzt_units(), float(header["cal_max"])) == (("mm", "sec"), 0.0)
+
+
+@pytest.mark.parametrize("dtype", ("float64", "int8", "uint16", "uint32", "bool"))
+@pytest.mark.parametrize("name", ("out.mgz", "out.nii.gz"))
+def test_any_type_of_voxels_is_written(files, tmp_path, rng, dtype, name):
+    values = rng.integers(0, 2, SHAPE)
+    np.savez(tmp_path / "image.npz", vol=values.astype(dtype))
+    nibabel.save(nibabel.Nifti1Image(values.astype("uint8"), FIXED), tmp_path / "reference.nii.gz")
+    files = {**files, "fixed": str(tmp_path / "reference.nii.gz")}
+    settings = {"image": str(tmp_path / "image.npz"), "moved": str(tmp_path / name), "interpolation": "nearest"}
+    write_transform(tmp_path / "nothing.mat", AffineTransform(np.eye(4)), Grid(SHAPE, FIXED))
+    apply({**files, "nothing": str(tmp_path / "nothing.mat")}, "nothing", **settings)
+    # One that knows no place lies on the reference, whose shape it has.
+    np.testing.assert_array_equal(load(tmp_path / name), values)
+
+
+def test_labels_in_an_npz_move(files, tmp_path, rng):
+    labels = rng.integers(0, 9, SHAPE).astype("int32")
+    np.savez(tmp_path / "seg.npz", seg=labels)
+    write_transform(tmp_path / "nothing.mat", AffineTransform(np.eye(4)), Grid(SHAPE, FIXED))
+    files = {**files, "nothing": str(tmp_path / "nothing.mat")}
+    apply(files, "nothing", labels=str(tmp_path / "seg.npz"), moved_labels=files["out"])
+    np.testing.assert_array_equal(load(files["out"]), labels)
+
+
+@pytest.mark.parametrize("what", ("image", "labels"))
+def test_a_slice_through_a_transform_of_volumes_is_refused(files, tmp_path, what):
+    path = save(tmp_path / "slice.nii.gz", np.arange(168).reshape(12, 14, 1).astype("int16"), MOVING)
+    output = {"image": "moved", "labels": "moved_labels"}[what]
+    with pytest.raises(VolumeError, match=r"slice.nii.gz: has 2 axes, but .*shift.nii.gz moves images with 3"):
+        apply(files, "shift", moving=files["moving"], **{what: path, output: files["out"]})
+
+
+@pytest.mark.parametrize("victim", ("moving", "fixed", "labels", "shift", "points"))
+def test_no_input_is_overwritten(files, victim):
+    with pytest.raises(VolumeError, match="are one file"):
+        apply(
+            files,
+            "shift",
+            image=files["moving"],
+            labels=files["labels"],
+            points=files["points"],
+            moved=files[victim],
+            moved_labels=files["out"],
+            points_follow_image=True,
+            moved_points=files["points_out"],
+        )
+
+
+def test_a_transform_is_not_inverted_onto_itself(files):
+    with pytest.raises(VolumeError, match="--output and --transform are one file"):
+        invert_file(InvertConfig(transform=files["shift"], moving=files["moving"], output=files["shift"]))

@@ -304,3 +304,52 @@ def test_landmarks_go_where_the_moving_image_goes(job, tmp_path):
     np.testing.assert_array_equal(where, np.array((5, 4, 6)) - SHIFT)
     moved = np.loadtxt(tmp_path / "moved.csv", delimiter=",", skiprows=1) * (-1, -1, 1)
     np.testing.assert_allclose(moved, AFFINE[:3, :3] @ where + AFFINE[:3, 3], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "changed, reason",
+    [
+        ({"moved": "moving"}, "--moved and --moving are one file"),
+        ({"moved_labels": "labels"}, "--moved_labels and --labels are one file"),
+        ({"jacobian": "moved"}, "--jacobian and --moved are one file"),
+    ],
+)
+def test_no_file_is_lost_to_another(job, changed, reason):
+    before = {name: hashlib.sha256(open(job[name], "rb").read()).digest() for name in ("moving", "fixed", "labels")}
+    with pytest.raises(VolumeError, match=reason):
+        run(job, **{name: job[other] for name, other in changed.items()})
+    assert before == {name: hashlib.sha256(open(job[name], "rb").read()).digest() for name in before}
+
+
+@pytest.mark.parametrize("name", ("certify", "gate"))
+def test_what_lies_beside_a_transform_is_not_lost(job, tmp_path, name):
+    """The JSON file that --output_dir puts beside the transform, and another of that name."""
+    named = {"transform": str(tmp_path / "A_to_B.nii.gz"), name: str(tmp_path / "A_to_B.json")}
+    with pytest.raises(VolumeError, match=f"the JSON file of --transform and --{name} are one file"):
+        run(job, output_dir=str(tmp_path / "folder"), **named)
+
+
+def test_points_that_cannot_be_written_are_told_before_the_work(job, tmp_path, monkeypatch):
+    (tmp_path / "points.csv").write_text("x,y,z\n1,2,3\n")
+    (tmp_path / "file").write_text("a regular file")
+    monkeypatch.setattr("vxm_tf.registration.files.read_pair", lambda *_: pytest.fail("images were read"))
+    with pytest.raises(VolumeError, match="cannot be written"):
+        run(job, points=str(tmp_path / "points.csv"), moved_points=str(tmp_path / "file" / "points.csv"))
+
+
+def test_what_an_npz_without_place_is_registered_with_gives_its_outputs_their_place(job, tmp_path):
+    np.savez(tmp_path / "fixed.npz", vol=load(job["fixed"]))
+    run(job, fixed=str(tmp_path / "fixed.npz"))
+    np.testing.assert_allclose(nibabel.load(job["moved"]).affine, AFFINE)
+
+
+def test_negative_labels_have_no_volume(job, tmp_path, rng):
+    labels = save(tmp_path / "negative.nii.gz", rng.integers(-1, 5, SHAPE).astype("int16"))
+    with pytest.raises(VolumeError, match="negative.nii.gz: label ids are 0 or more, but this map holds -1"):
+        run(job, labels=labels, samples=2)
+
+
+def test_a_sheet_of_voxels_is_no_volume(job, tmp_path, rng):
+    sheet = save(tmp_path / "sheet.nii.gz", rng.random((9, 1, 11)))
+    with pytest.raises(VolumeError, match=r"sheet.nii.gz: is one voxel thick.*\(9, 1, 11\)"):
+        run(job, moving=sheet)

@@ -6,6 +6,7 @@ from absl import logging
 
 from vxm_tf.cli import command
 from vxm_tf.registration import load_model
+from vxm_tf.registration.model_file import model_path
 from vxm_tf.serving import Origin, export_saved_model
 from vxm_tf.serving.weights import PRECISIONS
 
@@ -54,7 +55,7 @@ def main(argv=None):
 
 def _call(values):
     command.require(values, "model", "output_dir")
-    origin = Origin(values.model, values.training_data, values.metrics)
+    origin = Origin(str(model_path(values.model)), values.training_data, values.metrics)
     folder = export_saved_model(
         load_model(values.model),
         values.output_dir,

@@ -32,7 +32,7 @@ def define_flags(values):
     flag.string("fixed", "Image to align it with.")
     flag.string("model", "The .keras file of the network; none to register by optimisation alone.")
     flag.choice("affine", AFFINES, "First: trust the headers, register from there, or lay voxel on voxel.")
-    flag.integer("dof", "Degrees of freedom of --affine register: 6, 7, 9 or 12.")
+    flag.integer("dof", "Of --affine register: 6 rigid, 7, 9 or 12 affine; in 2-D 3 rigid, 4, or 6 affine.")
     flag.string("moving_mask", "Brain mask of the moving image.")
     flag.string("fixed_mask", "Brain mask of the fixed image.")
     flag.string("strip_command", "Command that writes a mask, such as 'mri_synthstrip -i {image} -m {mask}'.")

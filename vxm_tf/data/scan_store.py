@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vxm_tf.data.normalization import normalize
-from vxm_tf.files.volumes import VolumeError, read_image, read_labels, replace_atomically
+from vxm_tf.files.volumes import VolumeError, check_ids, read_image, read_labels, replace_atomically
 
 CACHES = ("memory", "disk")
 
@@ -54,13 +54,14 @@ class ScanStore:
         """Label map, int32 `[*spatial]`, or None; kept after the first call.
 
         Raises:
-            VolumeError: if it cannot be read or its shape is not the image's.
+            VolumeError: if it cannot be read, holds negative ids, or its shape is not the image's.
         """
         scan = self.scans[index]
         if scan.labels is None:
             return None
         if index not in self._labels:
             labels = read_labels(scan.labels).array
+            check_ids(scan.labels, labels)
             if labels.shape != self.image(index).shape[:-1]:
                 raise VolumeError(
                     f"{scan.labels}: the segmentation has shape {labels.shape}, its image {scan.image} has "

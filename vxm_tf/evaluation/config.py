@@ -20,7 +20,7 @@ class EvaluateConfig:
         atlas: fixed image of every pair.
         labels: ids to score; all that occur if empty.
         spacing_mm: voxel size, whatever the files say; one number, or one for each axis. Theirs if empty.
-        max_pairs: at most so many, drawn with `seed`; 0 for all.
+        max_pairs: at most so many, drawn with `seed`, or the first of `pairs` or with `atlas`; 0 for all.
         surface: measure surface distances too.
         output_dir: for the tables.
         report: where a page of the whole set goes, one HTML file: distributions, and the worst pairs to look at.

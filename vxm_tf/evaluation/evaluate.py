@@ -74,8 +74,10 @@ def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
     Raises:
         VolumeError: none, or a damaged list.
     """
+    limit = config.max_pairs or None
     if config.pairs:
-        return _listed_pairs(config.pairs)
+        scans, pairs = _listed_pairs(config.pairs)
+        return scans, pairs[:limit]
     if config.val_list:
         scans = read_list(config.val_list)
     else:
@@ -86,7 +88,6 @@ def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
             image_suffix=config.image_suffix,
             labels_suffix=config.labels_suffix,
         )[1]
-    limit = config.max_pairs or None
     if config.atlas:
         atlas = Path(config.atlas)
         pairs = [(index, len(scans)) for index in range(len(scans))][:limit]

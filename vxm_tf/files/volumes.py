@@ -76,6 +76,11 @@ def read_image(path, *, multichannel: bool = False) -> Volume:
         )
     if not array.size:
         raise VolumeError(f"{path}: holds no voxels; its shape is {array.shape[:-1]}.")
+    if 1 in array.shape[:-1]:
+        raise VolumeError(
+            f"{path}: is one voxel thick along an axis; its shape is {array.shape[:-1]}. A slice is registered as a "
+            "2-D image: store it with that axis last, or without it."
+        )
     array = np.ascontiguousarray(array, dtype="float32")
     bad = array.size - np.count_nonzero(np.isfinite(array))
     if bad:
@@ -108,11 +113,19 @@ def read_labels(path) -> Volume:
     array = _drop_trailing_ones(array)
     if array.ndim not in (2, 3):
         raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
+    if array.size and np.abs(array.astype("float64")).max() >= 2**31 and np.isfinite(array).all():
+        raise VolumeError(f"{path}: labels are numbers of 32 bits, but this file holds {array.max():g}.")
     with np.errstate(invalid="ignore"):
         labels = np.ascontiguousarray(array).astype("int32")
     if not np.array_equal(labels, array):
         raise VolumeError(f"{path}: labels are whole numbers, but this file holds others. Is it an image?")
     return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path))
+
+
+def check_ids(path, labels):
+    """Raise `VolumeError` if a label map holds negative ids, which cannot be told apart by volume or overlap."""
+    if labels.size and labels.min() < 0:
+        raise VolumeError(f"{path}: label ids are 0 or more, but this map holds {labels.min()}.")
 
 
 def read_series(path) -> Volume:
@@ -250,20 +263,24 @@ def _drop_trailing_ones(array):
     return array
 
 
-def write_volume(path, array, like: Volume | None = None):
+def write_volume(path, array, like: Volume | None = None, series: Volume | None = None):
     """Write an array, with the affine and header of `like` where it has them.
+
+    The range of intensities to show is left open, and the time between volumes is that of `series`.
 
     Args:
         path: where to; its extension chooses the format. NPZ holds the array under `vol`, integers
             under `seg`.
         array: `[*spatial]` or `[*spatial, components]`.
         like: a volume on the same grid.
+        series: the series that the array's volumes come from.
 
     Raises:
-        VolumeError: unknown extension, or a place that cannot be written.
+        VolumeError: unknown extension, numbers that the format cannot hold, or a place that cannot be written.
     """
     path = Path(path)
     kind = _writable_extension(path)
+    array = _storable(path, array, kind)
     if kind == ".npz":
         key = LABELS_KEY if array.dtype.kind in "iu" else IMAGE_KEY
         spacing = {} if like is None or like.spacing_mm is None else {"spacing_mm": np.array(like.spacing_mm)}
@@ -273,7 +290,7 @@ def write_volume(path, array, like: Volume | None = None):
     else:
 
         def save(temporary):
-            nibabel.save(_nibabel_image(array, like, kind), temporary)
+            nibabel.save(_nibabel_image(array, like, kind, series), temporary)
 
     replace_atomically(path, save)
 
@@ -301,19 +318,45 @@ def check_output_dir(directory):
         raise VolumeError(f"{directory}: cannot be written ({error}). Choose another place.") from error
 
 
-def _nibabel_image(array, like, kind):
+def _storable(path, array, kind):
+    """The array in a type that the format has."""
+    array, mgh = np.asarray(array), kind in (".mgz", ".mgh")
+    if array.dtype.kind == "b":
+        return array.astype("uint8")
+    if array.dtype.kind == "f" and (mgh or array.dtype.itemsize < 4):
+        return array.astype("float32")
+    if not mgh or array.dtype in ("uint8", "int16", "int32"):
+        return array
+    if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+        raise VolumeError(f"{path}: MGZ holds whole numbers of 32 bits, and these reach {array.max()}. Write NIfTI.")
+    return array.astype("int32")
+
+
+def _nibabel_image(array, like, kind, series):
     affine, header = np.eye(4), None
     if like is not None and like.source is not None:
         affine, header = like.source.affine, like.source.header
     elif like is not None and like.spacing_mm:
         affine = np.diag([*like.spacing_mm, *[1.0] * (4 - len(like.spacing_mm))])
+    header = header if isinstance(header, nibabel.Nifti1Header) else None
     if kind in (".mgz", ".mgh"):
-        if array.dtype.kind == "i":
-            array = array.astype("int32")
-        return nibabel.MGHImage(array, affine)
-    image = nibabel.Nifti1Image(array, affine, header if isinstance(header, nibabel.Nifti1Header) else None)
-    image.set_data_dtype(array.dtype)
+        mm_per_unit = unit_of(header)[1] if header else 1.0
+        return nibabel.MGHImage(array, np.diag([*[mm_per_unit] * 3, 1.0]) @ affine)
+    image = nibabel.Nifti1Image(array, affine, header, dtype=array.dtype)
+    # Of the other image's intensities.
+    image.header["cal_min"] = image.header["cal_max"] = 0
+    if array.ndim > 3:
+        _keep_time(image.header, series)
     return image
+
+
+def _keep_time(header, series):
+    """Write into a header what a series says of the time between its volumes."""
+    source = getattr(getattr(series, "source", None), "header", None)
+    known = isinstance(source, nibabel.Nifti1Header) and len(source.get_zooms()) > 3
+    header.set_zooms((*header.get_zooms()[:3], source.get_zooms()[3] if known else 1.0, *header.get_zooms()[4:]))
+    if known:
+        header.set_xyzt_units(header.get_xyzt_units()[0], source.get_xyzt_units()[1])
 
 
 def replace_atomically(path, save):

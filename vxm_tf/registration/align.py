@@ -117,10 +117,12 @@ def _rounded(image):
     """An image whose grid is free of the rounding of headers, which optimisation would amplify.
 
     Headers hold float32, so one place stored in another order of axes differs in the last digits. A thousandth of a
-    millimetre does not matter to what is estimated here, and what is moved afterwards uses the grids as they are.
+    millimetre, or of a smaller voxel, does not matter to what is estimated here, and what is moved afterwards uses the
+    grids as they are.
     """
     affine = image.grid.affine.copy()
-    affine[:-1, :-1], affine[:-1, -1] = affine[:-1, :-1].round(6), affine[:-1, -1].round(3)
+    smaller = max(0, -math.floor(math.log10(min(image.grid.spacing_mm)) + 1e-9) - 1)
+    affine[:-1, :-1], affine[:-1, -1] = affine[:-1, :-1].round(6 + smaller), affine[:-1, -1].round(3 + smaller)
     return SpatialImage(image.array, Grid(image.grid.shape, affine))
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, read_labels, read_series, write_volume
 from vxm_tf.registration.config import check_choices
-from vxm_tf.registration.transform_chain import read_chain
+from vxm_tf.registration.transform_chain import check_axes, read_chain
 from vxm_tf.spatial import resample
-from vxm_tf.spatial.headers import grid_of
+from vxm_tf.spatial.image import read_together
 from vxm_tf.spatial.interpolation import ORDERS
 from vxm_tf.spatial.inversion import solve_points
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
@@ -68,32 +69,32 @@ def apply_files(config):
         ValueError: a setting that does not exist.
     """
     _check(config)
+    # The transforms' moving image is the first that is named.
+    first, read = next((pair for pair in _movable(config) if pair[0]), ("", read_series))
     transform, fixed, moving = read_chain(
-        config.transforms,
-        fixed=config.reference,
-        moving=config.moving or config.image or config.labels,
-        format=config.transform_format,
+        config.transforms, fixed=config.reference, moving=first, format=config.transform_format, read_moving=read
     )
     if config.image or config.labels:
-        check_belongs(transform, grid_of(fixed), ", ".join(config.transforms))
-    if config.image:
-        source = read_series(config.image) if config.moving else moving
-        moved = resample(
-            source.array,
-            grid_of(source),
-            grid_of(fixed),
-            transform,
-            interpolation=config.interpolation,
-            fill_value=config.fill_value,
-        )
-        write_volume(config.moved, moved if moved.shape[-1] > 1 else moved[..., 0], fixed)
-    if config.labels:
-        source = read_labels(config.labels)
-        moved = resample(source.array, grid_of(source), grid_of(fixed), transform, interpolation="nearest")
-        write_volume(config.moved_labels, moved, fixed)
+        check_belongs(transform, fixed.grid, ", ".join(config.transforms))
+    order = {"interpolation": config.interpolation, "fill_value": config.fill_value}
+    outputs = (config.moved, order), (config.moved_labels, {"interpolation": "nearest"})
+    for (path, read_it), (output, settings) in zip(_movable(config)[1:], outputs):
+        if path:
+            known = (path, read_it) == (first, read)
+            source = moving if known else read_together((path, read_it), (config.reference, read_series))[0]
+            check_axes(source, transform, config.transforms)
+            moved = resample(source.array, source.grid, fixed.grid, transform, **settings)
+            # A series of one volume is a volume.
+            moved = moved[..., 0] if moved.ndim > fixed.grid.ndim and moved.shape[-1] == 1 else moved
+            write_volume(output, moved, fixed.header(), series=source.volume)
     if config.points:
         _move_points(config, transform)
     logging.info("Written: %s", ", ".join(getattr(config, output) for _, output in PAIRS if getattr(config, output)))
+
+
+def _movable(config):
+    """(path, how it is read) of the transforms' moving image, of the image and of the labels; "" for none."""
+    return (config.moving, read_series), (config.image, read_series), (config.labels, read_labels)
 
 
 def _move_points(config, transform):
@@ -120,6 +121,9 @@ def _check(config):
         raise VolumeError("Nothing to move: give --image, --labels or --points.")
     if (config.image or config.labels) and not config.reference:
         raise VolumeError("--reference must be given: the fixed image, whose grid what is moved gets.")
+    inputs = {f"--{name}": getattr(config, name) for name in ("reference", "moving", "image", "labels", "points")}
+    inputs |= {f"--transforms {path}": path for path in config.transforms}
+    check_distinct({f"--{output}": getattr(config, output) for _, output in PAIRS}, inputs)
     check_choices(config, {"interpolation": ORDERS, "points_convention": CONVENTIONS})
     for output in filter(None, (config.moved, config.moved_labels)):
         check_output(output)

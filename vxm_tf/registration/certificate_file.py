@@ -16,7 +16,6 @@ from vxm_tf.registration.config import NO_MODEL
 from vxm_tf.registration.model_file import model_path
 from vxm_tf.registration.transform_chain import read_chain
 from vxm_tf.spatial import DisplacementField, Grid, dense
-from vxm_tf.spatial.headers import grid_of
 from vxm_tf.spatial.transform_files import check_belongs
 from vxm_tf.spatial.transforms import flattened
 
@@ -120,8 +119,8 @@ def _read_field(path, reference, other, kind, name):
     """A transform in a file as a field on the grid of the reference image, or on its own."""
     transform, image, _ = read_chain((path,), fixed=reference, moving=other, format=kind)
     if image:
-        check_belongs(transform, grid_of(image), path)
-        return dense(transform, grid_of(image))
+        check_belongs(transform, image.grid, path)
+        return dense(transform, image.grid)
     first = flattened(transform)[0]
     if not isinstance(first, DisplacementField):
         raise VolumeError(f"{path}: has no grid of its own; give --{name}, the image on whose grid it is meant.")

@@ -21,7 +21,8 @@ class RegisterConfig:
         affine: how the images are brought together first. "header": both lie where their headers say. "register":
             from there, a transform with `dof` degrees of freedom is searched. "none": headers are left aside and
             voxel i lies on voxel i, for images that share one grid.
-        dof: of `affine="register"`: 6 rigid, 7 with scale, 9 with a scale for each axis, 12 affine.
+        dof: of `affine="register"`: 6 rigid, 7 with scale, 9 with a scale for each axis, 12 affine; in 2-D 3 rigid, 4
+            with scale, 6 affine.
         moving_mask: brain mask of the moving image, on its grid; only what it holds is aligned.
         fixed_mask: likewise.
         strip_command: command that writes a brain mask, with {image} and {mask} in it, run for images without mask.

@@ -1,19 +1,20 @@
 """One pair in files, as they come: read, registered, and everything written that was asked for."""
 
-import dataclasses
+import functools
 import json
 import time
-import warnings
+from pathlib import Path
 
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output
-from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, has_place, write_volume
+from vxm_tf.files.volumes import VolumeError, check_ids, check_output, check_output_dir, read_image, write_volume
 from vxm_tf.metrics import foreground
 from vxm_tf.registration.align import register_images
-from vxm_tf.registration.bids import with_bids_names
+from vxm_tf.registration.bids import beside, with_bids_names
 from vxm_tf.registration.certificate_file import write_certificate
 from vxm_tf.registration.config import AFFINES, NO_MODEL, SIMILARITIES, check_choices
 from vxm_tf.registration.gate import log_verdict, write_verdict
@@ -22,14 +23,16 @@ from vxm_tf.registration.native import NativeRegistration
 from vxm_tf.registration.pair_uncertainty import is_calibrated
 from vxm_tf.registration.sidecar import write_sidecar
 from vxm_tf.registration.skull_strip import brain_mask
-from vxm_tf.spatial import read_spatial_image, read_spatial_labels
+from vxm_tf.spatial import read_spatial_labels
 from vxm_tf.spatial.headers import check_axial
+from vxm_tf.spatial.image import read_together
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 
 VOLUMES = ("moved", "fixed_moved", "displacement", "jacobian", "moved_labels", "uncertainty", "error_bound")
 TRANSFORMS = ("transform", "inverse_transform")
 WRITTEN = (*VOLUMES, *TRANSFORMS, "moved_points")
+READ = ("moving", "fixed", "model", "labels", "points", "moving_mask", "fixed_mask")
 CHOICES = {"affine": AFFINES, "similarity": SIMILARITIES, "points_convention": CONVENTIONS}
 
 
@@ -60,6 +63,8 @@ def register_files(config) -> NativeRegistration:
         if path:
             check_axial(image.volume, path)
     labels = read_spatial_labels(config.labels, moving, "segmentation") if config.labels else None
+    if labels and (config.uncertainty or config.error_bound or config.samples):
+        check_ids(config.labels, labels.array)
     points = read_points(config.points, config.points_convention, ndim=moving.grid.ndim) if config.points else None
     masks = [
         brain_mask(image, mask, config.strip_command)
@@ -81,20 +86,10 @@ def register_files(config) -> NativeRegistration:
 
 
 def read_pair(config, network=None):
-    """(moving, fixed) as `SpatialImage`; one that knows no place, such as an NPZ, takes that of the other's grid."""
+    """(moving, fixed), see `read_together`."""
     multichannel = bool(network) and input_settings(network)["multichannel"]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        images = [read_spatial_image(path, multichannel=multichannel) for path in (config.moving, config.fixed)]
-    for index, other in ((0, 1), (1, 0)):
-        bare, placed = images[index].volume, images[other].volume
-        if not has_place(bare) and has_place(placed) and bare.spatial_shape == placed.spatial_shape:
-            images[index] = dataclasses.replace(images[index], grid=images[other].grid)
-            caught = [w for w in caught if not str(w.message).startswith(f"{bare.path}:")]
-            logging.warning("%s knows no place in space; taken to lie on the grid of %s.", bare.path, placed.path)
-    for warning in caught:
-        logging.warning("%s", warning.message)
-    return images
+    read = functools.partial(read_image, multichannel=multichannel)
+    return read_together((config.moving, read), (config.fixed, read))
 
 
 def summarise(config, result) -> dict:
@@ -145,6 +140,13 @@ def _check_calibrated(config, network):
 
 
 def _check_outputs(config, ndim=3):
+    outputs = {f"--{name}": getattr(config, name) for name in (*WRITTEN, "certify", "gate", "report")}
+    if config.output_dir:
+        outputs |= {f"the JSON file of --{name}": beside(getattr(config, name), ".json") for name in TRANSFORMS}
+        outputs["the picture of --transform"] = beside(config.transform, ".png")
+    check_distinct(outputs, {f"--{name}": getattr(config, name) for name in READ})
+    if config.moved_points:
+        check_output_dir(Path(config.moved_points).parent)
     for name in VOLUMES:
         if getattr(config, name):
             check_output(getattr(config, name))
@@ -165,7 +167,7 @@ def _write(config, result, labels, points, network):
     def image(array):
         return array if multichannel else array[..., 0]
 
-    moving, fixed = result.moving.volume, result.fixed.volume
+    moving, fixed = (image.header() for image in (result.moving, result.fixed))
     makers = {
         "moved": lambda: (image(result.moved), fixed),
         "displacement": lambda: (result.displacement, fixed),

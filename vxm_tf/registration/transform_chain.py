@@ -4,9 +4,10 @@ import dataclasses
 
 from absl import logging
 
+from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.volumes import VolumeError, read_series
 from vxm_tf.spatial import Chain, DisplacementField
-from vxm_tf.spatial.headers import grid_of
+from vxm_tf.spatial.image import read_together
 from vxm_tf.spatial.inversion import inverse
 from vxm_tf.spatial.transform_files import check_belongs, check_transform_output, read_transform, write_transform
 from vxm_tf.spatial.transforms import flattened, is_affine
@@ -55,19 +56,21 @@ class InvertConfig:
     output_format: str = ""
 
 
-def read_chain(paths, *, fixed="", moving="", format=""):
-    """(transform from fixed to moving space, fixed `Volume` or None, moving `Volume` or None).
+def read_chain(paths, *, fixed="", moving="", format="", read_moving=read_series):
+    """(transform from fixed to moving space, fixed `SpatialImage` or None, moving one or None), see `read_together`.
 
     Args:
         paths: transforms in the order in which an image goes through them.
         fixed, moving: images, "" where there is none.
         format: of the files; by extension and content if empty.
+        read_moving: from a path to the moving image's `Volume`.
 
     Raises:
-        VolumeError: a file that cannot be read, or several of a format that needs the grids between them.
+        VolumeError: a file that cannot be read, several of a format that needs the grids between them, or an image with
+            other axes than the transform.
     """
-    volumes = [read_series(path) if path else None for path in (fixed, moving)]
-    grids = [volume and grid_of(volume) for volume in volumes]
+    images = read_together((moving, read_moving), (fixed, read_series))[::-1]
+    grids = [image and image.grid for image in images]
     parts = []
     for number, path in enumerate(paths):
         # The image between two transforms is not known, so only the outer ends of the chain have grids.
@@ -77,7 +80,18 @@ def read_chain(paths, *, fixed="", moving="", format=""):
         }
         parts.append(read_transform(path, format=format or None, **ends))
     # Points go the other way: from the fixed space through the last transform first.
-    return (parts[0] if len(parts) == 1 else Chain(tuple(reversed(parts)))), *volumes
+    transform = parts[0] if len(parts) == 1 else Chain(tuple(reversed(parts)))
+    for image in filter(None, images):
+        check_axes(image, transform, paths)
+    return transform, *images
+
+
+def check_axes(image, transform, paths):
+    """Raise `VolumeError` unless an image has as many axes as a transform, which is that of some files."""
+    if image.grid.ndim != transform.ndim:
+        raise VolumeError(
+            f"{image.name}: has {image.grid.ndim} axes, but {', '.join(paths)} moves images with {transform.ndim}."
+        )
 
 
 def compose_files(config):
@@ -86,14 +100,15 @@ def compose_files(config):
     Raises:
         VolumeError: input that cannot be used, or a place that cannot be written.
     """
+    check_distinct({"--output": config.output}, {f"--transforms {path}": path for path in config.transforms})
     transform, fixed, moving = read_chain(
         config.transforms, fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
     _check_output(config, transform)
-    check_belongs(transform, grid_of(fixed), ", ".join(config.transforms))
-    moving_grid = moving and grid_of(moving)
+    check_belongs(transform, fixed.grid, ", ".join(config.transforms))
+    moving_grid = moving and moving.grid
     kind = config.output_format or None
-    write_transform(config.output, transform, grid_of(fixed), format=kind, moving_grid=moving_grid)
+    write_transform(config.output, transform, fixed.grid, format=kind, moving_grid=moving_grid)
     logging.info("Written: %s, %d transforms in one.", config.output, len(config.transforms))
     return transform
 
@@ -107,23 +122,24 @@ def invert_file(config):
     Raises:
         VolumeError: input that cannot be used, or a place that cannot be written.
     """
+    check_distinct({"--output": config.output}, {"--transform": config.transform})
     transform, fixed, moving = read_chain(
         (config.transform,), fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
     _check_output(config, transform)
-    grid = grid_of(moving)
+    grid = moving.grid
     if not _meets(transform, fixed, grid):
         raise VolumeError(
             f"{config.transform}: maps its whole field of view outside {config.moving}. Is this its moving image?"
         )
     turned, inversion = inverse(transform, grid)
-    fixed_grid = fixed and grid_of(fixed)
+    fixed_grid = fixed and fixed.grid
     write_transform(config.output, turned, grid, format=config.output_format or None, moving_grid=fixed_grid)
     if inversion is None:
         logging.info("Written: %s, the exact inverse of an affine transform.", config.output)
         return None
     logging.info(
-        "Written: %s. Residual: mean %.2g mm, largest %.2g mm; %.4f %% of the voxels above 0.1 mm.",
+        "Written: %s. Residual: mean %.2g mm, largest %.2g mm; %.4f %% of the voxels unsolved.",
         config.output, inversion.mean_residual_mm, inversion.max_residual_mm, 100 * inversion.unsolved,
     )  # fmt: skip
     return inversion
@@ -136,7 +152,7 @@ def _check_output(config, transform):
 def _meets(transform, fixed, grid):
     """Whether some point of the transform's own field, or of the fixed image, maps into the grid."""
     first = flattened(transform)[0]
-    start = first.grid if isinstance(first, DisplacementField) else (fixed and grid_of(fixed))
+    start = first.grid if isinstance(first, DisplacementField) else (fixed and fixed.grid)
     if not start:
         return True
     return bool(grid.contains(transform.map(start.sample_points())).any())

@@ -1,8 +1,11 @@
 """An image and its place in the world."""
 
 import dataclasses
+import warnings
 
+import nibabel
 import numpy as np
+from absl import logging
 
 from vxm_tf.files.volumes import Volume, VolumeError, has_place, read_image, read_labels
 from vxm_tf.spatial.grid import Grid, reoriented
@@ -34,9 +37,44 @@ class SpatialImage:
             orientation = "".join(letter for letter in orientation if letter in "RLAP")
         return SpatialImage(*reoriented(self.array, self.grid, orientation))
 
+    def header(self) -> Volume | None:
+        """What a file written on this grid takes its header from: the image's own file, where that knows its place."""
+        if self.volume is None or has_place(self.volume):
+            return self.volume
+        ndim, affine = self.grid.ndim, np.eye(4)
+        affine[:ndim, :ndim], affine[:ndim, 3] = self.grid.affine[:-1, :-1], self.grid.affine[:-1, -1]
+        placed = nibabel.Nifti1Image(np.zeros((1,) * 3, "uint8"), affine)
+        return dataclasses.replace(self.volume, source=placed)
+
     def with_array(self, array):
         """Other values in the same places."""
         return dataclasses.replace(self, array=array)
+
+
+def read_together(*files) -> list:
+    """Images of one pair, None for an empty path; one that knows no place, such as an NPZ, takes the other's grid.
+
+    That needs equal shapes; else its place is that of `grid_of`.
+
+    Args:
+        files: two pairs of a path and the function that reads its `Volume`.
+
+    Raises:
+        VolumeError: an unusable file, or an affine that is singular.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        volumes = [read(path) if path else None for path, read in files]
+        images = [volume and SpatialImage(volume.array, grid_of(volume), volume) for volume in volumes]
+    for image, other in (images, images[::-1]):
+        if image and other and not has_place(image.volume) and has_place(other.volume):
+            if image.grid.shape == other.grid.shape:
+                images[images.index(image)] = dataclasses.replace(image, grid=other.grid)
+                caught = [w for w in caught if not str(w.message).startswith(f"{image.name}:")]
+                logging.warning("%s knows no place in space; taken to lie on the grid of %s.", image.name, other.name)
+    for warning in caught:
+        logging.warning("%s", warning.message)
+    return images
 
 
 def read_spatial_image(path, *, multichannel: bool = False) -> SpatialImage:

@@ -9,9 +9,8 @@ from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField,
 
 FIXED_POINT_STEPS = 8
 NEWTON_STEPS = 12
-TOLERANCE_MM = 1e-3
-# Of the world millimetres over which a derivative is taken.
-_DIFFERENCE_MM = 0.05
+# In millimetres, see `_unit_mm`: a residual that will do, one that will not, and what a derivative is taken over.
+TOLERANCE, UNSOLVED, DIFFERENCE = 1e-3, 0.1, 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +21,8 @@ class Inversion:
         transform: `DisplacementField` from moving to fixed space.
         mean_residual_mm: mean over voxels of |transform(inverse(q)) - q|, in millimetres.
         max_residual_mm: the largest.
-        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm: no point was found that maps there, as
-            where the transform folds or the field ends.
+        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm, or above a voxel where that is smaller: no
+            point was found that maps there, as where the transform folds or the field ends.
     """
 
     transform: DisplacementField
@@ -73,7 +72,7 @@ def measured(transform, inverse: DisplacementField) -> Inversion:
 
 def _inversion(field, residual):
     mean = float(residual.mean(dtype="float64"))
-    return Inversion(field, mean, float(residual.max()), float(np.mean(residual > 0.1)))
+    return Inversion(field, mean, float(residual.max()), float(np.mean(residual > UNSOLVED * _unit_mm(field))))
 
 
 def affine_part(transform) -> np.ndarray:
@@ -119,26 +118,34 @@ def solve(transform, targets_mm, start_mm, inverse_linear):
     points = np.array(start_mm, "float64")
     error = transform.map(points) - targets_mm
     residual = _lengths(error)
+    unit_mm = _unit_mm(transform)
+    tolerance_mm, difference_mm = TOLERANCE * unit_mm, DIFFERENCE * unit_mm
     state = transform, targets_mm, points, error, residual
-    left = np.flatnonzero(residual > TOLERANCE_MM)
+    left = np.flatnonzero(residual > tolerance_mm)
     for _ in range(FIXED_POINT_STEPS):
         improved = _take(state, left, error[left] @ inverse_linear.T)
-        left = improved[residual[improved] > TOLERANCE_MM]
-    left = np.flatnonzero(residual > TOLERANCE_MM)
+        left = improved[residual[improved] > tolerance_mm]
+    left = np.flatnonzero(residual > tolerance_mm)
     for _ in range(NEWTON_STEPS):
-        improved = _take(state, left, _newton_step(transform, points[left], error[left], inverse_linear))
-        left = improved[residual[improved] > TOLERANCE_MM]
+        improved = _take(state, left, _newton_step(transform, points[left], error[left], inverse_linear, difference_mm))
+        left = improved[residual[improved] > tolerance_mm]
     return points, residual
+
+
+def _unit_mm(transform):
+    """1 mm, or less where a field has voxels below a tenth of it."""
+    sizes = [min(part.grid.spacing_mm) for part in flattened(transform) if isinstance(part, DisplacementField)]
+    return min(1.0, *(10.0 * size for size in sizes)) if sizes else 1.0
 
 
 def _lengths(vectors):
     return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
 
 
-def _newton_step(transform, points, error, inverse_linear):
+def _newton_step(transform, points, error, inverse_linear, difference_mm):
     ndim = points.shape[1]
-    shifts = _DIFFERENCE_MM * np.eye(ndim)
-    columns = [(transform.map(points + s) - transform.map(points - s)) / (2 * _DIFFERENCE_MM) for s in shifts]
+    shifts = difference_mm * np.eye(ndim)
+    columns = [(transform.map(points + s) - transform.map(points - s)) / (2 * difference_mm) for s in shifts]
     jacobian = np.stack(columns, axis=-1)
     sound = np.abs(np.linalg.det(jacobian)) > 1e-3
     jacobian[~sound] = np.linalg.inv(inverse_linear)
