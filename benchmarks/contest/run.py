@@ -14,7 +14,6 @@ Writes `pairs.csv`, `labels.csv`, `table.md`, `differences.md`, `accuracy-and-se
 import argparse
 import dataclasses
 import importlib.metadata
-import itertools
 import json
 import os
 import platform
@@ -24,7 +23,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from earlier import earlier_entries
 from labels import BRAIN_LABELS
 from report import write_report
 
@@ -101,7 +99,6 @@ def parse():
     parser.add_argument("--few", action="append", default=[], metavar="ROW=PAIRS", help="a row with fewer pairs")
     parser.add_argument("--without", nargs="*", default=[], help="rows to leave out")
     parser.add_argument("--only", nargs="*", default=[], help="rows to run, instead of all")
-    parser.add_argument("--earlier", type=Path, help="folder of an earlier run, whose other rows are shown beside")
     parser.add_argument("--reference", default="greedy", help="row that the others are compared with")
     parser.add_argument("--output_dir", required=True, type=Path)
     return parser.parse_args()
@@ -141,12 +138,7 @@ def main():
     for worker in workers.values():
         worker.process.stdin.close()
         worker.process.wait()
-    entries, said = done.entries(scans, pairs_of), settings(options)
-    if options.earlier:
-        said["earlier"] = json.loads((options.earlier / "contest.json").read_text())["settings"]
-        others = (group for name, group in earlier_entries(options.earlier).items() if name not in rows)
-        entries = [*itertools.chain.from_iterable(others), *entries]
-    print(write_report(options.output_dir, entries, options.reference, said))
+    print(write_report(options.output_dir, done.entries(scans, pairs_of), options.reference, settings(options)))
 
 
 def spread(pairs, count):
