@@ -6,8 +6,8 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from vxm_tf.evaluation.tables import summarise, write_rows
+from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.json_file import write_json, write_text
-from vxm_tf.files.volumes import replace_atomically
 
 RESAMPLES, SEED = 10_000, 0
 

@@ -215,7 +215,7 @@ def test_a_disk_that_is_full_while_a_registration_is_written_leaves_the_old_file
 
     files = (f"--moving={nifti('a.nii')}", f"--fixed={nifti('b.nii')}", f"--moved={tmp_path}/moved.nii")
     (tmp_path / "moved.nii").write_text("of an earlier run")
-    monkeypatch.setattr("vxm_tf.files.volumes.nibabel.save", full)
+    monkeypatch.setattr("vxm_tf.files.writing.nibabel.save", full)
     refused("register", f"--model={model}", *files, says=[f"{tmp_path}/moved.nii", "No space left on device"])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.data.catalogue import Scan, find_scans, read_list, read_table, split_scans
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 
 
 @pytest.fixture

@@ -8,9 +8,12 @@ import time
 import numpy as np
 import pytest
 
+from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.csv_file import write_csv
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import read_json, write_json, write_text
-from vxm_tf.files.volumes import VolumeError, read_image, replace_atomically, write_volume
+from vxm_tf.files.volumes import read_image
+from vxm_tf.files.writing import write_volume
 
 RAMP = np.arange(990, dtype="float32").reshape(9, 10, 11)
 

@@ -5,7 +5,9 @@ import gzip
 import numpy as np
 import pytest
 
-from vxm_tf.files.volumes import VolumeError, read_image, read_labels, write_volume
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import read_image, read_labels
+from vxm_tf.files.writing import write_volume
 
 SHAPE = (9, 10, 11)
 RAMP = np.arange(990, dtype="float32").reshape(SHAPE)

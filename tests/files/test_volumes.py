@@ -4,18 +4,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.files.volumes import (
-    Volume,
-    VolumeError,
-    extension,
-    own_labels,
-    read_image,
-    read_labels,
-    read_series,
-    spacing_mm_of,
-    stem,
-    write_volume,
-)
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.headers import spacing_mm_of
+from vxm_tf.files.volumes import Volume, extension, own_labels, read_image, read_labels, read_series, stem
+from vxm_tf.files.writing import write_volume
 
 SHAPE = (9, 10, 11)
 SPACING_MM = (2.0, 1.25, 1.5)

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf.data.phantoms import phantom
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.registration.affine import register_affine
 from vxm_tf.registration.affine_search import rotation_about
 from vxm_tf.spatial import AffineTransform, Grid, reoriented

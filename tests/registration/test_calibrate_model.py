@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.data.phantoms import phantom
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
 from vxm_tf.registration.calibrate_model import CalibrateConfig, calibrate_file, known_errors
 from vxm_tf.registration.calibration import Calibration, calibration_of, remember

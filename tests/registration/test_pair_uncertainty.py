@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from vxm_tf.data.phantoms import phantom
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
 from vxm_tf.registration import Calibration, RegisterConfig, displacement_by, pair_uncertainty, register_files
 from vxm_tf.registration.calibration import remember

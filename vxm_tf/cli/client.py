@@ -8,7 +8,8 @@ import nibabel
 from absl import logging
 
 from vxm_tf.cli import command
-from vxm_tf.files.volumes import VolumeError, check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.serving.client import Client
 
 DESCRIPTION = "Register two scans by a model server; TensorFlow is not needed here."

@@ -9,7 +9,7 @@ from absl import logging
 
 from vxm_tf.cli import command
 from vxm_tf.data import NORMALIZATIONS
-from vxm_tf.files.volumes import check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_dir, replace_atomically
 from vxm_tf.models.legacy import load_legacy
 
 DESCRIPTION = "Adopt a network that VoxelMorph saved: vxm-convert OLD.h5 NEW.keras"

@@ -7,7 +7,9 @@ from vxm_tf.data.pairs import atlas_pairs, ordered_pairs, training_pairs
 from vxm_tf.data.pipeline import image_pair, synthetic_dataset, training_dataset
 from vxm_tf.data.scan_store import ScanStore
 from vxm_tf.data.synthesis import SynthesisConfig, synthetic_pair
-from vxm_tf.files.volumes import Volume, VolumeError, read_image, read_labels, write_volume
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import Volume, read_image, read_labels
+from vxm_tf.files.writing import write_volume
 
 __all__ = [
     "LabelMaps",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.volumes import EXTENSIONS, VolumeError, extension, own_labels, stem
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import EXTENSIONS, extension, own_labels, stem
 
 LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
 IMAGE_FOLDERS = ("images", "imagestr")

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.files.volumes import EXTENSIONS, VolumeError, extension, orientation_of, read_labels
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.headers import orientation_of
+from vxm_tf.files.volumes import EXTENSIONS, extension, read_labels
 
 # Beyond the brain: SynthSeg's numbers for skull, scalp, eyes and the like; and FreeSurfer's for the fluid around it.
 FIRST_OUTSIDE, FLUID = 500, 24

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from vxm_tf.data.normalization import normalize
-from vxm_tf.files.volumes import VolumeError, check_ids, read_image, read_labels, replace_atomically
+from vxm_tf.files.atomic import replace_atomically
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import check_ids, read_image, read_labels
 
 CACHES = ("memory", "disk")
 

@@ -12,9 +12,12 @@ from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
+from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.checksum import sha256_of
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.headers import spacing_mm_of
 from vxm_tf.files.html_file import check_html_output
-from vxm_tf.files.volumes import VolumeError, check_output_dir, own_labels, spacing_mm_of, stem
+from vxm_tf.files.volumes import own_labels, stem
 from vxm_tf.metrics import labels_in
 from vxm_tf.registration import input_settings, load_model, register_pair, warp_labels
 from vxm_tf.registration.model_file import model_path

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 
 
 def check_distinct(outputs: dict, inputs: dict):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from vxm_tf.files.volumes import VolumeError, check_output_dir
+from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.errors import VolumeError
 
 
 def check_html_output(path):

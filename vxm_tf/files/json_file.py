@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from vxm_tf.files.volumes import VolumeError, check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.errors import VolumeError
 
 
 def check_json_output(path):

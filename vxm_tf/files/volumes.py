@@ -1,22 +1,17 @@
-"""Volumes in files: NIfTI, MGZ and NumPy archives, read with checks and written whole or not at all."""
+"""Volumes in files: NIfTI, MGZ and NumPy archives, read with checks."""
 
 import dataclasses
-import os
-import uuid
 from pathlib import Path
 
 import nibabel
 import numpy as np
 
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.units import header_spacing_mm
+
 NIBABEL_EXTENSIONS = (".nii.gz", ".nii", ".mgz", ".mgh")
 EXTENSIONS = (*NIBABEL_EXTENSIONS, ".npz")
 IMAGE_KEY, LABELS_KEY = "vol", "seg"
-# Of length, by NIfTI's code: name and millimetres.
-UNITS = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
-
-
-class VolumeError(ValueError):
-    """A file that cannot serve as the volume that was asked for; the message names it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,15 +101,16 @@ def read_labels(path) -> Volume:
         path: NIfTI, MGZ, or NPZ with the array under `seg`.
 
     Raises:
-        VolumeError: missing, unreadable or truncated file; values that are not whole numbers; other than
+        VolumeError: missing, unreadable or truncated file; values that are not whole numbers of 32 bits; other than
             2 or 3 axes.
     """
     array, spacing_mm, source = _load(path, LABELS_KEY)
     array = _drop_trailing_ones(array)
     if array.ndim not in (2, 3):
         raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
-    if array.size and np.abs(array.astype("float64")).max() >= 2**31 and np.isfinite(array).all():
-        raise VolumeError(f"{path}: labels are numbers of 32 bits, but this file holds {array.max():g}.")
+    limits = [float(array.min()), float(array.max())] if array.size else [0.0]
+    if 2**31 <= max(map(abs, limits)) < np.inf:
+        raise VolumeError(f"{path}: labels are numbers of 32 bits, but this file holds {max(limits, key=abs):g}.")
     with np.errstate(invalid="ignore"):
         labels = np.ascontiguousarray(array).astype("int32")
     if not np.array_equal(labels, array):
@@ -158,61 +154,6 @@ def _has_labels(path):
         return False
 
 
-def read_header(path, axes: int) -> Volume:
-    """What a file says of the first `axes` axes of its volume, without reading its voxels: the array is empty.
-
-    Raises:
-        VolumeError: a unit of length that NIfTI does not know.
-    """
-    empty = np.empty(0, "float32")
-    if extension(path) == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            return Volume(empty, _spacing_mm(archive), None, Path(path), (1,) * axes)
-    image = nibabel.load(path)
-    shape = (*image.shape, *[1] * axes)[:axes]
-    return Volume(empty, _header_spacing_mm(path, image)[:axes], image, Path(path), shape)
-
-
-def spacing_mm_of(path) -> tuple | None:
-    """Voxel size of a file's spatial axes without reading its voxels; None where it has none."""
-    return read_header(path, 3).spacing_mm
-
-
-def orientation_of(path, axes: int) -> str | None:
-    """Where a file's first axes point to, such as "LIA", without reading its voxels; None where it does not say."""
-    header = read_header(path, axes)
-    return "".join(nibabel.aff2axcodes(header.source.affine)[:axes]) if has_place(header) else None
-
-
-def has_place(volume: Volume) -> bool:
-    """Whether a file says where its voxels lie."""
-    if not isinstance(volume.source, nibabel.Nifti1Image):
-        return volume.source is not None
-    return bool(volume.source.header["sform_code"] or volume.source.header["qform_code"])
-
-
-def unit_of(header) -> tuple[str, float]:
-    """(name, millimetres) of a NIfTI header's unit of length, whatever it says of time.
-
-    Raises:
-        VolumeError: a code that NIfTI does not know.
-    """
-    code = int(header["xyzt_units"]) % 8
-    if code not in UNITS:
-        names = ", ".join(f"{number} ({name})" for number, (name, _) in UNITS.items())
-        raise VolumeError(f"its header's unit of length has code {code}; expected one of {names}.")
-    return UNITS[code]
-
-
-def _header_spacing_mm(path, image):
-    sizes = image.header.get_zooms()[:3]
-    try:
-        mm_per_unit = unit_of(image.header)[1] if isinstance(image, nibabel.Nifti1Image) else 1.0
-    except VolumeError as error:
-        raise VolumeError(f"{path}: {error}") from None
-    return tuple(float(size) * mm_per_unit for size in sizes)
-
-
 def _load(path, key):
     path = Path(path)
     if not path.is_file():
@@ -224,7 +165,7 @@ def _load(path, key):
             return _load_npz(path, key)
         image = nibabel.load(path)
         array = np.asanyarray(image.dataobj)
-        spacing_mm = _header_spacing_mm(path, image)
+        spacing_mm = header_spacing_mm(path, image)
     except VolumeError:
         raise
     except Exception as error:
@@ -246,13 +187,14 @@ def _load_npz(path, key):
         except SystemError:
             # Python 3.11 now and then miscounts its recursion while several threads parse headers.
             array = archive[key]
-        spacing_mm = _spacing_mm(archive)
+        spacing_mm = npz_spacing_mm(archive)
     if array.dtype.kind not in "buif":
         raise VolumeError(f"{path}: {key!r} is of type {array.dtype}; numbers are needed.")
     return array, spacing_mm, None
 
 
-def _spacing_mm(archive):
+def npz_spacing_mm(archive) -> tuple | None:
+    """The voxel size that an open NPZ holds."""
     return tuple(np.atleast_1d(archive["spacing_mm"]).astype(float).tolist()) if "spacing_mm" in archive.files else None
 
 
@@ -261,121 +203,3 @@ def _drop_trailing_ones(array):
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
     return array
-
-
-def write_volume(path, array, like: Volume | None = None, series: Volume | None = None):
-    """Write an array, with the affine and header of `like` where it has them.
-
-    The range of intensities to show is left open, and the time between volumes is that of `series`.
-
-    Args:
-        path: where to; its extension chooses the format. NPZ holds the array under `vol`, integers
-            under `seg`.
-        array: `[*spatial]` or `[*spatial, components]`.
-        like: a volume on the same grid.
-        series: the series that the array's volumes come from.
-
-    Raises:
-        VolumeError: unknown extension, numbers that the format cannot hold, or a place that cannot be written.
-    """
-    path = Path(path)
-    kind = _writable_extension(path)
-    array = _storable(path, array, kind)
-    if kind == ".npz":
-        key = LABELS_KEY if array.dtype.kind in "iu" else IMAGE_KEY
-        spacing = {} if like is None or like.spacing_mm is None else {"spacing_mm": np.array(like.spacing_mm)}
-
-        def save(temporary):
-            np.savez_compressed(temporary, **{key: array}, **spacing)
-    else:
-
-        def save(temporary):
-            nibabel.save(_nibabel_image(array, like, kind, series), temporary)
-
-    replace_atomically(path, save)
-
-
-def _writable_extension(path):
-    if extension(path) is None:
-        raise VolumeError(f"{path}: not a format that can be written; use one of {', '.join(EXTENSIONS)}.")
-    return extension(path)
-
-
-def check_output(path):
-    """Raise `VolumeError` now if `write_volume` could not write there: before long work, not after it."""
-    _writable_extension(path)
-    check_output_dir(Path(path).parent)
-
-
-def check_output_dir(directory):
-    """Make a folder; raise `VolumeError` unless files can be written in it."""
-    probe = Path(directory) / f".writing-{uuid.uuid4().hex}"
-    try:
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise VolumeError(f"{directory}: cannot be written ({error}). Choose another place.") from error
-
-
-def _storable(path, array, kind):
-    """The array in a type that the format has."""
-    array, mgh = np.asarray(array), kind in (".mgz", ".mgh")
-    if array.dtype.kind == "b":
-        return array.astype("uint8")
-    if array.dtype.kind == "f" and (mgh or array.dtype.itemsize < 4):
-        return array.astype("float32")
-    if not mgh or array.dtype in ("uint8", "int16", "int32"):
-        return array
-    if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
-        raise VolumeError(f"{path}: MGZ holds whole numbers of 32 bits, and these reach {array.max()}. Write NIfTI.")
-    return array.astype("int32")
-
-
-def _nibabel_image(array, like, kind, series):
-    affine, header = np.eye(4), None
-    if like is not None and like.source is not None:
-        affine, header = like.source.affine, like.source.header
-    elif like is not None and like.spacing_mm:
-        affine = np.diag([*like.spacing_mm, *[1.0] * (4 - len(like.spacing_mm))])
-    header = header if isinstance(header, nibabel.Nifti1Header) else None
-    if kind in (".mgz", ".mgh"):
-        mm_per_unit = unit_of(header)[1] if header else 1.0
-        return nibabel.MGHImage(array, np.diag([*[mm_per_unit] * 3, 1.0]) @ affine)
-    image = nibabel.Nifti1Image(array, affine, header, dtype=array.dtype)
-    # Of the other image's intensities.
-    image.header["cal_min"] = image.header["cal_max"] = 0
-    if array.ndim > 3:
-        _keep_time(image.header, series)
-    return image
-
-
-def _keep_time(header, series):
-    """Write into a header what a series says of the time between its volumes."""
-    source = getattr(getattr(series, "source", None), "header", None)
-    known = isinstance(source, nibabel.Nifti1Header) and len(source.get_zooms()) > 3
-    header.set_zooms((*header.get_zooms()[:3], source.get_zooms()[3] if known else 1.0, *header.get_zooms()[4:]))
-    if known:
-        header.set_xyzt_units(header.get_xyzt_units()[0], source.get_xyzt_units()[1])
-
-
-def replace_atomically(path, save):
-    """Call `save(temporary)` and rename the temporary file to `path`, so that no half file is ever seen.
-
-    Raises:
-        VolumeError: if the folder or the disk does not take the file.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept because writers choose the format by it.
-        temporary = str(path.parent / f".writing-{uuid.uuid4().hex}{extension(path) or path.suffix}")
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        save(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise VolumeError(f"{path}: cannot be written ({error}). What was there before is untouched.") from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.remove(temporary)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import linalg
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.registration.affine_frame import Scan, lattice_of, scan_of
 from vxm_tf.registration.affine_refinement import Refinement, simpleitk
 from vxm_tf.registration.affine_search import Similarity, coarse_search, starts

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.registration.affine_frame import Lattice, homogeneous, nearest_rotation
 
 BINS = 32

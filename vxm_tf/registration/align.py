@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.data import normalize
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.metrics import labels_in
 from vxm_tf.registration.config import RegisterConfig
 from vxm_tf.registration.integration import finer, network_integral, pair_integral

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
-from vxm_tf.files.volumes import VolumeError, check_output, check_output_dir, read_labels, read_series, write_volume
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import read_labels, read_series
+from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.registration.config import check_choices
 from vxm_tf.registration.transform_chain import check_axes, read_chain
 from vxm_tf.spatial import resample

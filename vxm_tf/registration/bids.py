@@ -4,7 +4,8 @@ import dataclasses
 import re
 from pathlib import Path
 
-from vxm_tf.files.volumes import VolumeError, stem
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import stem
 
 SUFFIXES = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "inplaneT1", "inplaneT2", "bold", "dwi", "epi", "ct", "pet")
 

@@ -8,7 +8,8 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.data import ScanStore, find_scans
-from vxm_tf.files.volumes import VolumeError, check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.registration.calibration import COVERAGE, Calibration, calibrate, remember
 from vxm_tf.registration.error_features import error_features
 from vxm_tf.registration.known_pairs import KnownPair, deformed_pairs, phantom_pairs

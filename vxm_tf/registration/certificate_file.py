@@ -9,8 +9,8 @@ from absl import logging
 
 from vxm_tf._version import __version__
 from vxm_tf.files.checksum import sha256_of
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import check_json_output, write_json
-from vxm_tf.files.volumes import VolumeError
 from vxm_tf.registration.certificate import Certificate, certify_transform, undone
 from vxm_tf.registration.config import NO_MODEL
 from vxm_tf.registration.model_file import model_path

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output
-from vxm_tf.files.volumes import VolumeError, check_ids, check_output, check_output_dir, read_image, write_volume
+from vxm_tf.files.volumes import check_ids, read_image
+from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.metrics import foreground
 from vxm_tf.registration.align import register_images
 from vxm_tf.registration.bids import beside, with_bids_names

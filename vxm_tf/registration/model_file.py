@@ -6,7 +6,7 @@ import keras
 from absl import logging
 
 from vxm_tf import models
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.models import RegistrationNetwork
 
 SHIPPED = "shipped"

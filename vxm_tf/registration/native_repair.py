@@ -6,7 +6,7 @@ import json
 import numpy as np
 from absl import logging
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.registration.certificate import Certificate, certify_transform
 from vxm_tf.registration.fold_repair import Repair, repair_transform
 from vxm_tf.registration.native import NativeRegistration

@@ -3,7 +3,7 @@
 import numpy as np
 from absl import logging
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.working_grid import content_box
 
 FAR_APART_MM = 30.0

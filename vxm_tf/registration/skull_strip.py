@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import logging
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial import SpatialImage, read_spatial_labels
 
 

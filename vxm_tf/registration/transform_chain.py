@@ -5,7 +5,8 @@ import dataclasses
 from absl import logging
 
 from vxm_tf.files.distinct_paths import check_distinct
-from vxm_tf.files.volumes import VolumeError, read_series
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import read_series
 from vxm_tf.spatial import Chain, DisplacementField
 from vxm_tf.spatial.image import read_together
 from vxm_tf.spatial.inversion import inverse

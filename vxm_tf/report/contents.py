@@ -8,7 +8,7 @@ import numpy as np
 
 from vxm_tf import metrics
 from vxm_tf.data import normalize
-from vxm_tf.files.volumes import has_place
+from vxm_tf.files.headers import has_place
 from vxm_tf.spatial import Grid, dense, reoriented_grid, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import voxel_displacement

@@ -5,7 +5,7 @@ from skimage.color import gray2rgb
 from skimage.io import imsave
 from skimage.transform import resize as resize_image
 
-from vxm_tf.files.volumes import replace_atomically
+from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.report.planes import slice_across
 
 GRID_STEP = 8

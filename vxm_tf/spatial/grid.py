@@ -5,7 +5,7 @@ import dataclasses
 import nibabel
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 
 # Further apart than this many voxels, two lattices are not one.
 LATTICE_TOLERANCE = 1e-3

@@ -6,7 +6,9 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from vxm_tf.files.volumes import Volume, VolumeError, unit_of
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.units import unit_of
+from vxm_tf.files.volumes import Volume
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 
 # Two affines of one header that place a corner further apart than this do not say the same.

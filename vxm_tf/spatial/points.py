@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import write_text
-from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial.formats.itk_kinds import turned
 
 CONVENTIONS = ("RAS", "LPS")

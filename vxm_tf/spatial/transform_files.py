@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError, check_output_dir
+from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, x5
 from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, VECTOR, read_intent
 from vxm_tf.spatial.formats.reading import reading

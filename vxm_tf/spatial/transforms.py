@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 from vxm_tf.spatial.interpolation import interpolate, native
 

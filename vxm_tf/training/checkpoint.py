@@ -7,9 +7,10 @@ import keras
 import numpy as np
 from absl import logging
 
+from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.csv_file import write_csv
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import read_json, write_json
-from vxm_tf.files.volumes import VolumeError, replace_atomically
 
 STATE_FILE = "state.json"
 

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 from absl import logging
 
-from vxm_tf.files.volumes import VolumeError, has_place, read_header
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.headers import has_place, read_header
 from vxm_tf.spatial.grid import check_orientation
 from vxm_tf.spatial.headers import grid_of
 

@@ -6,7 +6,8 @@ from absl import logging
 from vxm_tf import losses
 from vxm_tf.data import ScanStore, normalize, read_image, read_labels, read_list, split_scans
 from vxm_tf.data.catalogue import Scan
-from vxm_tf.files.volumes import VolumeError, own_labels
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import own_labels
 from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset
 from vxm_tf.registration import load_model
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer

@@ -14,7 +14,7 @@ from vxm_tf.data import (
 )
 from vxm_tf.data.augmentation import check_augmentations
 from vxm_tf.data.pipeline import pair_shape
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.training import setup
 from vxm_tf.training.recorded_grid import agreed, recorded_grid, stated_grid
 

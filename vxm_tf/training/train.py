@@ -11,8 +11,9 @@ from absl import logging
 from vxm_tf.data import ordered_pairs
 from vxm_tf.data.phantoms import write_population
 from vxm_tf.data.pipeline import pair_shape
+from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import read_json, write_json
-from vxm_tf.files.volumes import VolumeError, check_output_dir
 from vxm_tf.registration import input_settings
 from vxm_tf.training import setup
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState

@@ -10,8 +10,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import write_text
-from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial.formats.itk_kinds import turned, turned_affine
 from vxm_tf.spatial.formats.nifti_fields import read_vectors, write_vectors
 from vxm_tf.spatial.formats.parts import affine_for, check_axes

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.files.atomic import replace_atomically
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.formats.freesurfer_geometry import pack_geometry, unpack_geometry
 from vxm_tf.spatial.formats.nifti_fields import check_not_sheared
 from vxm_tf.spatial.formats.parts import check_axes, required_grid

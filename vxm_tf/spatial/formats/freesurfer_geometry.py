@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.grid import Grid
 
 _KEYS = ("volume", "voxelsize", "xras", "yras", "zras", "cras")

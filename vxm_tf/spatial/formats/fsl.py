@@ -10,8 +10,8 @@ Source: https://fsl.fmrib.ox.ac.uk/fsl/docs/#/registration/flirt/faq and fslpy's
 
 import numpy as np
 
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import write_text
-from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, read_vectors, write_vectors
 from vxm_tf.spatial.formats.parts import affine_for, check_axes, required_grid
 from vxm_tf.spatial.formats.reading import reading

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import scipy.io
 
+from vxm_tf.files.atomic import replace_atomically
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import write_text
-from vxm_tf.files.volumes import VolumeError, replace_atomically
 from vxm_tf.spatial.formats.itk_kinds import ItkRecord, to_record, to_transform, turned
 from vxm_tf.spatial.formats.nifti_fields import DISPLACEMENT_VECTOR, VECTOR, read_vectors, write_vectors
 from vxm_tf.spatial.formats.parts import affine_for, zero_outside_parts

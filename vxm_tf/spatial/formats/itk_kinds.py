@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.json_file import write_text
-from vxm_tf.files.volumes import VolumeError
 from vxm_tf.spatial.formats.freesurfer_geometry import geometry_from_text, geometry_text
 from vxm_tf.spatial.formats.parts import affine_for, check_axes
 from vxm_tf.spatial.formats.reading import reading

@@ -3,7 +3,8 @@
 import nibabel
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.files.atomic import replace_atomically
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.grid import Grid
 
 VECTOR, DISPLACEMENT_VECTOR = 1007, 1006

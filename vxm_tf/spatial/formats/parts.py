@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, flattened, is_affine, slabs
 

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from vxm_tf.files.volumes import VolumeError
+from vxm_tf.files.errors import VolumeError
 
 
 @contextlib.contextmanager

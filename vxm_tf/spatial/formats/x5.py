@@ -9,7 +9,8 @@ import os
 import h5py
 import numpy as np
 
-from vxm_tf.files.volumes import VolumeError, replace_atomically
+from vxm_tf.files.atomic import replace_atomically
+from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.formats.parts import check_axes, zero_outside_parts
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
