@@ -6,8 +6,8 @@
 #     make .venv/.installed && .venv/bin/pip install -e '.[benchmarks]'
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
-# PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two and
-# a half hours on two cores (more where the CPU has no bfloat16), half of it training, 10 to 20 minutes SyN's. What was cut off goes on
+# PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two and a half hours on
+# two cores (more where the CPU has no bfloat16), half of it training, 10 to 20 minutes SyN's. What was cut off goes on
 # where it was, VoxelMorph's training from its beginning; remove models/ and the folders' journal.jsonl to start anew.
 # With TRIAL=1 it goes through everything with two steps of training and one pair, in some minutes, and writes to
 # models/contest-trial.
