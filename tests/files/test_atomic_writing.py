@@ -56,7 +56,7 @@ def test_a_full_disk_is_told_with_the_file_and_the_reason(old):
 
 def test_a_volume_that_cannot_be_encoded_leaves_the_old_file(old):
     with pytest.raises(Exception, match="dtype"):
-        write_volume(old, RAMP.astype("float16"))
+        write_volume(old, RAMP.astype("U4"))
     assert only(old, b"what was there before")
 
 

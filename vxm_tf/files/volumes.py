@@ -110,7 +110,7 @@ def read_labels(path) -> Volume:
         raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
     limits = [float(array.min()), float(array.max())] if array.size else [0.0]
     if 2**31 <= max(map(abs, limits)) < np.inf:
-        raise VolumeError(f"{path}: labels are numbers of 32 bits, but this file holds {max(limits, key=abs):g}.")
+        raise VolumeError(f"{path}: labels are whole numbers of 32 bits, but this file holds {max(limits, key=abs):g}.")
     with np.errstate(invalid="ignore"):
         labels = np.ascontiguousarray(array).astype("int32")
     if not np.array_equal(labels, array):
