@@ -23,9 +23,9 @@ def recorded_grid(config, store) -> dict:
     shape, files = store.image_shape, [scan.image for scan in store.scans]
     grid = {"shape": None if None in shape else list(shape)}
     stated = {file: stated_grid(file, len(shape)) for file in files}
-    given = {"spacing_mm": _given_spacing_mm(config, len(shape)), "orientation": config.orientation}
+    given = {"spacing_mm": _given_spacing_mm(config, len(shape)), "orientation": given_orientation(config, len(shape))}
     for number, name in enumerate(given):
-        grid[name] = agreed(name, given[name], {file: both[number] for file, both in stated.items()}, len(shape))
+        grid[name] = agreed(name, given[name], {file: both[number] for file, both in stated.items()})
     return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
 
 
@@ -42,20 +42,17 @@ def stated_grid(path, axes: int) -> tuple:
     return _rounded(grid.spacing_mm), grid.orientation
 
 
-def agreed(name: str, given, stated: dict, axes: int):
+def agreed(name: str, given, stated: dict):
     """What the files say, those that say nothing what was given; None where they differ.
 
     Args:
         name: "spacing_mm" or "orientation".
         given: what the configuration says, empty for nothing.
         stated: file to what it says, or None.
-        axes: of the images.
 
     Raises:
-        VolumeError: a file that says otherwise than `given`, or an orientation that is none.
+        VolumeError: a file that says otherwise than `given`.
     """
-    if name == "orientation" and given:
-        check_orientation(given, axes)
     for file, value in stated.items():
         if given and value and not _same(value, given):
             raise VolumeError(
@@ -70,6 +67,17 @@ def agreed(name: str, given, stated: dict, axes: int):
             name, ", ".join(sorted(map(str, values))),
         )  # fmt: skip
     return values.pop() if len(values) == 1 else None
+
+
+def given_orientation(config, axes: int) -> str:
+    """The configuration's orientation, empty for none.
+
+    Raises:
+        VolumeError: a word that is no orientation of so many axes.
+    """
+    if config.orientation:
+        check_orientation(config.orientation, axes)
+    return config.orientation
 
 
 def _given_spacing_mm(config, axes):

@@ -16,7 +16,7 @@ from vxm_tf.data.augmentation import check_augmentations
 from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.training import setup
-from vxm_tf.training.recorded_grid import agreed, recorded_grid, stated_grid
+from vxm_tf.training.recorded_grid import agreed, given_orientation, recorded_grid, stated_grid
 
 SYNTHETIC_SHAPE, SYNTHETIC_SPACING_MM = (80, 96, 112), 2.0
 
@@ -90,7 +90,7 @@ class SyntheticSource:
         self.grid = {"spacing_mm": [self.spacing_mm] * len(self.image_shape)}
         axes = len(self.image_shape)
         stated = {path: stated_grid(path, axes)[1] for population in self.populations for path in population.paths[:1]}
-        orientation = agreed("orientation", config.orientation, stated, axes)
+        orientation = agreed("orientation", given_orientation(config, axes), stated)
         if orientation:
             self.grid["orientation"] = orientation
 
