@@ -206,6 +206,7 @@ def main():
         for future in as_completed([pool.submit(run_alone, name, options) for name in waiting]):
             name, result = future.result()
             if result is None:
+                print(f"{name}: ended with an error, see above", flush=True)
                 failed.append(name)
                 continue
             print(f"{name}: Dice {result['mean']['dice']:.4f}, {result['minutes']:.1f} minutes", flush=True)

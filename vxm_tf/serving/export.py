@@ -7,13 +7,14 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.ops.fusion import unfused
 from vxm_tf.serving.model_card import Origin, model_card, write_card
 from vxm_tf.serving.signatures import signatures
 from vxm_tf.serving.warm_up import write_requests
-from vxm_tf.serving.weights import stored
+from vxm_tf.serving.weights import context_for
 
 
 def export_saved_model(
@@ -92,13 +93,14 @@ def _for_any_shape(network):
 
 def _write(network, directory, weights):
     """Write the SavedModel; returns the names of its signatures."""
-    tracked, context = stored(network, weights)
+    # Nothing is tracked: an archive finds the weights that its functions use, and would trace a network of its own.
     archive = keras.export.ExportArchive()
-    archive.track(tracked)
+    context = context_for(network, weights)  # Held here, as functions hold their variables weakly.
     # Compiled kernels belong to one shape, and on a CPU server each new shape would stall a request.
     with unfused():
         functions = signatures(network, context)
         for name, function in functions.items():
             archive.add_endpoint(name, function)
+        logging.info("Writing %d signatures.", len(functions))
         archive.write_out(directory, verbose=False)
     return tuple(functions)

@@ -19,6 +19,7 @@ import contextlib
 import functools
 
 import tensorflow as tf
+from absl import logging
 
 from vxm_tf import ops
 from vxm_tf.serving.graph import conditions, volume_bytes
@@ -36,7 +37,7 @@ def signatures(network, context=contextlib.nullcontext) -> dict:
 
     Args:
         network: a `RegistrationNetwork` for any shape, in float32.
-        context: gives the context that the network computes in, see `weights.stored`.
+        context: gives the context that the network computes in, see `weights.context_for`.
     """
 
     answering = functools.cache(functools.partial(_answering, network, context))
@@ -58,6 +59,7 @@ def signatures(network, context=contextlib.nullcontext) -> dict:
 
 def _answering(network, context, *names):
     """From `moving` and `fixed` to a network's outputs; traced once for all signatures that ask for the same."""
+    logging.info("Tracing the network for %s.", " and ".join(names))
     model = network.with_outputs(*names)
 
     def answer(moving, fixed):
@@ -65,7 +67,8 @@ def _answering(network, context, *names):
             outputs = model({"moving": moving, "fixed": fixed})
         return {name: _finite_answer(tensor) for name, tensor in outputs.items()}
 
-    return _function(answer, _pair_specs(network))
+    # A function that is not concrete would be traced once more when it is saved.
+    return _function(answer, _pair_specs(network)).get_concrete_function()
 
 
 def _finite_answer(tensor):

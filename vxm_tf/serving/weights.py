@@ -26,8 +26,8 @@ class StoredWeights(tf.Module):
         return keras.StatelessScope(state_mapping=[(own, tf.cast(half, tf.float32)) for own, half in pairs])
 
 
-def stored(network, precision: str):
-    """(what an archive tracks, a function that gives the context to compute in).
+def context_for(network, precision: str):
+    """A function that gives the context in which the network computes with weights of a precision.
 
     Raises:
         ValueError: another precision than `PRECISIONS`, or weights too large for it.
@@ -35,9 +35,8 @@ def stored(network, precision: str):
     if precision not in PRECISIONS:
         raise ValueError(f"Weights are stored in {' or '.join(PRECISIONS)}; got {precision!r}.")
     if precision == "float32":
-        return network, contextlib.nullcontext
+        return contextlib.nullcontext
     largest = max(float(tf.reduce_max(tf.abs(weight))) for weight in network.weights)
     if largest > float(tf.float16.max):
         raise ValueError(f"A weight of {largest:g} does not fit in float16, which ends at {tf.float16.max:g}.")
-    halves = StoredWeights(network)
-    return halves, halves.in_place
+    return StoredWeights(network).in_place
