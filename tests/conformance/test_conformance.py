@@ -16,6 +16,7 @@ import tensorflow as tf
 import vxm_tf
 from vxm_tf import layers, losses, models
 from vxm_tf.ops import fusion
+from vxm_tf.serving.export import function_of_any_shape
 
 FEATURES = ((4, 5), (6, 4, 4))
 
@@ -158,15 +159,6 @@ EXAMPLES = {
     "unet": Example(lambda: bare_unet((None, None)), (16, 20), (2,)),
 }
 each_example = pytest.mark.parametrize("example", list(EXAMPLES.values()), ids=list(EXAMPLES))
-# Half a minute each to trace and save; the VxmPyramid in 2-D stands for them in the quick run.
-SLOW_TO_SAVE = ("VxmPyramid 3-D", "VxmPyramid of any size", "VxmProbabilistic")
-each_saved = pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(example, id=name, marks=[pytest.mark.slow] if name in SLOW_TO_SAVE else [])
-        for name, example in EXAMPLES.items()
-    ],
-)
 
 
 def call(thing, *inputs):
@@ -274,15 +266,15 @@ def test_files_load_in_safe_mode_where_nothing_but_the_package_is_imported(tmp_p
     assert run.returncode == 0, run.stderr[-2000:]
 
 
-@each_saved
+@each_example
 def test_saved_model_round_trip_with_unknown_batch_and_spatial_sizes(example, rng, tmp_path):
     thing = of_any_size(example.build())
     archive = keras.export.ExportArchive()
     if not isinstance(thing, keras.losses.Loss) and hasattr(thing, "weights"):
         plain(thing, *example.inputs(rng))
-        archive.track(thing)
-    archive.add_endpoint("serve", lambda *inputs: plain(thing, *inputs), input_signature=example.specs())
-    archive.write_out(tmp_path, verbose=False)
+    with fusion.compiled_by(function_of_any_shape):
+        archive.add_endpoint("serve", lambda *inputs: call(thing, *inputs), input_signature=example.specs())
+        archive.write_out(tmp_path, verbose=False)
     artefact = tf.saved_model.load(tmp_path)
     for batch, longer in ((2, 0), (1, 4)):
         inputs = example.inputs(rng, batch, longer)

@@ -115,6 +115,16 @@ def test_compiling_resumes_after_an_error_inside_unfused(inputs, counter):
     assert counter.called == 1
 
 
+def test_another_compiler_takes_any_shape(inputs, counter):
+    other = CountingCompiler()
+    image, _, field = inputs((15, 18))
+    signature = [tf.TensorSpec((2, None, None, 2)), tf.TensorSpec((2, None, None, 2))]
+    with fusion.compiled_by(other):
+        for _ in range(2):
+            tf.function(ops.warp, input_signature=signature)(image, field)
+    assert (counter.compiled, other.compiled, other.called) == (0, 1, 2)
+
+
 @ALL
 def test_unknown_spatial_sizes_are_not_compiled(name, inputs, counter):
     arrays = inputs((15, 18))

@@ -12,7 +12,7 @@ import keras
 from vxm_tf.ops.grid import is_static
 
 _compiler = None
-_suspended = 0
+_instead = []
 
 
 def set_compiler(compiler):
@@ -21,16 +21,22 @@ def set_compiler(compiler):
     _compiler = compiler
 
 
-class unfused:
-    """Context in which nothing is compiled: for graphs that other programs will run."""
+class compiled_by:
+    """Context in which `compiler` is used instead, whatever is known of the shapes; None compiles nothing."""
+
+    def __init__(self, compiler):
+        self.compiler = compiler
 
     def __enter__(self):
-        global _suspended
-        _suspended += 1
+        _instead.append(self.compiler)
 
     def __exit__(self, *_):
-        global _suspended
-        _suspended -= 1
+        _instead.pop()
+
+
+def unfused():
+    """Context in which nothing is compiled."""
+    return compiled_by(None)
 
 
 def fused(function):
@@ -45,12 +51,13 @@ def fused(function):
     def call(*args):
         tensors = [a for a in args if _is_array(a)]
         settings = tuple(a for a in args if not _is_array(a))
+        compiler = _instead[-1] if _instead else _compiler
         symbolic = any(isinstance(t, keras.KerasTensor) for t in tensors)
-        if _compiler is None or _suspended or symbolic or not (is_static(*tensors) and _is_hashable(settings)):
+        if compiler is None or symbolic or not _is_hashable(settings) or not (_instead or is_static(*tensors)):
             return function(*args)
-        if (_compiler, settings) not in compiled:
-            compiled[_compiler, settings] = _compiler(lambda *tensors: function(*tensors, *settings))
-        return compiled[_compiler, settings](*tensors)
+        if (compiler, settings) not in compiled:
+            compiled[compiler, settings] = compiler(lambda *tensors: function(*tensors, *settings))
+        return compiled[compiler, settings](*tensors)
 
     return call
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from vxm_tf.models import RegistrationNetwork
-from vxm_tf.ops.fusion import unfused
+from vxm_tf.ops.fusion import compiled_by
 from vxm_tf.serving.model_card import Origin, model_card, write_card
 from vxm_tf.serving.signatures import signatures
 from vxm_tf.serving.warm_up import write_requests
@@ -82,6 +82,15 @@ def next_version(output_dir) -> int:
     return max(present, default=0) + 1
 
 
+def function_of_any_shape(function):
+    """One function in the graph for every step of a network that calls it: a descent does few things, often.
+
+    Written out for each step, the graph of a `VxmPyramid` takes over a hundred megabytes. Not a compiled kernel, which
+    belongs to one shape: on a CPU server each new shape would stall a request.
+    """
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+
+
 def _for_any_shape(network):
     config = network.get_config()
     any_shape = [None] * len(config["image_shape"])
@@ -96,8 +105,7 @@ def _write(network, directory, weights):
     # Nothing is tracked: an archive finds the weights that its functions use, and would trace a network of its own.
     archive = keras.export.ExportArchive()
     context = context_for(network, weights)  # Held here, as functions hold their variables weakly.
-    # Compiled kernels belong to one shape, and on a CPU server each new shape would stall a request.
-    with unfused():
+    with compiled_by(function_of_any_shape):
         functions = signatures(network, context)
         for name, function in functions.items():
             archive.add_endpoint(name, function)
