@@ -5,7 +5,7 @@
 Exports the model, starts `export/serve_local.py` as a process of its own and asks it over HTTP. The network's own
 seconds are those of the signature `displacement_only` on the same grid, called without a server in a process of its
 own after the server has ended; what `register_bytes` takes beyond them is everything else: encoding, transport,
-JSON, decoding, normalising. Writes `benchmarks/results/serving.json`.
+JSON, decoding, normalising. Writes `benchmarks/results/serving.json`, or `--output`.
 """
 
 import argparse
@@ -162,6 +162,7 @@ def main():
     parser.add_argument("--fixed", required=True, type=Path)
     parser.add_argument("--requests", type=int, default=20)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "serving.json")
     options = parser.parse_args()
     files = options.moving.read_bytes(), options.fixed.read_bytes()
     arrays = [np.asarray(nibabel.load(path).dataobj) for path in (options.moving, options.fixed)]
@@ -176,8 +177,12 @@ def main():
             command = [sys.executable, str(ROOT / "export" / "export_model.py"), "--model", options.model]
             subprocess.run([*command, "--output_dir", str(folder)], check=True, capture_output=True)
 
+        begin = time.perf_counter()
         export()
+        exported = time.perf_counter() - begin
+        graph_mb = (folder / "1" / "saved_model.pb").stat().st_size / 1e6
         process, url = start_server(folder)
+        started = time.perf_counter() - begin - exported
         found = {name: measure(url, name, call, options.requests) for name, call in calls.items()}
         memory = {"after_single_requests": peak_mib(process)}
         print("clients at once", flush=True)
@@ -192,6 +197,9 @@ def main():
         "shape": list(arrays[1].shape),
         "dtype": str(arrays[0].dtype),
         "model": options.model,
+        "export_seconds": exported,
+        "saved_model_mb": graph_mb,
+        "seconds_until_available": started,
         "requests": options.requests,
         "signatures": found,
         "network_alone_seconds": network,
@@ -203,7 +211,7 @@ def main():
         "load_average": os.getloadavg(),
         "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy", "uvicorn")},
     }
-    (HERE / "results" / "serving.json").write_text(json.dumps(result, indent=2) + "\n")
+    options.output.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({k: v for k, v in result.items() if k != "signatures"}, indent=2))
 
 
