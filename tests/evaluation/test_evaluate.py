@@ -4,6 +4,7 @@ import csv
 import json
 import math
 
+import keras
 import nibabel
 import numpy as np
 import pytest
@@ -106,6 +107,16 @@ def test_distances_are_in_millimetres_of_the_file(job):
 def test_a_spacing_that_is_given_wins(job, given, expected):
     (pair,) = run(job, spacing_mm=given)
     assert pair["network"].labels[9]["hausdorff95_mm"] == pytest.approx(expected)
+
+
+def test_scans_on_another_grid_than_the_networks_are_told(job, caplog):
+    network = keras.models.load_model(job["model"])
+    for spacing, told in ((SPACING_MM, False), ((5.0, 5.0), True)):
+        network.metadata = {**network.metadata, "grid": {"spacing_mm": spacing, "orientation": "LA"}}
+        network.save(job["model"])
+        caplog.clear()
+        run(job)
+        assert ("scans as they are stored" in caplog.text) == told
 
 
 def test_without_a_voxel_size_distances_are_given_for_1_mm_and_said_so(job, write, caplog, monkeypatch):

@@ -210,6 +210,18 @@ def test_labels_in_an_npz_move(files, tmp_path, rng):
     np.testing.assert_array_equal(load(files["out"]), labels)
 
 
+def test_labels_in_an_npz_lie_where_their_image_lies(files, tmp_path):
+    labels = load(files["labels"])
+    np.savez(tmp_path / "seg.npz", seg=labels)
+    outputs = {"moved": files["out"], "moved_labels": str(tmp_path / "moved_seg.nii.gz")}
+    moved = []
+    for path in (files["labels"], str(tmp_path / "seg.npz")):
+        apply(files, "shift", image=files["moving"], labels=path, **outputs)
+        moved.append(load(outputs["moved_labels"]))
+    assert moved[0].any()
+    np.testing.assert_array_equal(*moved)
+
+
 @pytest.mark.parametrize("what", ("image", "labels"))
 def test_a_slice_through_a_transform_of_volumes_is_refused(files, tmp_path, what):
     path = save(tmp_path / "slice.nii.gz", np.arange(168).reshape(12, 14, 1).astype("int16"), MOVING)
@@ -232,6 +244,15 @@ def test_no_input_is_overwritten(files, victim):
             points_follow_image=True,
             moved_points=files["points_out"],
         )
+
+
+@pytest.mark.parametrize("victim", ("fixed", "moving"))
+def test_no_image_of_a_transform_is_overwritten(files, victim):
+    ends = {"fixed": files["fixed"], "moving": files["moving"], "output": files[victim]}
+    with pytest.raises(VolumeError, match=f"--output and --{victim} are one file"):
+        compose_files(ComposeConfig(transforms=(files["scale"], files["shift"]), **ends))
+    with pytest.raises(VolumeError, match=f"--output and --{victim} are one file"):
+        invert_file(InvertConfig(transform=files["shift"], **ends))
 
 
 def test_a_transform_is_not_inverted_onto_itself(files):

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from vxm_tf.data import normalize as normalize_array
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import RegisterConfig, register_images
+from vxm_tf.registration import RegisterConfig, align, register_images
 from vxm_tf.serving.graph import intensity, native, nifti_reading, nifti_writing, orientation, resampling
 from vxm_tf.serving.graph.working_grid import working_grid as graph_working_grid
 from vxm_tf.spatial import Grid, SpatialImage, resample
@@ -40,6 +40,7 @@ GRIDS = {
     "oblique": turned(17, (1.5, 2.0, 2.5), orientation="LAS"),
     "rounded": turned(0, (2.00003, 2, 1.99996), orientation="SAL"),
 }
+SMALL = turned(17, (0.015123, 0.0202468, 0.0251357), centre=(0.12345, 0.2, 0.3), orientation="LAS")
 SETTINGS = {
     "whole": GridSettings((12, 16, 14), (2.0, 2.0, 2.0), "LIA"),
     "own shape": GridSettings((15, 18, 13), (2.0, 2.0, 2.0), "RAS"),
@@ -162,6 +163,13 @@ def test_the_whole_registration(moving, fixed, settings):
     assert np.abs(field).max() > 1.0
     np.testing.assert_allclose(displacement_mm, field, atol=2e-3)
     assert np.abs(moved - expected.moved[..., 0]).max() < 1e-3 * np.ptp(expected.moved)
+
+
+@pytest.mark.parametrize("grid", (GRIDS["rounded"], SMALL), ids=("brain", "microscope"))
+def test_grids_are_rounded_as_scans_in_files_are(grid):
+    expected = align._rounded(SpatialImage(np.zeros((*grid.shape, 1)), reoriented_grid(grid, "RAS"))).grid
+    found = native._rounded(tensor_of(grid))
+    np.testing.assert_allclose(orientation.reordered(found, "RAS").affine, expected.affine, atol=1e-12)
 
 
 def test_volumes_far_apart_are_refused():

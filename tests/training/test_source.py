@@ -1,8 +1,10 @@
 """Where training pairs come from."""
 
 import json
+from pathlib import Path
 
 import keras
+import nibabel
 import numpy as np
 import pytest
 
@@ -108,6 +110,15 @@ def _stop_after_one(callback, epoch, logs=None):
 def test_label_maps_of_other_axes_than_the_shape_are_refused(make_synthetic):
     with pytest.raises(VolumeError, match="label maps with 2 axes, but --shape has 3"):
         open_source(make_synthetic(shape=()))
+
+
+def test_label_maps_that_say_no_orientation_go_by_those_that_do(label_maps, make_synthetic, tmp_path):
+    maps = np.load(next(iter(Path(label_maps.split(",")[0]).rglob("*.npz"))))["seg"]
+    for name in ("a", "b"):
+        image = nibabel.Nifti1Image(maps[..., None], np.diag([-2.0, 2.0, 2.0, 1.0]))
+        nibabel.save(image, tmp_path / f"{name}_seg.nii.gz")
+    for folders in (f"{label_maps},{tmp_path}", f"{tmp_path},{label_maps}"):
+        assert open_source(make_synthetic(label_maps=folders))[0].grid["orientation"] == "LA"
 
 
 def test_the_defaults_of_synthetic_images_are_those_of_a_brain_at_2_mm(tmp_path):

@@ -9,6 +9,7 @@ from absl import logging
 
 from vxm_tf.cli import command
 from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.serving.client import Client
 
@@ -81,13 +82,16 @@ def register(config: ClientConfig):
         ValueError: settings that cannot be, or gRPC where it is not installed.
     """
     folder = Path(config.output_dir)
+    outputs = {name: folder / f"{name}.nii.gz" for name in ("moved", "transform")}
+    check_distinct(outputs, {"--moving": config.moving, "--fixed": config.fixed})
     client = _client(config)
     moving, fixed = nifti_bytes(config.moving), nifti_bytes(config.fixed)
     check_output_dir(folder)
     answer = client.register_nifti(moving, fixed)
-    for name, content in (("moved.nii.gz", answer.moved), ("transform.nii.gz", answer.transform)):
-        replace_atomically(folder / name, lambda temporary, content=content: _write_gzip(temporary, content))
-        logging.info("Written: %s.", folder / name)
+    for name, path in outputs.items():
+        content = getattr(answer, name)
+        replace_atomically(path, lambda temporary, content=content: _write_gzip(temporary, content))
+        logging.info("Written: %s.", path)
 
 
 def _client(config):

@@ -5,6 +5,7 @@ import resource
 import sys
 from pathlib import Path
 
+import numpy as np
 from absl import logging
 
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
@@ -15,7 +16,7 @@ from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.headers import spacing_mm_of
+from vxm_tf.files.headers import orientation_of, spacing_mm_of
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.volumes import own_labels, stem
 from vxm_tf.metrics import labels_in
@@ -50,6 +51,7 @@ def evaluate(config) -> list[PairScores]:
     # Read now: a bad segmentation is told before the first pair, not after hours of them.
     for index in range(len(store)):
         store.labels(index)
+    _warn_of_other_grids(network, scans, len(store.image_shape))
     network = network.for_shape(store.image_shape)
     # The first call builds the graph; seconds are those of a steady prediction.
     register_pair(network, *image_pair(store, *pairs[0]))
@@ -146,6 +148,29 @@ def _score_pair(network, store, moving, fixed, config, page=None):
     if page:
         page.add(*rows, *images, result)
     return rows
+
+
+def _warn_of_other_grids(network, scans, axes):
+    """Scans are taken as they are stored: say so once if that is not how the network's training scans lay."""
+    trained = network.metadata.get("grid", {})
+    for path in (scan.image for scan in scans):
+        scan = {"spacing_mm": (spacing_mm_of(path) or ())[:axes], "orientation": orientation_of(path, axes)}
+        both = [name for name in scan if scan[name] and trained.get(name)]
+        if not all(_is_near(scan[name], trained[name]) for name in both):
+            logging.warning(
+                "%s has %s, but the network was trained on %s: what is scored is how it does on scans as they are "
+                "stored. register.py brings any scan onto the network's grid.",
+                path, _listed(scan, both), _listed(trained, both),
+            )  # fmt: skip
+            return
+
+
+def _is_near(one, other):
+    return one == other if isinstance(one, str) else len(one) == len(other) and np.allclose(one, other, rtol=0.01)
+
+
+def _listed(grid, names):
+    return ", ".join(f"{name} {grid[name]}" for name in names)
 
 
 def _spacing_mm(path, config, ndim):

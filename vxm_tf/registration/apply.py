@@ -14,9 +14,9 @@ from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.registration.config import check_choices
 from vxm_tf.registration.transform_chain import check_axes, read_chain
 from vxm_tf.spatial import resample
-from vxm_tf.spatial.image import read_together
+from vxm_tf.spatial.image import read_beside
 from vxm_tf.spatial.interpolation import ORDERS
-from vxm_tf.spatial.inversion import solve_points
+from vxm_tf.spatial.inversion import solve_points, unsolved_mm
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import check_belongs
 
@@ -83,8 +83,7 @@ def apply_files(config):
     outputs = (config.moved, order), (config.moved_labels, {"interpolation": "nearest"})
     for (path, read_it), (output, settings) in zip(_movable(config)[1:], outputs):
         if path:
-            known = (path, read_it) == (first, read)
-            source = moving if known else read_together((path, read_it), (config.reference, read_series))[0]
+            source = moving if (path, read_it) == (first, read) else read_beside(path, read_it, moving)
             check_axes(source, transform, config.transforms)
             moved = resample(source.array, source.grid, fixed.grid, transform, **settings)
             # A series of one volume is a volume.
@@ -106,10 +105,11 @@ def _move_points(config, transform):
         moved = transform.map(points_mm)
     else:
         moved, residual_mm = solve_points(transform, points_mm)
-        if np.any(residual_mm > 0.1):
+        unsolved = residual_mm > unsolved_mm(transform)
+        if np.any(unsolved):
             logging.warning(
                 "%s: %d of %d points lie where nothing maps to; they are off by up to %.3g mm.",
-                config.points, np.sum(residual_mm > 0.1), len(moved), residual_mm.max(),
+                config.points, np.sum(unsolved), len(moved), residual_mm.max(),
             )  # fmt: skip
     write_points(config.moved_points, moved, config.points_convention, like=table)
 

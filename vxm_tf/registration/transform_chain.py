@@ -101,7 +101,7 @@ def compose_files(config):
     Raises:
         VolumeError: input that cannot be used, or a place that cannot be written.
     """
-    check_distinct({"--output": config.output}, {f"--transforms {path}": path for path in config.transforms})
+    _check_output_path(config, {f"--transforms {path}": path for path in config.transforms})
     transform, fixed, moving = read_chain(
         config.transforms, fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
@@ -123,7 +123,7 @@ def invert_file(config):
     Raises:
         VolumeError: input that cannot be used, or a place that cannot be written.
     """
-    check_distinct({"--output": config.output}, {"--transform": config.transform})
+    _check_output_path(config, {"--transform": config.transform})
     transform, fixed, moving = read_chain(
         (config.transform,), fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
@@ -144,6 +144,10 @@ def invert_file(config):
         config.output, inversion.mean_residual_mm, inversion.max_residual_mm, 100 * inversion.unsolved,
     )  # fmt: skip
     return inversion
+
+
+def _check_output_path(config, transforms):
+    check_distinct({"--output": config.output}, {**transforms, "--fixed": config.fixed, "--moving": config.moving})
 
 
 def _check_output(config, transform):

@@ -79,6 +79,22 @@ def read_together(*files) -> list:
     return images
 
 
+def read_beside(path, read, image: SpatialImage) -> SpatialImage:
+    """What lies in an image's space; where its file knows no place and the shapes are equal, on the image's grid.
+
+    Args:
+        path: of the file.
+        read: from a path to a `Volume`.
+        image: already placed.
+
+    Raises:
+        VolumeError: an unusable file, or an affine that is singular.
+    """
+    volume = read(path)
+    alike = not has_place(volume) and volume.spatial_shape == image.grid.shape
+    return SpatialImage(volume.array, image.grid if alike else grid_of(volume), volume)
+
+
 def read_spatial_image(path, *, multichannel: bool = False) -> SpatialImage:
     """An image `[*spatial, channels]` with its place in the world; see `read_image` and `grid_of`.
 

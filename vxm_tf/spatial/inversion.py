@@ -72,7 +72,7 @@ def measured(transform, inverse: DisplacementField) -> Inversion:
 
 def _inversion(field, residual):
     mean = float(residual.mean(dtype="float64"))
-    return Inversion(field, mean, float(residual.max()), float(np.mean(residual > UNSOLVED * _unit_mm(field))))
+    return Inversion(field, mean, float(residual.max()), float(np.mean(residual > unsolved_mm(field))))
 
 
 def affine_part(transform) -> np.ndarray:
@@ -130,6 +130,11 @@ def solve(transform, targets_mm, start_mm, inverse_linear):
         improved = _take(state, left, _newton_step(transform, points[left], error[left], inverse_linear, difference_mm))
         left = improved[residual[improved] > tolerance_mm]
     return points, residual
+
+
+def unsolved_mm(transform) -> float:
+    """Residual, in millimetres, beyond which a point counts as one where nothing maps to."""
+    return UNSOLVED * _unit_mm(transform)
 
 
 def _unit_mm(transform):

@@ -90,6 +90,8 @@ class SyntheticSource:
         self.grid = {"spacing_mm": [self.spacing_mm] * len(self.image_shape)}
         axes = len(self.image_shape)
         stated = {path: stated_grid(path, axes)[1] for population in self.populations for path in population.paths[:1]}
+        # Populations that do not say how they lie, such as phantoms, go by those that do.
+        stated = {path: orientation for path, orientation in stated.items() if orientation} or stated
         orientation = agreed("orientation", given_orientation(config, axes), stated)
         if orientation:
             self.grid["orientation"] = orientation

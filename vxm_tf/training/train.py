@@ -121,8 +121,15 @@ def _check(config):
 
 def _image_shape(source, val_store):
     """What the network is built for: None for every axis where the shapes of training and validation differ."""
-    shapes = {source.image_shape} | ({pair_shape(val_store, source.atlas)} if val_store is not None else set())
-    return shapes.pop() if len(shapes) == 1 else (None,) * len(source.image_shape)
+    validated = source.image_shape if val_store is None else pair_shape(val_store, source.atlas)
+    if validated == source.image_shape:
+        return source.image_shape
+    logging.warning(
+        "Validation scans need the shape %s, training scans %s: the network is made for any shape, which slows its "
+        "steps. Scans of one shape are quicker.",
+        validated, source.image_shape,
+    )  # fmt: skip
+    return (None,) * len(source.image_shape)
 
 
 def _check_alike(source, val_store):

@@ -1,5 +1,7 @@
 """Two scans anywhere in the world, registered in a graph: `vxm_tf.registration.register_images` without files."""
 
+import math
+
 import tensorflow as tf
 
 from vxm_tf.serving.graph.conditions import after, require
@@ -49,7 +51,9 @@ def _grid(volume):
 def _rounded(grid):
     """A grid free of the rounding of headers, as `register_images` has it, in its own order of axes."""
     upright = reordered(grid, "RAS").affine
-    decimals = tf.constant([[1e6, 1e6, 1e6, 1e3]] * 4, tf.float64)
+    smallest_mm = tf.reduce_min(tf.norm(upright[:3, :3], axis=0))
+    smaller = tf.maximum(0.0, -tf.floor(tf.math.log(smallest_mm) / math.log(10.0) + 1e-9) - 1.0)
+    decimals = tf.pow(tf.constant(10.0, tf.float64), tf.constant([6.0, 6.0, 6.0, 3.0], tf.float64) + smaller)
     upright = tf.round(upright * decimals) / decimals
     return GridTensor(grid.shape, tf.matmul(upright, tf.linalg.inv(reordering(grid, "RAS"))))
 
