@@ -45,6 +45,10 @@ keep() {
     cp "$models-$1.log" "$results/same-minutes/$1/train.log"
 }
 
+# Without these, what was begun in the background would go on after an interrupt.
+trap 'kill "${dense:-}" "${pyramid:-}" 2>/dev/null || true' EXIT
+trap 'exit 130' INT TERM
+
 train dense 0 --preset fast --epochs 8 --steps_per_epoch "$dense_steps"
 dense=$!
 train pyramid 1 --preset base --weight 0.5 --learning_rate 5e-4 --epochs 3 --steps_per_epoch "$pyramid_steps"
@@ -53,6 +57,7 @@ wait "$dense"
 # The same minutes: VxmPyramid stops when VxmDense is done, and what it had after its last whole epoch counts.
 [ "${TRIAL:-}" ] || kill "$pyramid" 2>/dev/null || true
 wait "$pyramid" || true
+trap - EXIT INT TERM
 keep dense
 keep pyramid
 torch_tools=
