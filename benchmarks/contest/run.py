@@ -197,7 +197,9 @@ class Journal:
 
 
 def settings(options):
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    # Rows that are left out need no package.
+    found = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in PACKAGES}
+    versions = {name: package.version for name, package in found.items() if package}
     if options.torch_python:
         versions |= torch_versions(options.torch_python)
     return {
