@@ -42,8 +42,8 @@ def unfused():
 def fused(function):
     """Mark `function(*tensors, *settings)` as worth compiling.
 
-    It is compiled only where all spatial sizes are known: a compiled function belongs to one shape,
-    and volumes of ever-changing shapes would be compiled again and again.
+    It is compiled only where all spatial sizes are known, or by another compiler (`compiled_by`): a compiled function
+    belongs to one shape, and volumes of ever-changing shapes would be compiled again and again.
     """
     compiled = {}
 

@@ -88,6 +88,7 @@ def function_of_any_shape(function):
     Written out for each step, the graph of a `VxmPyramid` takes over a hundred megabytes. Not a compiled kernel, which
     belongs to one shape: on a CPU server each new shape would stall a request.
     """
+    # Left in one piece when it runs: half the seconds of a first request and less memory, for a tenth more of the next.
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
