@@ -52,7 +52,7 @@ def _rounded(grid):
     """A grid free of the rounding of headers, as `register_images` has it, in its own order of axes."""
     upright = reordered(grid, "RAS").affine
     smallest_mm = tf.reduce_min(tf.norm(upright[:3, :3], axis=0))
-    smaller = tf.maximum(0.0, -tf.floor(tf.math.log(smallest_mm) / math.log(10.0) + 1e-9) - 1.0)
+    smaller = tf.nn.relu(-tf.floor(tf.math.log(smallest_mm) / math.log(10.0) + 1e-9) - 1.0)
     decimals = tf.pow(tf.constant(10.0, tf.float64), tf.constant([6.0, 6.0, 6.0, 3.0], tf.float64) + smaller)
     upright = tf.round(upright * decimals) / decimals
     return GridTensor(grid.shape, tf.matmul(upright, tf.linalg.inv(reordering(grid, "RAS"))))
