@@ -152,15 +152,15 @@ def _score_pair(network, store, moving, fixed, config, page=None):
 
 def _warn_of_other_grids(network, scans, axes):
     """Scans are taken as they are stored: say so once if that is not how the network's training scans lay."""
-    trained = network.metadata.get("grid", {})
+    trained = network.metadata.get("grid") or {}
     for path in (scan.image for scan in scans):
-        scan = {"spacing_mm": (spacing_mm_of(path) or ())[:axes], "orientation": orientation_of(path, axes)}
-        both = [name for name in scan if scan[name] and trained.get(name)]
-        if not all(_is_near(scan[name], trained[name]) for name in both):
+        stored = {"spacing_mm": (spacing_mm_of(path) or ())[:axes], "orientation": orientation_of(path, axes)}
+        both = [name for name in stored if stored[name] and trained.get(name)]
+        if not all(_is_near(stored[name], trained[name]) for name in both):
             logging.warning(
                 "%s has %s, but the network was trained on %s: what is scored is how it does on scans as they are "
                 "stored. register.py brings any scan onto the network's grid.",
-                path, _listed(scan, both), _listed(trained, both),
+                path, _listed(stored, both), _listed(trained, both),
             )  # fmt: skip
             return
 
