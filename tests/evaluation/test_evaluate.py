@@ -109,9 +109,12 @@ def test_a_spacing_that_is_given_wins(job, given, expected):
     assert pair["network"].labels[9]["hausdorff95_mm"] == pytest.approx(expected)
 
 
-def test_scans_on_another_grid_than_the_networks_are_told(job, caplog):
+@pytest.mark.parametrize("stored", (None, (2.0,)), ids=("for each axis", "one for all"))
+def test_scans_on_another_grid_than_the_networks_are_told(job, write, caplog, stored):
+    for name, labels in (("moving.npz", moving_labels()), ("fixed.npz", fixed_labels())):
+        write(name, labels, spacing_mm=np.array(stored or SPACING_MM))
     network = keras.models.load_model(job["model"])
-    for spacing, told in ((SPACING_MM, False), ((5.0, 5.0), True)):
+    for spacing, told in ((2 * stored if stored else SPACING_MM, False), ((5.0, 5.0), True)):
         network.metadata = {**network.metadata, "grid": {"spacing_mm": spacing, "orientation": "LA"}}
         network.save(job["model"])
         caplog.clear()

@@ -166,7 +166,7 @@ def _warn_of_other_grids(network, scans, axes):
 
 
 def _is_near(one, other):
-    return one == other if isinstance(one, str) else len(one) == len(other) and np.allclose(one, other, rtol=0.01)
+    return one == other if isinstance(one, str) else len(one) in (1, len(other)) and np.allclose(one, other, rtol=0.01)
 
 
 def _listed(grid, names):
