@@ -5,7 +5,6 @@ import resource
 import sys
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
@@ -16,13 +15,14 @@ from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.headers import orientation_of, spacing_mm_of
+from vxm_tf.files.headers import spacing_mm_of
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.volumes import own_labels, stem
 from vxm_tf.metrics import labels_in
 from vxm_tf.registration import input_settings, load_model, register_pair, warp_labels
 from vxm_tf.registration.model_file import model_path
 from vxm_tf.report import SetReport
+from vxm_tf.spatial.headers import says_same, stated_grid
 
 
 def evaluate(config) -> list[PairScores]:
@@ -154,19 +154,15 @@ def _warn_of_other_grids(network, scans, axes):
     """Scans are taken as they are stored: say so once if that is not how the network's training scans lay."""
     trained = network.metadata.get("grid") or {}
     for path in (scan.image for scan in scans):
-        stored = {"spacing_mm": (spacing_mm_of(path) or ())[:axes], "orientation": orientation_of(path, axes)}
+        stored = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
         both = [name for name in stored if stored[name] and trained.get(name)]
-        if not all(_is_near(stored[name], trained[name]) for name in both):
+        if not all(says_same(stored[name], trained[name]) for name in both):
             logging.warning(
                 "%s has %s, but the network was trained on %s: what is scored is how it does on scans as they are "
                 "stored. register.py brings any scan onto the network's grid.",
                 path, _listed(stored, both), _listed(trained, both),
             )  # fmt: skip
             return
-
-
-def _is_near(one, other):
-    return one == other if isinstance(one, str) else len(one) in (1, len(other)) and np.allclose(one, other, rtol=0.01)
 
 
 def _listed(grid, names):

@@ -7,6 +7,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.headers import has_place, read_header
 from vxm_tf.files.units import unit_of
 from vxm_tf.files.volumes import Volume
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
@@ -42,6 +43,28 @@ def grid_of(volume: Volume) -> Grid:
         raise VolumeError(f"{volume.path}: {error}") from None
 
 
+def stated_grid(path, axes: int) -> tuple:
+    """(voxel size in mm, orientation) of a file's first axes, None for what the file does not say.
+
+    Raises:
+        VolumeError: as `grid_of`, for a file that says its place.
+    """
+    header = read_header(path, axes)
+    if not has_place(header):
+        spacing = header.spacing_mm
+        return spacing and _rounded(spacing * axes if len(spacing) == 1 else spacing[:axes]), None
+    with warnings.catch_warnings():
+        # What a header leaves open is told where a file is registered; here it would be told for every scan.
+        warnings.simplefilter("ignore")
+        grid = grid_of(header)
+    return _rounded(grid.spacing_mm), grid.orientation
+
+
+def says_same(one, other) -> bool:
+    """Whether two voxel sizes, or two orientations, as `stated_grid` has them, are one."""
+    return one == other if isinstance(one, str) else len(one) == len(other) and np.allclose(one, other, rtol=0.01)
+
+
 def check_axial(volume: Volume, path):
     """Raise `VolumeError` if an image with two axes is not an axial slice: other planes fit no 2-D transform file."""
     if volume.source is None or len(volume.spatial_shape) != 2:
@@ -51,6 +74,11 @@ def check_axial(volume: Volume, path):
             f"{path}: a transform of slices can be written for axial planes only, and {volume.path} is none. Write "
             "--displacement, in voxels, instead."
         )
+
+
+def _rounded(spacing_mm):
+    """To five digits: headers hold float32."""
+    return tuple(float(f"{size:.5g}") for size in spacing_mm)
 
 
 def _bare_affine(volume, ndim):

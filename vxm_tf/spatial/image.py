@@ -71,9 +71,8 @@ def read_together(*files) -> list:
     for image, other in (images, images[::-1]):
         if image and other and not has_place(image.volume) and has_place(other.volume):
             if image.grid.shape == other.grid.shape:
-                images[images.index(image)] = dataclasses.replace(image, grid=other.grid)
+                images[images.index(image)] = _laid_on(image.volume, other)
                 caught = [w for w in caught if not str(w.message).startswith(f"{image.name}:")]
-                logging.warning("%s knows no place in space; taken to lie on the grid of %s.", image.name, other.name)
     for warning in caught:
         logging.warning("%s", warning.message)
     return images
@@ -91,8 +90,14 @@ def read_beside(path, read, image: SpatialImage) -> SpatialImage:
         VolumeError: an unusable file, or an affine that is singular.
     """
     volume = read(path)
-    alike = not has_place(volume) and volume.spatial_shape == image.grid.shape
-    return SpatialImage(volume.array, image.grid if alike else grid_of(volume), volume)
+    if not has_place(volume) and volume.spatial_shape == image.grid.shape:
+        return _laid_on(volume, image)
+    return SpatialImage(volume.array, grid_of(volume), volume)
+
+
+def _laid_on(volume, image):
+    logging.warning("%s knows no place in space; taken to lie on the grid of %s.", volume.path, image.name)
+    return SpatialImage(volume.array, image.grid, volume)
 
 
 def read_spatial_image(path, *, multichannel: bool = False) -> SpatialImage:

@@ -1,14 +1,10 @@
 """The grid that a network's images lie on, as the network remembers it."""
 
-import warnings
-
-import numpy as np
 from absl import logging
 
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.headers import has_place, read_header
 from vxm_tf.spatial.grid import check_orientation
-from vxm_tf.spatial.headers import grid_of
+from vxm_tf.spatial.headers import says_same, stated_grid
 
 
 def recorded_grid(config, store) -> dict:
@@ -29,19 +25,6 @@ def recorded_grid(config, store) -> dict:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
 
 
-def stated_grid(path, axes: int) -> tuple:
-    """(voxel size in mm, orientation) of a file's first axes, None for what the file does not say."""
-    header = read_header(path, axes)
-    if not has_place(header):
-        spacing = header.spacing_mm
-        return spacing and _rounded(spacing * axes if len(spacing) == 1 else spacing[:axes]), None
-    with warnings.catch_warnings():
-        # What a header leaves open is told where a file is registered; here it would be told for every scan.
-        warnings.simplefilter("ignore")
-        grid = grid_of(header)
-    return _rounded(grid.spacing_mm), grid.orientation
-
-
 def agreed(name: str, given, stated: dict):
     """What the files say, those that say nothing what was given; None where they differ.
 
@@ -54,7 +37,7 @@ def agreed(name: str, given, stated: dict):
         VolumeError: a file that says otherwise than `given`.
     """
     for file, value in stated.items():
-        if given and value and not _same(value, given):
+        if given and value and not says_same(value, given):
             raise VolumeError(
                 f"{file}: says that its {name} is {value}, but --{name} says {given}. That flag is for files that say "
                 "nothing; leave it out, or correct the file's header."
@@ -85,12 +68,3 @@ def _given_spacing_mm(config, axes):
     if len(given) not in (0, 1, axes):
         raise ValueError(f"spacing_mm is one number, or one for each of {axes} axes; got {given}.")
     return given * axes if len(given) == 1 else given
-
-
-def _rounded(spacing_mm):
-    """To five digits: headers hold float32."""
-    return tuple(float(f"{size:.5g}") for size in spacing_mm)
-
-
-def _same(one, other):
-    return one == other if isinstance(one, str) else np.allclose(one, other, rtol=0.01)

@@ -15,8 +15,9 @@ from vxm_tf.data import (
 from vxm_tf.data.augmentation import check_augmentations
 from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.files.errors import VolumeError
+from vxm_tf.spatial.headers import stated_grid
 from vxm_tf.training import setup
-from vxm_tf.training.recorded_grid import agreed, given_orientation, recorded_grid, stated_grid
+from vxm_tf.training.recorded_grid import agreed, given_orientation, recorded_grid
 
 SYNTHETIC_SHAPE, SYNTHETIC_SPACING_MM = (80, 96, 112), 2.0
 
