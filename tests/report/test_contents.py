@@ -1,6 +1,5 @@
 """What a report shows lies where it should, on one grid, and is what the registration found."""
 
-
 import types
 
 import numpy as np
