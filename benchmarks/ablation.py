@@ -93,8 +93,9 @@ def run_row(name, options):
     from vxm_tf.data import image_pair, ordered_pairs, split_scans
     from vxm_tf.evaluation.scores import deformation_scores, label_scores
     from vxm_tf.models import from_preset, vxm_pyramid
-    from vxm_tf.registration import register_pair, warp_labels
-    from vxm_tf.training import TrainConfig, setup
+    from vxm_tf.data.warping import warp_labels
+    from vxm_tf.registration import register_pair
+    from vxm_tf.training import TrainConfig, assembly as setup
     from vxm_tf.training.source import ScanSource
 
     row = ROWS[name]

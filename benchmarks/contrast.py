@@ -27,9 +27,10 @@ from contest.labels import BRAIN_LABELS
 import vxm_tf  # before tensorflow, for oneDNN
 from vxm_tf import metrics
 from vxm_tf.data import normalize
-from vxm_tf.registration.model_file import input_settings, load_model
-from vxm_tf.registration.pair import register_pair, warp_labels
-from vxm_tf.registration.refinement import RefineConfig, refine
+from vxm_tf.models.saved import input_settings, load_model
+from vxm_tf.data.warping import warp_labels
+from vxm_tf.registration.predict import register_pair
+from vxm_tf.registration.optimization.refine import RefineConfig, refine
 
 HERE = Path(__file__).resolve().parent
 SEED = 0

@@ -126,7 +126,7 @@ def dice_of(moved_labels, fixed, anatomy):
 
 def by_affine(moving, fixed, anatomy, affine, args, folder):
     """(Dice, seconds, transform) of labels moved by the headers, or by `register_affine`."""
-    from vxm_tf.registration.affine import register_affine
+    from vxm_tf.registration.affine.estimate.estimate import register_affine
 
     (image, grid), (target, target_grid), (labels, _) = load(moving[0]), load(fixed[0]), load(moving[1])
     start = time.perf_counter()
@@ -137,7 +137,7 @@ def by_affine(moving, fixed, anatomy, affine, args, folder):
 
 def by_register(moving, fixed, anatomy, affine, args, folder):
     """(Dice, seconds, transform) of labels moved by `register_files`, `affine="register"` or the headers."""
-    from vxm_tf.registration import RegisterConfig, register_files
+    from vxm_tf.workflows import RegisterConfig, register_files
 
     moved = folder / "moved_labels.nii.gz"
     config = RegisterConfig(

@@ -25,10 +25,10 @@ import spoiled
 import vxm_tf  # before tensorflow, for oneDNN
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import write_json, write_text
-from vxm_tf.registration.gate import judged
-from vxm_tf.registration.gate_limits import LIMITS
-from vxm_tf.registration.gate_measures import measures_of
-from vxm_tf.registration.model_file import input_settings, load_model
+from vxm_tf.trust.gate.verdict import judged
+from vxm_tf.trust.gate.limits import LIMITS
+from vxm_tf.trust.gate.measures import measures_of
+from vxm_tf.models.saved import input_settings, load_model
 
 HERE = Path(__file__).resolve().parent
 SEED = 0

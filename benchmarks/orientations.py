@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.registration import RegisterConfig, load_model, register_images
+from vxm_tf.models import load_model
+from vxm_tf.registration import register_images
+from vxm_tf.workflows import RegisterConfig
 from vxm_tf.spatial import read_spatial_image, reoriented
 
 HERE = Path(__file__).resolve().parent

@@ -24,8 +24,10 @@ import numpy as np
 import pandas
 import SimpleITK as sitk
 
-from vxm_tf.registration import RegisterConfig, load_model, register_images
-from vxm_tf.registration.apply import ApplyConfig, apply_files
+from vxm_tf.models import load_model
+from vxm_tf.registration import register_images
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
 from vxm_tf.spatial import Chain, dense, invert, read_spatial_image, resample
 from vxm_tf.spatial.transform_files import write_transform
 

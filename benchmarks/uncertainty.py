@@ -27,11 +27,13 @@ from scipy.stats import spearmanr
 from vxm_tf.data import ScanStore, find_scans
 from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, from_preset
-from vxm_tf.registration import calibrate, displacement_by, load_model
-from vxm_tf.registration.error_features import FLOOR, error_features
-from vxm_tf.registration.known_pairs import deformed_pairs, phantom_pairs
-from vxm_tf.registration.perturbation import perturbed_displacements
-from vxm_tf.registration.uncertainty import sampled_displacements, uncertainty_of
+from vxm_tf.models import load_model
+from vxm_tf.registration import displacement_by
+from vxm_tf.trust import calibrate
+from vxm_tf.trust.uncertainty.error_features import FLOOR, error_features
+from vxm_tf.trust.uncertainty.known_pairs import deformed_pairs, phantom_pairs
+from vxm_tf.trust.uncertainty.perturbation import perturbed_displacements
+from vxm_tf.trust.uncertainty.spread import sampled_displacements, uncertainty_of
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # Pairs of seeds 1 and 2 chose the features.
@@ -43,7 +45,7 @@ def parse():
     parser.add_argument("--shape", type=int, nargs="+", default=[128, 128])
     parser.add_argument("--calibrate", type=int, default=16, help="pairs")
     parser.add_argument("--test", type=int, default=20, help="pairs")
-    parser.add_argument("--alike", action="store_true", help="phantoms as `vxm_tf.data.phantoms` makes them by default")
+    parser.add_argument("--alike", action="store_true", help="phantoms as `vxm_tf.data.synthetic.phantoms` makes them by default")
     parser.add_argument("--data_dir", default="", help="scans on one grid in train and val, instead of phantoms")
     parser.add_argument("--model", default="base", help="a .keras file, or a preset, which nobody has trained")
     parser.add_argument("--probabilistic", default="", help=".keras file of a VxmProbabilistic, for its samples")

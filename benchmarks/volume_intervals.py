@@ -25,7 +25,9 @@ from contest.labels import BRAIN_LABELS
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import write_json
 from vxm_tf.files.volumes import read_image, read_labels
-from vxm_tf.registration import displacement_by, input_settings, load_model, pair_uncertainty
+from vxm_tf.models import input_settings, load_model
+from vxm_tf.registration import displacement_by
+from vxm_tf.trust import pair_uncertainty
 from vxm_tf.registration.structure_intervals import NORMAL_90, StructureSamples
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import load_model
-from vxm_tf.training import setup
+from vxm_tf.models import load_model
+from vxm_tf.training import assembly as setup
 
 TRAIN = ("train", "--preset=fast", "--epochs=1", "--steps_per_epoch=2", "--similarity=mse", "--notensorboard")
 
@@ -150,7 +150,7 @@ def test_a_segmentation_of_another_shape_is_named_before_evaluation(refused, sca
     np.savez(scans / "scan3.npz", vol=np.random.default_rng(0).random((16, 17)), seg=np.ones((16, 18), "uint8"))
     (tmp_path / "pairs.txt").write_text("scans/scan0.npz scans/scan1.npz\nscans/scan0.npz scans/scan3.npz\n")
     # The package's attribute of that name is the function.
-    module = importlib.import_module("vxm_tf.evaluation.evaluate")
+    module = importlib.import_module("vxm_tf.evaluation.run_evaluation")
     monkeypatch.setattr(module, "register_pair", lambda *_: pytest.fail("registered"))
     arguments = (f"--model={model}", f"--pairs={tmp_path}/pairs.txt", f"--output_dir={tmp_path}/evaluation")
     refused("evaluate", *arguments, says=["scan3.npz: the segmentation has shape (16, 18)"])

@@ -10,11 +10,11 @@ from vxm_tf.cli.demo import DemoConfig
 from vxm_tf.cli.export import ExportConfig
 from vxm_tf.cli.serve import ServeConfig
 from vxm_tf.evaluation import EvaluateConfig
-from vxm_tf.registration import RegisterConfig
-from vxm_tf.registration.apply import ApplyConfig
-from vxm_tf.registration.calibrate_model import CalibrateConfig
-from vxm_tf.registration.certificate_file import CertifyConfig
-from vxm_tf.registration.transform_chain import ComposeConfig, InvertConfig
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.workflows.apply_transforms import ApplyConfig
+from vxm_tf.workflows.calibrate_network import CalibrateConfig
+from vxm_tf.workflows.certify_transform import CertifyConfig
+from vxm_tf.spatial.chain_files import ComposeConfig, InvertConfig
 from vxm_tf.training import TrainConfig
 
 PAIRS = [

@@ -14,7 +14,7 @@ import pytest
 from skimage.io import imread
 
 from vxm_tf.cli import demo
-from vxm_tf.data.phantoms import write_population
+from vxm_tf.data.synthetic.phantoms import write_population
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,7 +94,7 @@ def test_what_was_written_moves_the_image_again_as_it_did(job):
 
 
 def test_without_data_the_command_trains_on_phantoms_and_says_so(call, tiny, tmp_path, monkeypatch, caplog):
-    module = importlib.import_module("vxm_tf.training.train")
+    module = importlib.import_module("vxm_tf.training.run_training")
     monkeypatch.setattr(module, "PHANTOM_SHAPE", (16, 16))
     flags = ("--preset=fast", "--similarity=mse", "--epochs=1", "--steps_per_epoch=2", "--max_val_pairs=1")
     answer = call("train", *flags, "--notensorboard", f"--output_dir={tmp_path}/out")

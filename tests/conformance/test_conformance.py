@@ -16,7 +16,7 @@ import tensorflow as tf
 import vxm_tf
 from vxm_tf import layers, losses, models
 from vxm_tf.ops import fusion
-from vxm_tf.serving.export import function_of_any_shape
+from vxm_tf.serving.saved_model import function_of_any_shape
 
 FEATURES = ((4, 5), (6, 4, 4))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vxm_tf.data.augmentation import AUGMENTATIONS, augmented, check_augmentations
+from vxm_tf.data.synthetic.augmentation import AUGMENTATIONS, augmented, check_augmentations
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from vxm_tf.data import LabelMaps, VolumeError, find_label_maps
-from vxm_tf.data.phantoms import template
+from vxm_tf.data.synthetic.label_maps import LabelMaps, find_label_maps
+from vxm_tf.files import VolumeError
+from vxm_tf.data.synthetic.phantoms import template
 
 SHAPE = (64, 64)
 

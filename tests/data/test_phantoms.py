@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vxm_tf.data.anatomy import INTENSITIES, paint
-from vxm_tf.data.phantoms import LABEL_NAMES, Phantom, phantom, population, template, write_population
+from vxm_tf.data.synthetic.anatomy import INTENSITIES, paint
+from vxm_tf.data.synthetic.phantoms import LABEL_NAMES, Phantom, phantom, population, template, write_population
 
 SHAPES = [(96, 90), (44, 52, 60)]
 IN_SECTION = ("cortex", "white matter", "lateral ventricle", "thalamus", "caudate", "putamen")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vxm_tf import metrics
-from vxm_tf.data.random_fields import random_affine, random_displacement, random_series
+from vxm_tf.data.synthetic.random_fields import random_affine, random_displacement, random_series
 
 
 @pytest.mark.parametrize("basis", (np.sin, np.cos))

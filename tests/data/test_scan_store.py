@@ -6,7 +6,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.data import Scan, ScanStore, VolumeError, normalize
+from vxm_tf.data import Scan, ScanStore, normalize
+from vxm_tf.files import VolumeError
 
 SHAPE = (9, 10, 11)
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vxm_tf.data import LabelMaps, SynthesisConfig, find_label_maps, synthetic_dataset, synthetic_pair
-from vxm_tf.data.phantoms import write_population
-from vxm_tf.data.synthesis import _contrast
+from vxm_tf.data import synthetic_dataset
+from vxm_tf.data.synthetic.label_maps import LabelMaps, find_label_maps
+from vxm_tf.data.synthetic.synthesis import SynthesisConfig, synthetic_pair
+from vxm_tf.data.synthetic.phantoms import write_population
+from vxm_tf.data.synthetic.synthesis import _contrast
 
 SHAPE = (60, 64)
 STILL = SynthesisConfig(degrees=0.0, scale=0.0, shear=0.0, shift=0.0, displacement=0.0)

@@ -11,10 +11,12 @@ import pytest
 from absl import logging
 
 from vxm_tf import metrics
-from vxm_tf.data import ScanStore, VolumeError, read_list
-from vxm_tf.evaluation import EvaluateConfig, evaluate
-from vxm_tf.evaluation.evaluate import find_pairs
-from vxm_tf.registration import load_model, register_pair
+from vxm_tf.data import ScanStore, read_list
+from vxm_tf.files import VolumeError
+from vxm_tf.evaluation import EvaluateConfig, run_evaluation as evaluate
+from vxm_tf.evaluation.run_evaluation import find_pairs
+from vxm_tf.models import load_model
+from vxm_tf.registration import register_pair
 
 SHAPE, SHIFT = (15, 18), (2, -3)
 SPACING_MM = (2.0, 0.5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vxm_tf.data.phantoms import phantom
+from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.metrics import dice, foreground
 
 

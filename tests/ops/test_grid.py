@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from vxm_tf import ops
-from vxm_tf.ops import grid
+from vxm_tf.ops import voxel_grid as grid
 
 
 def test_identity_grid_holds_the_index_of_every_voxel(any_shape, positions):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vxm_tf.data.phantoms import phantom
+from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.registration.affine import register_affine
-from vxm_tf.registration.affine_search import rotation_about
+from vxm_tf.registration.affine.estimate.estimate import register_affine
+from vxm_tf.registration.affine.estimate.search import rotation_about
 from vxm_tf.spatial import AffineTransform, Grid, reoriented
 from vxm_tf.spatial.interpolation import interpolate
 

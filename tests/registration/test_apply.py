@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration.apply import ApplyConfig, apply_files
-from vxm_tf.registration.transform_chain import ComposeConfig, InvertConfig, compose_files, invert_file
+from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
+from vxm_tf.spatial.chain_files import ComposeConfig, InvertConfig, compose_files, invert_file
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid
 from vxm_tf.spatial.transform_files import read_transform, write_transform
 

@@ -3,8 +3,8 @@
 import pytest
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration import RegisterConfig
-from vxm_tf.registration.bids import Names, beside, with_bids_names
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.workflows.output_names import Names, beside, with_bids_names
 
 
 @pytest.mark.parametrize(

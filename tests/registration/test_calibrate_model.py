@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from vxm_tf.data.phantoms import phantom
+from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
-from vxm_tf.registration.calibrate_model import CalibrateConfig, calibrate_file, known_errors
-from vxm_tf.registration.calibration import Calibration, calibration_of, remember
-from vxm_tf.registration.known_pairs import phantom_pairs
+from vxm_tf.workflows.calibrate_network import CalibrateConfig, calibrate_file, known_errors
+from vxm_tf.trust.uncertainty.calibration import Calibration, calibration_of, remember
+from vxm_tf.trust.uncertainty.known_pairs import phantom_pairs
 
 SMALL = {"features": (4, 6), "iterations": (2, 2)}
 SHAPE = (48, 56)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vxm_tf.models import VxmProbabilistic
-from vxm_tf.registration.calibration import Calibration, calibrate, calibration_of, remember
-from vxm_tf.registration.uncertainty import Uncertainty
+from vxm_tf.trust.uncertainty.calibration import Calibration, calibrate, calibration_of, remember
+from vxm_tf.trust.uncertainty.spread import Uncertainty
 
 # log(scale of the error) = 0.8 spread - 0.5 texture + 0 noise
 TRUE = {"spread": 0.8, "texture": -0.5, "noise": 0.0}

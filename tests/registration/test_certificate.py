@@ -10,8 +10,8 @@ import pytest
 
 from vxm_tf import metrics
 from vxm_tf.metrics import deformation
-from vxm_tf.registration import certify
-from vxm_tf.registration.certificate import certify_transform
+from vxm_tf.trust import certify
+from vxm_tf.trust.folds.certificate import certify_transform
 from vxm_tf.spatial import DisplacementField, Grid
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration import RegisterConfig, align, certify, register_files
-from vxm_tf.registration.certificate_file import CertifyConfig, certify_file
+from vxm_tf.registration import align
+from vxm_tf.trust import certify
+from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.workflows.certify_transform import CertifyConfig, certify_file
 
 SHAPE = (9, 10, 11)
 OUTPUTS = ("moved", "moved_labels", "displacement", "transform", "inverse_transform")

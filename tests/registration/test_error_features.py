@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vxm_tf.data.phantoms import phantom
-from vxm_tf.registration.error_features import FLOOR, error_features
+from vxm_tf.data.synthetic.phantoms import phantom
+from vxm_tf.trust.uncertainty.error_features import FLOOR, error_features
 
 SHAPE = (48, 56)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vxm_tf.registration import certify, repair
-from vxm_tf.registration.fold_repair import MARGIN
+from vxm_tf.trust import certify, repair
+from vxm_tf.trust.folds.repair import MARGIN
 
 SHAPES = [(20, 22), (14, 16, 15)]
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vxm_tf.data import phantoms
+from vxm_tf.data.synthetic import phantoms
 from vxm_tf.files import VolumeError
-from vxm_tf.registration import RegisterConfig, certify, judge, register_files
-from vxm_tf.registration.gate_limits import LIMITS
-from vxm_tf.registration.gate_measures import measures_of
+from vxm_tf.trust import certify, judge
+from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.trust.gate.limits import LIMITS
+from vxm_tf.trust.gate.measures import measures_of
 
 SIZES = {"2-D": (96, 96), "3-D": (48, 48, 48)}
 WHITE = 0.75

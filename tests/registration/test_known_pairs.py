@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vxm_tf.data.phantoms import phantom
-from vxm_tf.registration import known_pairs
-from vxm_tf.registration.known_pairs import deformed_pairs, phantom_pairs
-from vxm_tf.registration.pair import warp_array
+from vxm_tf.data.synthetic.phantoms import phantom
+from vxm_tf.trust.uncertainty import known_pairs
+from vxm_tf.trust.uncertainty.known_pairs import deformed_pairs, phantom_pairs
+from vxm_tf.data.warping import warp_array
 
 SHAPE = (64, 72)
 

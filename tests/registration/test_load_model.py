@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from vxm_tf import metrics
-from vxm_tf.data import VolumeError
-from vxm_tf.data.phantoms import phantom
+from vxm_tf.files import VolumeError
+from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.models import VxmDense, VxmPyramid
-from vxm_tf.registration import load_model, register_images, warp_labels
-from vxm_tf.registration.model_file import model_path
-from vxm_tf.registration.pair import register_pair
+from vxm_tf.data.warping import warp_labels
+from vxm_tf.models import load_model
+from vxm_tf.registration import register_images
+from vxm_tf.models.saved import model_path
+from vxm_tf.registration.predict import register_pair
 from vxm_tf.spatial import Grid, SpatialImage
 
 

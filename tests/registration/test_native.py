@@ -8,7 +8,8 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration import RegisterConfig, register_images
+from vxm_tf.registration import register_images
+from vxm_tf.workflows import RegisterConfig
 from vxm_tf.spatial import Grid, SpatialImage, reoriented
 
 SHAPE = (18, 20, 16)

@@ -7,10 +7,13 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration import RegisterConfig, align, certify, integration, native, register_images
-from vxm_tf.registration.certificate import certify_transform
-from vxm_tf.registration.fold_repair import Repair
-from vxm_tf.registration.native_repair import TransformRepair
+from vxm_tf.registration import align, result as native, register_images
+from vxm_tf.registration.optimization import reintegration as integration
+from vxm_tf.trust import certify
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.trust.folds.certificate import certify_transform
+from vxm_tf.trust.folds.repair import Repair
+from vxm_tf.registration.mending import TransformRepair
 from vxm_tf.spatial import DisplacementField, Grid, SpatialImage, dense, invert, resample
 
 SHAPE = (18, 20, 16)

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from vxm_tf.data.phantoms import phantom
+from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
-from vxm_tf.registration import Calibration, RegisterConfig, displacement_by, pair_uncertainty, register_files
-from vxm_tf.registration.calibration import remember
-from vxm_tf.registration.error_features import FLOOR
+from vxm_tf.registration import displacement_by
+from vxm_tf.trust import Calibration, pair_uncertainty
+from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.trust.uncertainty.calibration import remember
+from vxm_tf.trust.uncertainty.error_features import FLOOR
 
 SMALL = {"features": (4, 6), "iterations": (1, 1)}
 LINEAR = np.diag([2.0, 2.0])

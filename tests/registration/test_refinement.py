@@ -8,10 +8,11 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf import losses, metrics, models, ops
-from vxm_tf.registration import admissible, refinement
-from vxm_tf.registration.folding import folding_penalty, smallest_volume
-from vxm_tf.registration.pair import register_pair, warp_array
-from vxm_tf.registration.refinement import RefineConfig, refine, starting_velocity
+from vxm_tf.registration.optimization import fold_limit as admissible, refine as refinement
+from vxm_tf.losses.folding import folding_penalty, smallest_volume
+from vxm_tf.data.warping import warp_array
+from vxm_tf.registration.predict import register_pair
+from vxm_tf.registration.optimization.refine import RefineConfig, refine, starting_velocity
 
 SHAPES = [(32, 36), (20, 22, 24)]
 PLAIN = RefineConfig(steps=160, weight=0.05, window=5, tolerance=0.0, learning_rate=0.1)

@@ -7,8 +7,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.data import VolumeError, normalize
-from vxm_tf.registration import RegisterConfig, align, register_files
+from vxm_tf.data import normalize
+from vxm_tf.files import VolumeError
+from vxm_tf.registration import align
+from vxm_tf.workflows import RegisterConfig, register_files
 
 SHAPE, SHIFT = (9, 10, 11), (2, -3, 1)
 AFFINE = np.array([[0.0, 0.0, 1.5, -20.0], [-2.0, 0.0, 0.0, 30.0], [0.0, -1.25, 0.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
@@ -332,7 +334,7 @@ def test_what_lies_beside_a_transform_is_not_lost(job, tmp_path, name):
 def test_points_that_cannot_be_written_are_told_before_the_work(job, tmp_path, monkeypatch):
     (tmp_path / "points.csv").write_text("x,y,z\n1,2,3\n")
     (tmp_path / "file").write_text("a regular file")
-    monkeypatch.setattr("vxm_tf.registration.files.read_pair", lambda *_: pytest.fail("images were read"))
+    monkeypatch.setattr("vxm_tf.workflows.register_files.read_pair", lambda *_: pytest.fail("images were read"))
     with pytest.raises(VolumeError, match="cannot be written"):
         run(job, points=str(tmp_path / "points.csv"), moved_points=str(tmp_path / "file" / "points.csv"))
 

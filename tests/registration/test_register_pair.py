@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vxm_tf.registration import register_pair, warp_array, warp_labels
+from vxm_tf.data.warping import warp_array, warp_labels
+from vxm_tf.registration import register_pair
 
 # moved(x) = moving(x + u): with u = (2, -3) the content moves up by 2 and right by 3.
 SHIFTS = {(15, 18): (2, -3), (9, 10, 11): (2, -3, 1)}

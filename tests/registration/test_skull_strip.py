@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration.skull_strip import brain_mask
+from vxm_tf.workflows.brain_mask import brain_mask
 from vxm_tf.spatial import read_spatial_image
 
 STRIPPER = """

@@ -5,10 +5,10 @@ import pytest
 
 from vxm_tf.metrics import jacobian_determinant
 from vxm_tf.models import VxmProbabilistic
-from vxm_tf.registration import perturbation
-from vxm_tf.registration.perturbation import perturbed_displacements
+from vxm_tf.trust.uncertainty import perturbation
+from vxm_tf.trust.uncertainty.perturbation import perturbed_displacements
 from vxm_tf.registration.structure_intervals import StructureSamples
-from vxm_tf.registration.uncertainty import RunningMoments, sampled_displacements, uncertainty_of
+from vxm_tf.trust.uncertainty.spread import RunningMoments, sampled_displacements, uncertainty_of
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vxm_tf.registration import NativeRegistration, RegisterConfig
-from vxm_tf.registration.certificate_file import certificate_of
+from vxm_tf.registration import RegistrationResult
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.workflows.certify_transform import certificate_of
 from vxm_tf.report.contents import contents_of
 from vxm_tf.spatial import DisplacementField, read_spatial_image
 from vxm_tf.spatial.transforms import identity
@@ -26,7 +27,7 @@ def registered(write_nibabel, rng):
         linear = fixed.grid.affine[:-1, :-1].astype("float32")
         world = DisplacementField(fixed.grid, field @ linear.T)
         back = DisplacementField(fixed.grid, -field @ linear.T)
-        result = NativeRegistration(
+        result = RegistrationResult(
             moving,
             fixed,
             identity(len(shape)),

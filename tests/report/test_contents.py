@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from vxm_tf.registration import Uncertainty
+from vxm_tf.trust import Uncertainty
 from vxm_tf.report.contents import coarser_grid, contents_of
 from vxm_tf.spatial import Grid
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.files import VolumeError
-from vxm_tf.registration import Uncertainty
+from vxm_tf.trust import Uncertainty
 from vxm_tf.report import write_registration_report
 from vxm_tf.report.markup import FOLDER, text
 from vxm_tf.report.registration_page import LIMIT_BYTES, NIIVUE, registration_page

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from vxm_tf.models import VxmDense, VxmPyramid
 from vxm_tf.ops import fusion
-from vxm_tf.serving import export, export_saved_model, next_version
+from vxm_tf.serving import saved_model as export, export_saved_model, next_version
 
 CLIENT = """
     import json, sys

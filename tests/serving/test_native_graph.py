@@ -11,9 +11,10 @@ from scipy import ndimage
 
 from vxm_tf.data import normalize as normalize_array
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import RegisterConfig, align, register_images
-from vxm_tf.serving.graph import intensity, native, nifti_reading, nifti_writing, orientation, resampling
-from vxm_tf.serving.graph.working_grid import working_grid as graph_working_grid
+from vxm_tf.registration import align, register_images
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.serving.graph import intensity, graph_registration as native, nifti_reading, nifti_writing, orientation, graph_resampling as resampling
+from vxm_tf.serving.graph.graph_working_grid import working_grid as graph_working_grid
 from vxm_tf.spatial import Grid, SpatialImage, resample
 from vxm_tf.spatial.grid import reoriented_grid
 from vxm_tf.spatial.working_grid import GridSettings, content_box, working_grid

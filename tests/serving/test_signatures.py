@@ -19,7 +19,8 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from vxm_tf import ops
 from vxm_tf.data import normalize
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import RegisterConfig, register_images
+from vxm_tf.registration import register_images
+from vxm_tf.workflows import RegisterConfig
 from vxm_tf.serving import export_saved_model
 from vxm_tf.serving.warm_up import FILE
 from vxm_tf.spatial import read_spatial_image

@@ -11,13 +11,7 @@ import SimpleITK as sitk
 
 from vxm_tf.files import VolumeError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
-from vxm_tf.spatial.transform_files import (
-    FORMATS,
-    check_belongs,
-    check_transform_output,
-    read_transform,
-    write_transform,
-)
+from vxm_tf.spatial.transform_files import FORMATS, check_belongs, check_transform_output, read_transform, write_transform
 from vxm_tf.spatial.transforms import flattened
 
 # Name, format to write, format to read (None: found out), whether the parts stay apart.

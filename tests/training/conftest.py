@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vxm_tf import losses
-from vxm_tf.data.phantoms import write_population
+from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.models import PRESETS, VxmDense
 from vxm_tf.training import RegistrationTrainer, TrainConfig
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from vxm_tf import losses, ops
-from vxm_tf.data import VolumeError
+from vxm_tf.files import VolumeError
 from vxm_tf.models import PRESETS, VxmProbabilistic
-from vxm_tf.registration import load_model
-from vxm_tf.training import train
+from vxm_tf.models import load_model
+from vxm_tf.training import run_training as train
 from vxm_tf.training.checkpoint import TrainingState
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
 

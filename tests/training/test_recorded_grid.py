@@ -4,9 +4,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.data import Scan, ScanStore, VolumeError
-from vxm_tf.registration import RegisterConfig, register_files
-from vxm_tf.training import TrainConfig, train
+from vxm_tf.data import Scan, ScanStore
+from vxm_tf.files import VolumeError
+from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.training import TrainConfig, run_training as train
 from vxm_tf.training.recorded_grid import recorded_grid
 
 

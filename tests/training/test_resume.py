@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vxm_tf.registration import load_model
+from vxm_tf.models import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 2

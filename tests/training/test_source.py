@@ -8,11 +8,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.data import VolumeError
-from vxm_tf.data.augmentation import augmented
-from vxm_tf.data.phantoms import write_population
-from vxm_tf.registration import load_model
-from vxm_tf.training import TrainConfig, train
+from vxm_tf.files import VolumeError
+from vxm_tf.data.synthetic.augmentation import augmented
+from vxm_tf.data.synthetic.phantoms import write_population
+from vxm_tf.models import load_model
+from vxm_tf.training import TrainConfig, run_training as train
 from vxm_tf.training.source import SyntheticSource, open_source
 
 

@@ -11,17 +11,19 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vxm_tf.data import ScanStore, VolumeError, split_scans, training_pairs
+from vxm_tf.data import ScanStore, split_scans, training_pairs
+from vxm_tf.files import VolumeError
 from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, VxmDense
 from vxm_tf.ops import fusion
-from vxm_tf.registration import load_model, register_pair
-from vxm_tf.training import TrainConfig, source, train
+from vxm_tf.models import load_model
+from vxm_tf.registration import register_pair
+from vxm_tf.training import TrainConfig, source, run_training as train
 from vxm_tf.training.checkpoint import TrainingDiverged
 from vxm_tf.training.validation import PairValidation
 
 # The package's attribute of that name is the function.
-train_module = importlib.import_module("vxm_tf.training.train")
+train_module = importlib.import_module("vxm_tf.training.run_training")
 
 
 def log(config):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from vxm_tf import losses
-from vxm_tf.data import VolumeError
+from vxm_tf.files import VolumeError
 from vxm_tf.evaluation import EvaluateConfig
-from vxm_tf.evaluation.evaluate import find_pairs
+from vxm_tf.evaluation.run_evaluation import find_pairs
 from vxm_tf.models import VxmDense
-from vxm_tf.training import TrainConfig, setup
+from vxm_tf.training import TrainConfig, assembly as setup
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from vxm_tf.data import VolumeError
+from vxm_tf.files import VolumeError
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import load_model
+from vxm_tf.models import load_model
 from vxm_tf.training import checkpoint
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingDiverged, TrainingState
 

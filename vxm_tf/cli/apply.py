@@ -1,7 +1,7 @@
 """The command vxm-apply."""
 
 from vxm_tf.cli import command
-from vxm_tf.registration.apply import ApplyConfig, apply_files
+from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
 from vxm_tf.spatial.interpolation import ORDERS
 from vxm_tf.spatial.points import CONVENTIONS
 from vxm_tf.spatial.transform_files import FORMATS

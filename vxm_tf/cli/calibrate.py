@@ -1,7 +1,7 @@
 """The command vxm-calibrate."""
 
 from vxm_tf.cli import command
-from vxm_tf.registration.calibrate_model import CalibrateConfig, calibrate_file
+from vxm_tf.workflows.calibrate_network import CalibrateConfig, calibrate_file
 
 DESCRIPTION = "Measure how far off a network is, on pairs of images with known truth, and keep that in the network."
 

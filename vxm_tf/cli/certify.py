@@ -1,7 +1,7 @@
 """The command vxm-certify."""
 
 from vxm_tf.cli import command
-from vxm_tf.registration.certificate_file import CertifyConfig, certify_file
+from vxm_tf.workflows.certify_transform import CertifyConfig, certify_file
 from vxm_tf.spatial.transform_files import FORMATS
 
 DESCRIPTION = "Say whether a transform folds anywhere, how regular it is, and how well its inverse undoes it."

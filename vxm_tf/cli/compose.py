@@ -1,7 +1,7 @@
 """The command vxm-compose."""
 
 from vxm_tf.cli import command
-from vxm_tf.registration.transform_chain import ComposeConfig, compose_files
+from vxm_tf.spatial.chain_files import ComposeConfig, compose_files
 from vxm_tf.spatial.transform_files import FORMATS
 
 DESCRIPTION = "Write several transforms as one, or one in another tool's format."

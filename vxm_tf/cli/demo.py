@@ -7,14 +7,16 @@ from pathlib import Path
 from absl import logging
 
 from vxm_tf.cli import command
-from vxm_tf.data import find_scans, read_image, write_volume
-from vxm_tf.data.phantoms import write_population
-from vxm_tf.evaluation import EvaluateConfig, evaluate
+from vxm_tf.data import find_scans
+from vxm_tf.files import read_image, write_volume
+from vxm_tf.data.synthetic.phantoms import write_population
+from vxm_tf.evaluation import EvaluateConfig, run_evaluation as evaluate
 from vxm_tf.files.volumes import read_labels
-from vxm_tf.registration import RegisterConfig, load_model, register_files
+from vxm_tf.models import load_model
+from vxm_tf.workflows import RegisterConfig, register_files
 from vxm_tf.report import registration_panel, write_picture
 from vxm_tf.serving import export_saved_model
-from vxm_tf.training import TrainConfig, train
+from vxm_tf.training import TrainConfig, run_training as train
 
 DESCRIPTION = "Train, evaluate, export and register on procedural head phantoms, and draw the result."
 SHAPE = (64, 64, 64)

@@ -1,7 +1,7 @@
 """The command vxm-evaluate."""
 
 from vxm_tf.cli import command
-from vxm_tf.evaluation import EvaluateConfig, evaluate
+from vxm_tf.evaluation import EvaluateConfig, run_evaluation as evaluate
 
 DESCRIPTION = "Score a network on pairs with segmentations: Dice, surface distances, folds, seconds, memory."
 

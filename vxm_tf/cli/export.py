@@ -5,8 +5,8 @@ import dataclasses
 from absl import logging
 
 from vxm_tf.cli import command
-from vxm_tf.registration import load_model
-from vxm_tf.registration.model_file import model_path
+from vxm_tf.models import load_model
+from vxm_tf.models.saved import model_path
 from vxm_tf.serving import Origin, export_saved_model
 from vxm_tf.serving.weights import PRECISIONS
 

@@ -1,7 +1,7 @@
 """The command vxm-invert."""
 
 from vxm_tf.cli import command
-from vxm_tf.registration.transform_chain import InvertConfig, invert_file
+from vxm_tf.spatial.chain_files import InvertConfig, invert_file
 from vxm_tf.spatial.transform_files import FORMATS
 
 DESCRIPTION = "Turn a transform round, and say in millimetres how well that holds."

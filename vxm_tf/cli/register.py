@@ -5,11 +5,11 @@ from absl import logging
 from vxm_tf.cli import command
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import read_json
-from vxm_tf.registration import RegisterConfig, register_files
-from vxm_tf.registration.bids import beside, with_bids_names
-from vxm_tf.registration.certificate_file import certificate_of
-from vxm_tf.registration.config import AFFINES, SIMILARITIES
-from vxm_tf.registration.files import WRITTEN
+from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.workflows.output_names import beside, with_bids_names
+from vxm_tf.workflows.certify_transform import certificate_of
+from vxm_tf.workflows.register_config import AFFINES, SIMILARITIES
+from vxm_tf.workflows.register_files import WRITTEN
 from vxm_tf.report import registration_panel, write_picture, write_registration_report
 from vxm_tf.spatial import dense, reoriented_grid, resample
 from vxm_tf.spatial.points import CONVENTIONS

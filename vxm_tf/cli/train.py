@@ -3,8 +3,8 @@
 from vxm_tf.cli import command
 from vxm_tf.data import NORMALIZATIONS
 from vxm_tf.models import PRESETS
-from vxm_tf.training import TrainConfig, train
-from vxm_tf.training.setup import MODELS
+from vxm_tf.training import TrainConfig, run_training as train
+from vxm_tf.training.assembly import MODELS
 
 DESCRIPTION = "Train a registration network on a folder of scans; without --data_dir on procedural phantoms."
 

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from vxm_tf.data.augmentation import augmented
+from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.padding import common_shape, pad_to
-from vxm_tf.data.synthesis import synthetic_pair
+from vxm_tf.data.synthetic.synthesis import synthetic_pair
 
 
 def image_pair(store, moving: int, fixed: int, atlas=None):

@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Settings of `vxm_tf.evaluation.evaluate`; `evaluate.py` has one flag for each.
+    """Settings of `vxm_tf.evaluation.run_evaluation`; `evaluate.py` has one flag for each.
 
     Attributes:
         model: `.keras` file of the network.

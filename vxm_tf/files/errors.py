@@ -1,5 +1,9 @@
-"""The error that bad files end in."""
+"""The errors that wrong input ends in."""
 
 
-class VolumeError(ValueError):
-    """A file that cannot serve as the volume that was asked for; the message names it."""
+class InputError(ValueError):
+    """A file, image or setting from the user that cannot be used; the message names it and says what to do."""
+
+
+class VolumeError(InputError):
+    """A file that cannot be read or written as the volume that was asked for."""

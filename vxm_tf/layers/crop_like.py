@@ -2,7 +2,7 @@
 
 import keras
 
-from vxm_tf.ops.grid import spatial_shape
+from vxm_tf.ops.voxel_grid import spatial_shape
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops as K
 
-from vxm_tf.ops.grid import spatial_shape
+from vxm_tf.ops.voxel_grid import spatial_shape
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")

@@ -4,7 +4,7 @@ import keras
 from keras import ops as K
 
 from vxm_tf.ops.differences import forward_differences, shifted
-from vxm_tf.ops.grid import as_float32, check_field
+from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")

@@ -7,7 +7,7 @@ import keras
 from keras import ops as K
 
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.grid import axis_indices, spatial_shape
+from vxm_tf.ops.voxel_grid import axis_indices, spatial_shape
 
 WINDOW = 3
 """Bins that one intensity falls into: the support of the quadratic B-spline."""

@@ -9,7 +9,7 @@ from keras import ops as K
 
 from vxm_tf.ops.differences import forward_differences, second_differences
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.grid import as_float32, check_field
+from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 PENALTIES = ("l1", "l2")
 

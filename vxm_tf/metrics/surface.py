@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.metrics.overlap import check_same_shape
+from vxm_tf.metrics.dice import check_same_shape
 
 
 @dataclasses.dataclass(frozen=True)

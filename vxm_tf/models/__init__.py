@@ -4,6 +4,7 @@ from vxm_tf.models.build import from_preset
 from vxm_tf.models.legacy import Vxm2018
 from vxm_tf.models.presets import PRESETS
 from vxm_tf.models.registration_network import RegistrationNetwork
+from vxm_tf.models.saved import input_settings, load_model
 from vxm_tf.models.unet import unet
 from vxm_tf.models.vxm_dense import VxmDense
 from vxm_tf.models.vxm_probabilistic import VxmProbabilistic
@@ -17,5 +18,7 @@ __all__ = [
     "VxmProbabilistic",
     "VxmPyramid",
     "from_preset",
+    "input_settings",
+    "load_model",
     "unet",
 ]

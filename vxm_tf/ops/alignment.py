@@ -5,7 +5,7 @@ from keras import ops
 from vxm_tf.ops.differences import shifted
 from vxm_tf.ops.displacement import resize, warp_with_slopes
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.grid import as_float32, check_field, spatial_shape
+from vxm_tf.ops.voxel_grid import as_float32, check_field, spatial_shape
 from vxm_tf.ops.windows import window_mean
 
 CELL = 2

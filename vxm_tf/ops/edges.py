@@ -4,7 +4,7 @@ from keras import ops
 
 from vxm_tf.ops.differences import central_differences
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.grid import as_float32
+from vxm_tf.ops.voxel_grid import as_float32
 
 _TINY = 1e-10
 

@@ -9,7 +9,7 @@ import functools
 
 import keras
 
-from vxm_tf.ops.grid import is_static
+from vxm_tf.ops.voxel_grid import is_static
 
 _compiler = None
 _instead = []

@@ -3,7 +3,7 @@
 from keras import ops
 
 from vxm_tf.ops.differences import central_differences
-from vxm_tf.ops.grid import as_float32, check_field
+from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 
 def jacobian_determinant(displacement):

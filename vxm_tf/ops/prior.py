@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from vxm_tf.ops.grid import as_float32, spatial_shape
+from vxm_tf.ops.voxel_grid import as_float32, spatial_shape
 
 CORRELATION_LENGTH = 8.0
 """Cells."""

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from vxm_tf.ops.grid import as_float32, spatial_shape
+from vxm_tf.ops.voxel_grid import as_float32, spatial_shape
 
 INTERPOLATIONS = ("linear", "nearest")
 FILL_MODES = ("nearest", "constant")

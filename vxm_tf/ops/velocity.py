@@ -1,7 +1,7 @@
 """Stationary velocity fields and the displacements they generate."""
 
 from vxm_tf.ops.displacement import compose
-from vxm_tf.ops.grid import as_float32, check_field
+from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 
 def integrate(velocity, steps: int = 7):

@@ -9,16 +9,16 @@ from absl import logging
 from vxm_tf.data import normalize
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.metrics import labels_in
-from vxm_tf.registration.config import RegisterConfig
-from vxm_tf.registration.integration import finer, network_integral, pair_integral
-from vxm_tf.registration.model_file import input_settings
-from vxm_tf.registration.native import NativeRegistration
-from vxm_tf.registration.native_repair import check_affine, mended
+from vxm_tf.workflows.register_config import RegisterConfig
+from vxm_tf.registration.optimization.reintegration import finer, network_integral, pair_integral
+from vxm_tf.models.saved import input_settings
+from vxm_tf.registration.result import RegistrationResult
+from vxm_tf.registration.mending import check_affine, mended
 from vxm_tf.registration.overlap import check_overlap
-from vxm_tf.registration.pair_uncertainty import pair_uncertainty
-from vxm_tf.registration.refinement import STEPS, RefineConfig, refine, starting_velocity
+from vxm_tf.trust.uncertainty.pair_spread import pair_uncertainty
+from vxm_tf.registration.optimization.refine import STEPS, RefineConfig, refine, starting_velocity
 from vxm_tf.registration.structure_intervals import StructureSamples
-from vxm_tf.registration.uncertainty import SAMPLES
+from vxm_tf.trust.uncertainty.spread import SAMPLES
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, SpatialImage, dense, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import identity
@@ -46,7 +46,7 @@ def register_images(
             volumes of its structures get intervals.
 
     Returns:
-        A `NativeRegistration`.
+        A `RegistrationResult`.
 
     Raises:
         VolumeError: images that the network does not take, or that do not overlap.
@@ -95,7 +95,7 @@ def register_images(
         backwards = Chain((affine.inverse(), _field(grid, inverse if inverse is not None else -displacement)))
         on_fixed = dense(_field(grid, displacement), fixed.grid)
         parts = affine, on_fixed, grid, displacement, backwards, seconds, steps
-        return NativeRegistration(*originals, *parts, **found)
+        return RegistrationResult(*originals, *parts, **found)
 
     result = native(displacement, inverse)
     if config.repair:
@@ -152,7 +152,7 @@ def _affine(originals, images, masks, config):
                 f"{fixed.name} {fixed.grid.shape}: they must share one grid. Use --affine header or --affine register."
             )
         return AffineTransform(moving.grid.affine @ np.linalg.inv(fixed.grid.affine))
-    from vxm_tf.registration.affine import register_affine
+    from vxm_tf.registration.affine.estimate.estimate import register_affine
 
     logging.info("Searching an affine transform with %d degrees of freedom.", config.dof)
     arrays = [(image.array[..., 0], image.grid) for image in images]

@@ -8,7 +8,7 @@ import numpy as np
 
 from vxm_tf import metrics
 from vxm_tf.data import normalize
-from vxm_tf.files.headers import has_place
+from vxm_tf.files.placement import has_place
 from vxm_tf.spatial import Grid, dense, reoriented_grid, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import voxel_displacement
@@ -58,7 +58,7 @@ class ReportContents:
 
 
 def contents_of(result, certificate, max_voxels: int) -> ReportContents:
-    """The contents for a `NativeRegistration`.
+    """The contents for a `RegistrationResult`.
 
     Args:
         result: of `register_files` or `register_images`.

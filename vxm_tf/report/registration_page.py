@@ -33,7 +33,7 @@ def write_registration_report(path, result, certificate):
 
     Args:
         path: where to (.html).
-        result: a `NativeRegistration`; its `uncertainty` and `verdict` are shown where it has them.
+        result: a `RegistrationResult`; its `uncertainty` and `verdict` are shown where it has them.
         certificate: of the same registration, as `write_certificate` writes it.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.headers import has_place, read_header
+from vxm_tf.files.placement import has_place, read_header
 from vxm_tf.files.units import unit_of
 from vxm_tf.files.volumes import Volume
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine

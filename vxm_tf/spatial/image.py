@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.headers import has_place
+from vxm_tf.files.placement import has_place
 from vxm_tf.files.volumes import Volume, read_image, read_labels
 from vxm_tf.spatial.grid import Grid, reoriented
 from vxm_tf.spatial.headers import grid_of

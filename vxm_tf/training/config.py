@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Settings of `vxm_tf.training.train`; `train.py` has one flag for each.
+    """Settings of `vxm_tf.training.run_training`; `train.py` has one flag for each.
 
     Attributes:
         data_dir: folder of scans, with or without `train` and `val` inside; phantoms if empty.
@@ -29,7 +29,7 @@ class TrainConfig:
         preset: of the network, see `vxm_tf.models.PRESETS`.
         integration_steps: squarings; 0 for a plain displacement; -1 keeps the preset's.
         initial_model: `.keras` file to start from, instead of a new network of the preset; it integrates as before.
-        augmentations: random changes of scans, see `vxm_tf.data.augmentation`.
+        augmentations: random changes of scans, see `vxm_tf.data.synthetic.augmentation`.
         similarity: "lncc" or "mse".
         window: edge of the LNCC's box, in voxels.
         image_sigma: noise of the MSE, in normalised intensity.

@@ -3,20 +3,13 @@
 import numpy as np
 from absl import logging
 
-from vxm_tf.data import (
-    LabelMaps,
-    atlas_pairs,
-    find_label_maps,
-    read_list,
-    synthetic_dataset,
-    training_dataset,
-    training_pairs,
-)
-from vxm_tf.data.augmentation import check_augmentations
+from vxm_tf.data import atlas_pairs, read_list, synthetic_dataset, training_dataset, training_pairs
+from vxm_tf.data.synthetic.label_maps import LabelMaps, find_label_maps
+from vxm_tf.data.synthetic.augmentation import check_augmentations
 from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.spatial.headers import stated_grid
-from vxm_tf.training import setup
+from vxm_tf.training import assembly as setup
 from vxm_tf.training.recorded_grid import agreed, given_orientation, recorded_grid
 
 SYNTHETIC_SHAPE, SYNTHETIC_SPACING_MM = (80, 96, 112), 2.0

@@ -8,7 +8,8 @@ import pytest
 
 from vxm_tf.metrics import dice, jacobian_determinant
 from vxm_tf.models.legacy import LegacyFileError, load_legacy
-from vxm_tf.registration import register_pair, warp_labels
+from vxm_tf.data.warping import warp_labels
+from vxm_tf.registration import register_pair
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "legacy-voxelmorph"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the published files are absent: no folder {DATA}")

@@ -1,0 +1,75 @@
+"""Random changes of a pair of images that make few scans go further."""
+
+import numpy as np
+from scipy import ndimage
+
+from vxm_tf.data.synthetic.random_fields import random_affine, random_displacement, random_series
+
+AUGMENTATIONS = ("flip", "affine", "deformation", "intensity")
+
+# Standard deviations: degrees, logarithm of scale, shear, and of translations in parts of an axis.
+AFFINE = {"degrees": 5.0, "scale": 0.06, "shear": 0.03}
+SHIFT = 0.02
+# Root mean square length of deformations, at most, in parts of an axis.
+DEFORMATION = 0.012
+# Standard deviation of the logarithm of the exponent, and the largest root mean square of that of the gain.
+GAMMA, GAIN = 0.25, 0.2
+
+
+def augmented(images, names, rng, left_right: int | None = None):
+    """Both images of a pair, changed at random.
+
+    - "flip": both mirrored, every other time;
+    - "affine": both turned, scaled, sheared and shifted alike;
+    - "deformation": each under a smooth deformation of its own;
+    - "intensity": each with an exponent and a smooth gain of its own.
+
+    Affine and deformation are one interpolation, edges repeated.
+
+    Args:
+        images: two float32 arrays `[*spatial, channels]` in [0, 1], on one grid.
+        names: of `AUGMENTATIONS`.
+        rng: a NumPy generator.
+        left_right: the axis that "flip" mirrors; None for no flips.
+
+    Returns:
+        Two float32 arrays of the same shapes, in [0, 1].
+    """
+    if "flip" in names and left_right is not None and rng.random() < 0.5:
+        images = [np.flip(image, left_right) for image in images]
+    if "affine" in names or "deformation" in names:
+        images = _moved(images, names, rng)
+    if "intensity" in names:
+        images = [_relit(image, rng) for image in images]
+    return [np.ascontiguousarray(image, "float32") for image in images]
+
+
+def check_augmentations(names):
+    """Raise `ValueError` for a name that is none of `AUGMENTATIONS`."""
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise ValueError(f"There is no augmentation {name!r}; choose from {', '.join(AUGMENTATIONS)}.")
+
+
+def _moved(images, names, rng):
+    shape = images[0].shape[:-1]
+    centre, sizes = (np.array(shape) - 1) / 2, np.array(shape)
+    indices = np.moveaxis(np.indices(shape, dtype="float32"), 0, -1)
+    matrix, shift = np.eye(len(shape)), np.zeros(len(shape))
+    if "affine" in names:
+        matrix, shift = random_affine(rng, len(shape), **AFFINE), rng.normal(0.0, SHIFT, len(shape)) * sizes
+    moved = []
+    for image in images:
+        locations = indices
+        if "deformation" in names:
+            locations = indices + random_displacement(rng, shape, rng.uniform(0.0, DEFORMATION) * sizes.mean())
+        locations = (locations - centre.astype("float32")) @ matrix.T.astype("float32")
+        locations = np.moveaxis(locations + (centre + shift).astype("float32"), -1, 0)
+        channels = [ndimage.map_coordinates(c, locations, order=1, mode="nearest") for c in np.moveaxis(image, -1, 0)]
+        moved.append(np.stack(channels, axis=-1))
+    return moved
+
+
+def _relit(image, rng):
+    gain = np.exp(rng.uniform(0.0, GAIN) * random_series(rng, image.shape[:-1], np.cos, scales=(0.4,)))
+    return np.clip(image ** np.exp(rng.normal(0.0, GAMMA)) * gain[..., None], 0.0, 1.0)

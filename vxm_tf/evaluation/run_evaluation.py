@@ -1,0 +1,187 @@
+"""A network on a set of labelled pairs."""
+
+import dataclasses
+import resource
+import sys
+from pathlib import Path
+
+from absl import logging
+
+from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
+from vxm_tf.data.catalogue import Scan, read_table
+from vxm_tf.data.padding import pad_to
+from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
+from vxm_tf.evaluation.tables import write_tables
+from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.checksum import sha256_of
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.placement import spacing_mm_of
+from vxm_tf.files.html_file import check_html_output
+from vxm_tf.files.volumes import own_labels, stem
+from vxm_tf.metrics import labels_in
+from vxm_tf.data.warping import warp_labels
+from vxm_tf.models import input_settings, load_model
+from vxm_tf.registration import register_pair
+from vxm_tf.models.saved import model_path
+from vxm_tf.report import SetReport
+from vxm_tf.spatial.headers import says_same, stated_grid
+
+
+def evaluate(config) -> list[PairScores]:
+    """Register the pairs, score them, and write the tables to `output_dir` and the page to `report`.
+
+    Each pair gives two rows: "affine", the images as they came, and "network". Labels move by nearest
+    neighbour.
+
+    Args:
+        config: an `EvaluateConfig`.
+
+    Returns:
+        The rows.
+
+    Raises:
+        VolumeError: input that cannot be used, no pair, or an output folder that cannot be written.
+    """
+    check_output_dir(config.output_dir)
+    if config.report:
+        check_html_output(config.report)
+    network = load_model(config.model)
+    scans, pairs = find_pairs(config)
+    settings = input_settings(network)
+    logging.info("Reading %d scans.", len(scans))
+    store = ScanStore(scans, settings["normalization"], multichannel=settings["multichannel"])
+    # Read now: a bad segmentation is told before the first pair, not after hours of them.
+    for index in range(len(store)):
+        store.labels(index)
+    _warn_of_other_grids(network, scans, len(store.image_shape))
+    network = network.for_shape(store.image_shape)
+    # The first call builds the graph; seconds are those of a steady prediction.
+    register_pair(network, *image_pair(store, *pairs[0]))
+    scores, page = [], SetReport() if config.report else None
+    for number, (moving, fixed) in enumerate(pairs, 1):
+        rows = _score_pair(network, store, moving, fixed, config, page)
+        scores += rows
+        logging.info(
+            "%d of %d: %s onto %s, Dice %.4f -> %.4f, folds %.4f %%, %.2f s",
+            number, len(pairs), rows[0].moving, rows[0].fixed, rows[0].mean("dice"), rows[1].mean("dice"),
+            100 * rows[1].fold_fraction, rows[1].seconds,
+        )  # fmt: skip
+    said = {**dataclasses.asdict(config), **settings}
+    table = write_tables(config.output_dir, scores, said)
+    if page:
+        page.write(config.report, {**said, "model_sha256": sha256_of(model_path(config.model))})
+        logging.info("Report: %s", config.report)
+    logging.info("Tables in %s\n%s", config.output_dir, table)
+    return scores
+
+
+def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
+    """The scans and the (moving, fixed) indices that a configuration names.
+
+    Raises:
+        VolumeError: none, or a damaged list.
+    """
+    limit = config.max_pairs or None
+    if config.pairs:
+        scans, pairs = _listed_pairs(config.pairs)
+        return scans, pairs[:limit]
+    if config.val_list:
+        scans = read_list(config.val_list)
+    else:
+        scans = split_scans(
+            config.data_dir,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+            image_suffix=config.image_suffix,
+            labels_suffix=config.labels_suffix,
+        )[1]
+    if config.atlas:
+        atlas = Path(config.atlas)
+        pairs = [(index, len(scans)) for index in range(len(scans))][:limit]
+        scans = [*scans, Scan(stem(atlas), atlas, own_labels(atlas))]
+    else:
+        pairs = ordered_pairs(len(scans), limit, config.seed)
+    if not pairs:
+        raise VolumeError(f"{config.val_list or config.data_dir}: {len(scans)} scan(s) for validation make no pair.")
+    return scans, pairs
+
+
+def _listed_pairs(path):
+    scans, pairs = {}, []
+    for number, fields in read_table(path):
+        if len(fields) not in (2, 4):
+            raise VolumeError(
+                f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got "
+                f"{len(fields)} entries."
+            )
+        images = fields[:2]
+        labels = fields[2:] or [own_labels(image) for image in images]
+        pair = [Scan(stem(image), image, label) for image, label in zip(images, labels)]
+        pairs.append(tuple(scans.setdefault(scan, len(scans)) for scan in pair))
+    if not pairs:
+        raise VolumeError(f"{path}: the list names no pair.")
+    return list(scans), pairs
+
+
+def _score_pair(network, store, moving, fixed, config, page=None):
+    images = image_pair(store, moving, fixed)
+    result = register_pair(network, *images)
+    names = {"moving": store.scans[moving].name, "fixed": store.scans[fixed].name}
+    maps = [store.labels(index) for index in (moving, fixed)]
+    before, after = {}, {}
+    if all(labels is not None for labels in maps):
+        maps = [pad_to(labels, images[0].shape[:-1], mode="constant") for labels in maps]
+        ids = config.labels or labels_in(*maps)
+        spacing_mm = _spacing_mm(store.scans[fixed].image, config, maps[0].ndim) if config.surface else None
+        before = label_scores(*maps, ids, spacing_mm)
+        after = label_scores(warp_labels(maps[0], result.displacement), maps[1], ids, spacing_mm)
+    deformation = deformation_scores(result.displacement)
+    rows = [
+        PairScores(**names, method="affine", labels=before),
+        PairScores(
+            **names,
+            method="network",
+            labels=after,
+            seconds=result.seconds,
+            peak_memory_mib=peak_memory_mib(),
+            **deformation,
+        ),
+    ]
+    if page:
+        page.add(*rows, *images, result)
+    return rows
+
+
+def _warn_of_other_grids(network, scans, axes):
+    """Scans are taken as they are stored: say so once if that is not how the network's training scans lay."""
+    trained = network.metadata.get("grid") or {}
+    for path in (scan.image for scan in scans):
+        stored = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
+        both = [name for name in stored if stored[name] and trained.get(name)]
+        if not all(says_same(stored[name], trained[name]) for name in both):
+            logging.warning(
+                "%s has %s, but the network was trained on %s: what is scored is how it does on scans as they are "
+                "stored. register.py brings any scan onto the network's grid.",
+                path, _listed(stored, both), _listed(trained, both),
+            )  # fmt: skip
+            return
+
+
+def _listed(grid, names):
+    return ", ".join(f"{name} {grid[name]}" for name in names)
+
+
+def _spacing_mm(path, config, ndim):
+    spacing = config.spacing_mm or spacing_mm_of(path)
+    if not spacing:
+        logging.log_first_n(
+            logging.WARNING, "%s holds no voxel size: distances are given for 1 mm. Set --spacing_mm.", 1, path
+        )
+        spacing = (1.0,)
+    return tuple(spacing) * ndim if len(spacing) == 1 else tuple(spacing)[:ndim]
+
+
+def peak_memory_mib() -> float:
+    """Highest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,154 @@
+"""The search over starting positions that an affine registration begins with."""
+
+import itertools
+
+import numpy as np
+from scipy import ndimage
+
+from vxm_tf.registration.affine.estimate.scan import Lattice, Scan, homogeneous
+
+BINS = 16
+ROTATIONS_DEGREES = (-20.0, 0.0, 20.0)
+# Pattern search: the step of each round in degrees, and as a part of the fixed lattice's size.
+ROUNDS = ((10.0, 0.06), (5.0, 0.03), (2.5, 0.015))
+# Logarithm of the ratio of radii from which on a start with that scale is worth its time.
+UNLIKE_RADII = 0.15
+# How many candidates enter each of these rounds.
+CLIMBERS = (12, 6, 4)
+
+
+class Similarity:
+    """Mutual information of two lattices, times the share of the fixed one that has a partner.
+
+    Args:
+        moving: `Lattice`.
+        fixed: `Lattice`.
+    """
+
+    def __init__(self, moving: Lattice, fixed: Lattice):
+        self.moving, self.points = moving, fixed.points()
+        values = fixed.values.ravel() if fixed.mask is None else fixed.values[fixed.mask]
+        self.fixed_size_mm = fixed.spacing_mm * np.mean(fixed.values.shape)
+        self.bins = np.minimum(values * BINS, BINS - 1).astype("int64")
+
+    def samples(self, matrix):
+        """(values, which points have one) of the moving lattice under a transform from frame to frame."""
+        indices = matrix[:-1, :-1] @ self.points + matrix[:-1, -1:] - self.moving.origin_mm[:, None]
+        indices /= self.moving.spacing_mm
+        limits = np.array(self.moving.values.shape)[:, None] - 1
+        inside = np.all((indices >= 0) & (indices <= limits), axis=0)
+        if self.moving.mask is not None:
+            inside[inside] = self.moving.mask[tuple(np.rint(indices[:, inside]).astype(int))]
+        return ndimage.map_coordinates(self.moving.values, indices[:, inside], order=1), inside
+
+    def overlap(self, matrix) -> float:
+        """Share of the fixed points that fall into the moving lattice."""
+        return float(self.samples(matrix)[1].mean())
+
+    def __call__(self, matrix) -> float:
+        """In nats, less its expected value for independent images; higher is better."""
+        values, inside = self.samples(matrix)
+        if len(values) < 4 * BINS:
+            return 0.0
+        position = values.astype("float64") * (BINS - 1)
+        lower = np.minimum(position.astype("int64"), BINS - 2)
+        weight = position - lower
+        cell = self.bins[inside] * BINS + lower
+        joint = np.bincount(cell, 1 - weight, BINS**2) + np.bincount(cell + 1, weight, BINS**2)
+        joint = joint.reshape(BINS, BINS) / len(values)
+        independent = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+        used = joint > 0
+        information = np.sum(joint[used] * np.log(joint[used] / independent[used]))
+        cells = (np.count_nonzero(joint.sum(axis=1)) - 1) * (np.count_nonzero(joint.sum(axis=0)) - 1)
+        return float(inside.mean() * (information - cells / (2 * len(values))))
+
+
+def starts(moving: Scan, fixed: Scan, moving_lattice: Lattice, fixed_lattice: Lattice, scaled: bool) -> list:
+    """Transforms from the fixed to the moving frame to try before any turning.
+
+    The axes as the headers have them and as they are stored, and for each: the position that the headers tell,
+    fields of view centred on each other, and centres of mass on each other; these last also with the ratio of the
+    objects' radii where `scaled` and far from one.
+    """
+    header = np.round(np.linalg.inv(moving.frame_to_world) @ fixed.frame_to_world, 4)
+    pivot, target = fixed_lattice.centre_of_mass_mm(), moving_lattice.centre_of_mass_mm()
+    found = [header]
+    for linear in (header[:-1, :-1], np.eye(len(pivot))):
+        found += [homogeneous(linear, np.zeros(len(pivot))), homogeneous(linear, target - linear @ pivot)]
+    ratio = moving_lattice.radius_mm() / fixed_lattice.radius_mm()
+    if scaled and abs(np.log(ratio)) > UNLIKE_RADII:
+        for linear in (ratio * header[:-1, :-1], ratio * np.eye(len(pivot))):
+            found.append(homogeneous(linear, target - linear @ pivot))
+    return found
+
+
+def turned(matrix, rotation, pivot, shift=0.0) -> np.ndarray:
+    """A transform followed by a rotation about where it puts the pivot, and by a shift."""
+    target = matrix[:-1, :-1] @ pivot + matrix[:-1, -1]
+    linear = rotation @ matrix[:-1, :-1]
+    return homogeneous(linear, target + shift - linear @ pivot)
+
+
+def coarse_search(similarity: Similarity, starts, pivot, keep: int = 3) -> list:
+    """The best positions for a refinement, best first.
+
+    Every start is turned by every rotation of a coarse set; the best of all climb by steps in rotation and shift.
+
+    Args:
+        similarity: of two coarse lattices.
+        starts: transforms `[ndim + 1, ndim + 1]`, fixed to moving frame.
+        pivot: `[ndim]`, in the fixed frame, what to turn about.
+        keep: how many to return.
+    """
+    angles = 3 if len(pivot) == 3 else 1
+    rotations = [rotation_about(vector) for vector in itertools.product(ROTATIONS_DEGREES, repeat=angles)]
+    candidates = [turned(start, rotation, pivot) for start in starts for rotation in rotations]
+    for (degrees, part), climbers in zip(ROUNDS, CLIMBERS):
+        shift_mm = part * similarity.fixed_size_mm
+        best = _best(similarity, candidates, climbers)
+        candidates = [_climb(similarity, matrix, pivot, degrees, shift_mm) for matrix in best]
+    return _best(similarity, candidates, keep)
+
+
+def _best(similarity, candidates, count):
+    """The candidates with the highest similarity, no two of them alike."""
+    scores = np.array([similarity(matrix) for matrix in candidates])
+    chosen = []
+    for index in np.argsort(-scores, kind="stable"):
+        if all(np.abs(candidates[index] - other).max() > 1e-3 for other in chosen):
+            chosen.append(candidates[index])
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def _climb(similarity, matrix, pivot, degrees, shift_mm, rounds: int = 4):
+    """Steps along one rotation or shift after the other, as long as the similarity rises."""
+    ndim = len(pivot)
+    angles = 3 if ndim == 3 else 1
+    steps = [(rotation_about(sign * degrees * axis), np.zeros(ndim)) for axis in np.eye(angles) for sign in (1, -1)]
+    steps += [(np.eye(ndim), sign * shift_mm * axis) for axis in np.eye(ndim) for sign in (1, -1)]
+    best = similarity(matrix)
+    for _ in range(rounds):
+        before = best
+        for rotation, shift in steps:
+            step = turned(matrix, rotation, pivot, shift)
+            score = similarity(step)
+            if score > best:
+                best, matrix = score, step
+        if best == before:
+            break
+    return matrix
+
+
+def rotation_about(vector_degrees) -> np.ndarray:
+    """Rotation matrix of a rotation vector, `[3]`, or of an angle `[1]` in the plane, in degrees."""
+    vector = np.deg2rad(np.atleast_1d(vector_degrees).astype("float64"))
+    angle = np.linalg.norm(vector)
+    if len(vector) == 1:
+        return np.array([[np.cos(vector[0]), -np.sin(vector[0])], [np.sin(vector[0]), np.cos(vector[0])]])
+    if angle == 0:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -1,0 +1,185 @@
+"""What a training is made of: scans, network, losses, optimiser, precision."""
+
+import keras
+from absl import logging
+
+from vxm_tf import losses
+from vxm_tf.data import ScanStore, normalize, read_list, split_scans
+from vxm_tf.files import read_image, read_labels
+from vxm_tf.data.catalogue import Scan
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import own_labels
+from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset
+from vxm_tf.models import load_model
+from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
+from vxm_tf.training.trainer import RegistrationTrainer
+
+MODELS = ("deterministic", "probabilistic")
+POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+
+
+def find_training_scans(config) -> tuple[list[Scan], list[Scan]]:
+    """(training scans, validation scans) that a configuration names.
+
+    Raises:
+        VolumeError: nothing to train on.
+    """
+    suffixes = {"image_suffix": config.image_suffix, "labels_suffix": config.labels_suffix}
+    if config.train_list:
+        train, val = read_list(config.train_list), []
+    else:
+        # A list of its own for validation leaves every scan of the folder to training.
+        fraction = 0.0 if config.val_list else config.validation_fraction
+        train, val = split_scans(config.data_dir, validation_fraction=fraction, seed=config.seed, **suffixes)
+    if config.val_list:
+        val = read_list(config.val_list)
+    needed = 1 if config.atlas else 2
+    if len(train) < needed:
+        raise VolumeError(
+            f"{config.train_list or config.data_dir}: {len(train)} scan(s) left to train on after "
+            f"{len(val)} went to validation, but {needed} are needed. Add scans, lower --validation_fraction, or "
+            "give an --atlas."
+        )
+    return train, val
+
+
+def open_store(config, scans, what: str) -> ScanStore | None:
+    """The scans read, checked and normalised; None for an empty list."""
+    if not scans:
+        return None
+
+    def progress(done, total):
+        if done == total or done % max(1, total // 10) == 0:
+            logging.info("Reading %s scans: %d of %d", what, done, total)
+
+    return ScanStore(
+        scans,
+        config.normalization,
+        multichannel=config.multichannel,
+        cache=config.cache,
+        cache_dir=f"{config.output_dir}/cache",
+        progress=progress,
+    )
+
+
+def read_atlas(config):
+    """(image `[*spatial, channels]`, label map or None) of the atlas; (None, None) without one."""
+    if not config.atlas:
+        return None, None
+    image = normalize(read_image(config.atlas, multichannel=config.multichannel).array, config.normalization)
+    return image, read_labels(config.atlas).array if own_labels(config.atlas) else None
+
+
+def precision_policy(choice: str) -> str:
+    """The Keras policy that `--mixed_precision` stands for.
+
+    "auto" takes bfloat16 where a GPU computes in it fast (NVIDIA Ampere and later), float16 on older
+    GPUs with tensor cores, and float32 on a CPU, where half precision gains nothing.
+
+    Raises:
+        ValueError: unknown choice.
+    """
+    if choice in POLICIES:
+        return POLICIES[choice]
+    if choice != "auto":
+        raise ValueError(f"mixed_precision is one of auto, {', '.join(POLICIES)}; got {choice!r}.")
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
+    capabilities = [detail.get("compute_capability", (0, 0)) for detail in details]
+    if capabilities and min(capabilities) >= (8, 0):
+        return "mixed_bfloat16"
+    return "mixed_float16" if capabilities and min(capabilities) >= (7, 0) else "float32"
+
+
+def build_network(config, image_shape, channels) -> RegistrationNetwork:
+    """A new network of the preset, or the one to start from, for images of this shape.
+
+    Raises:
+        VolumeError: a network to start from that takes other images, is of the other kind, or integrates
+            in other steps.
+        ValueError: unknown model or preset, or a preset that the model has not.
+    """
+    if config.model not in MODELS:
+        raise ValueError(f"model is one of {', '.join(MODELS)}; got {config.model!r}.")
+    policy = precision_policy(config.mixed_precision)
+    if config.initial_model:
+        network = load_model(config.initial_model)
+        _check_initial(network, config, len(image_shape), channels)
+        return network.for_shape(image_shape, policy)
+    overrides = {} if config.integration_steps < 0 else {"integration_steps": config.integration_steps}
+    overrides |= {"channels": channels, "dtype": policy}
+    return from_preset(config.preset, image_shape, probabilistic=config.model == "probabilistic", **overrides)
+
+
+def _check_initial(network, config, axes, channels):
+    path, settings = config.initial_model, network.settings
+    found, taken = len(settings["image_shape"]), settings["channels"]
+    if (found, taken) != (axes, (channels, channels)):
+        raise VolumeError(
+            f"{path}: takes {found}-D images with {taken} channels (moving, fixed), but the scans are {axes}-D with "
+            f"{channels}."
+        )
+    wanted, probabilistic = config.model == "probabilistic", isinstance(network, VxmProbabilistic)
+    if wanted and not probabilistic:
+        raise VolumeError(
+            f"{path}: a {type(network).__name__} predicts no variance, so it cannot start a probabilistic network. "
+            "Leave --model or --initial_model out."
+        )
+    if probabilistic and not wanted:
+        raise VolumeError(
+            f"{path}: predicts a variance, which a deterministic training would leave behind. Add --model "
+            "probabilistic."
+        )
+    if config.integration_steps not in (-1, settings["integration_steps"]):
+        raise VolumeError(
+            f"{path}: integrates its velocity in {settings['integration_steps']} steps, not "
+            f"{config.integration_steps}. Leave --integration_steps out."
+        )
+
+
+def build_trainer(config, network) -> RegistrationTrainer:
+    """The network wrapped with the losses, compiled with Adam and its schedule.
+
+    Raises:
+        ValueError: unknown similarity or regularity.
+    """
+    similarities = {"lncc": lambda: losses.LNCC(config.window), "mse": lambda: losses.MSE(config.image_sigma)}
+    regularities = {
+        "l1": lambda: losses.GradientPenalty("l1"),
+        "l2": lambda: losses.GradientPenalty("l2"),
+        "bending": losses.BendingEnergy,
+    }
+    for name, known in (("similarity", similarities), ("regularity", regularities)):
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
+    kind, settings = RegistrationTrainer, {}
+    if config.model == "probabilistic":
+        if config.regularity != "l2":
+            raise ValueError(f"The prior of a probabilistic network is regularity l2; got {config.regularity!r}.")
+        kind, settings = ProbabilisticTrainer, {"prior_lambda": config.prior_lambda, "seed": config.seed}
+    trainer = kind(
+        network,
+        similarities[config.similarity](),
+        regularities[config.regularity](),
+        weight=config.weight,
+        bidirectional=config.bidirectional and network.settings["integration_steps"] > 0,
+        **settings,
+    )
+    steps = config.epochs * config.steps_per_epoch
+    warmup = min(config.warmup_steps, steps // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate / 10, steps - warmup, alpha=0.01, warmup_target=config.learning_rate, warmup_steps=warmup
+    )
+    trainer.compile(keras.optimizers.Adam(schedule), jit_compile="auto" if _has_gpu() else False)
+    return trainer
+
+
+def _has_gpu():
+    """XLA runs 3-D convolutions on a CPU several times slower than the plain graph does."""
+    if keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,134 @@
+"""Moving images, series, labels and landmarks by transforms in files, any tool's."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.distinct_paths import check_distinct
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.volumes import read_labels, read_series
+from vxm_tf.files.writing import check_output, write_volume
+from vxm_tf.workflows.register_config import check_choices
+from vxm_tf.spatial.chain_files import check_axes, read_chain
+from vxm_tf.spatial import resample
+from vxm_tf.spatial.image import read_beside
+from vxm_tf.spatial.interpolation import ORDERS
+from vxm_tf.spatial.inversion import solve_points, unsolved_mm
+from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
+from vxm_tf.spatial.transform_files import check_belongs
+
+PAIRS = (("image", "moved"), ("labels", "moved_labels"), ("points", "moved_points"))
+
+
+@dataclasses.dataclass(frozen=True)
+class ApplyConfig:
+    """Settings of `apply_files`; `vxm-apply` has one flag for each.
+
+    Attributes:
+        transforms: files, in the order in which an image goes through them: first the one that starts in the space
+            of `image`. (`antsApplyTransforms -t` lists them the other way round.)
+        transform_format: of all of them: "itk", "fsl", "freesurfer", "afni" or "x5"; by extension and content if
+            empty.
+        reference: the transforms' fixed image, whose grid everything moved gets.
+        moving: the transforms' moving image, for formats whose numbers depend on its grid (FSL); `image` or `labels`
+            if empty.
+        image: image to move, a volume or a series of them.
+        moved: where it goes.
+        interpolation: of the image: "linear" or "nearest".
+        fill_value: of the moved image where there is nothing.
+        labels: label map to move, by nearest neighbour.
+        moved_labels: where it goes.
+        points: landmarks in millimetres, a table with columns x, y, z.
+        moved_points: where they go.
+        points_convention: "RAS" or "LPS", of both.
+        points_follow_image: the landmarks are the moving image's and go where its voxels go. Else they are the fixed
+            image's and go through the transform as it is stored, as `antsApplyTransformsToPoints` has it.
+    """
+
+    transforms: tuple[str, ...] = ()
+    transform_format: str = ""
+    reference: str = ""
+    moving: str = ""
+    image: str = ""
+    moved: str = ""
+    interpolation: str = "linear"
+    fill_value: float = 0.0
+    labels: str = ""
+    moved_labels: str = ""
+    points: str = ""
+    moved_points: str = ""
+    points_convention: str = "RAS"
+    points_follow_image: bool = False
+
+
+def apply_files(config):
+    """Move what a configuration names, each by one interpolation however many transforms there are.
+
+    Raises:
+        VolumeError: input that cannot be used, a transform of another image, or a place that cannot be written.
+        ValueError: a setting that does not exist.
+    """
+    _check(config)
+    # The transforms' moving image is the first that is named.
+    first, read = next((pair for pair in _movable(config) if pair[0]), ("", read_series))
+    transform, fixed, moving = read_chain(
+        config.transforms, fixed=config.reference, moving=first, format=config.transform_format, read_moving=read
+    )
+    if config.image or config.labels:
+        check_belongs(transform, fixed.grid, ", ".join(config.transforms))
+    order = {"interpolation": config.interpolation, "fill_value": config.fill_value}
+    outputs = (config.moved, order), (config.moved_labels, {"interpolation": "nearest"})
+    for (path, read_it), (output, settings) in zip(_movable(config)[1:], outputs):
+        if path:
+            source = moving if (path, read_it) == (first, read) else read_beside(path, read_it, moving)
+            check_axes(source, transform, config.transforms)
+            moved = resample(source.array, source.grid, fixed.grid, transform, **settings)
+            # A series of one volume is a volume.
+            moved = moved[..., 0] if moved.ndim > fixed.grid.ndim and moved.shape[-1] == 1 else moved
+            write_volume(output, moved, fixed.header(), series=source.volume)
+    if config.points:
+        _move_points(config, transform)
+    logging.info("Written: %s", ", ".join(getattr(config, output) for _, output in PAIRS if getattr(config, output)))
+
+
+def _movable(config):
+    """(path, how it is read) of the transforms' moving image, of the image and of the labels; "" for none."""
+    return (config.moving, read_series), (config.image, read_series), (config.labels, read_labels)
+
+
+def _move_points(config, transform):
+    points_mm, table = read_points(config.points, config.points_convention, ndim=transform.ndim)
+    if not config.points_follow_image:
+        moved = transform.map(points_mm)
+    else:
+        moved, residual_mm = solve_points(transform, points_mm)
+        unsolved = residual_mm > unsolved_mm(transform)
+        if np.any(unsolved):
+            logging.warning(
+                "%s: %d of %d points lie where nothing maps to; they are off by up to %.3g mm.",
+                config.points, np.sum(unsolved), len(moved), residual_mm.max(),
+            )  # fmt: skip
+    write_points(config.moved_points, moved, config.points_convention, like=table)
+
+
+def _check(config):
+    if not config.transforms:
+        raise ValueError("transforms names at least one file.")
+    for name, output in PAIRS:
+        if bool(getattr(config, name)) != bool(getattr(config, output)):
+            raise VolumeError(f"--{name} and --{output} belong together: what to move, and where to write it.")
+    if not any(getattr(config, name) for name, _ in PAIRS):
+        raise VolumeError("Nothing to move: give --image, --labels or --points.")
+    if (config.image or config.labels) and not config.reference:
+        raise VolumeError("--reference must be given: the fixed image, whose grid what is moved gets.")
+    inputs = {f"--{name}": getattr(config, name) for name in ("reference", "moving", "image", "labels", "points")}
+    inputs |= {f"--transforms {path}": path for path in config.transforms}
+    check_distinct({f"--{output}": getattr(config, output) for _, output in PAIRS}, inputs)
+    check_choices(config, {"interpolation": ORDERS, "points_convention": CONVENTIONS})
+    for output in filter(None, (config.moved, config.moved_labels)):
+        check_output(output)
+    if config.moved_points:
+        check_output_dir(Path(config.moved_points).parent)

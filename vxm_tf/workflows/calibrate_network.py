@@ -1,0 +1,135 @@
+"""Calibrating a network's uncertainty on pairs whose true displacement is known."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.data import ScanStore, find_scans
+from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.errors import VolumeError
+from vxm_tf.trust.uncertainty.calibration import COVERAGE, Calibration, calibrate, remember
+from vxm_tf.trust.uncertainty.error_features import error_features
+from vxm_tf.trust.uncertainty.known_pairs import KnownPair, deformed_pairs, phantom_pairs
+from vxm_tf.models.saved import input_settings, load_model
+from vxm_tf.registration.predict import displacement_by
+from vxm_tf.trust.uncertainty.pair_spread import method_of, pair_spread
+from vxm_tf.trust.uncertainty.spread import SAMPLES
+
+# Of phantoms, for a network of any size.
+PHANTOM_SHAPES = {2: (128, 128), 3: (64, 64, 64)}
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrateConfig:
+    """Settings of `calibrate_file`.
+
+    Attributes:
+        model: `.keras` file of the network, or "shipped".
+        output: where it goes with its calibration (.keras).
+        data_dir: folder of scans, prepared as for training, each of which is deformed twice in a known way; head
+            phantoms if empty.
+        image_suffix: what ends the names of its images; see train.py.
+        labels_suffix: what ends the names of segmentations, which are left aside.
+        pairs: how many, two or more.
+        samples: registrations of each, as in register.py later.
+        coverage: part of the true displacements that the bound is to hold, 0 to 1.
+        seed: of everything random.
+    """
+
+    model: str = ""
+    output: str = ""
+    data_dir: str = ""
+    image_suffix: str = ""
+    labels_suffix: str = ""
+    pairs: int = 16
+    samples: int = SAMPLES
+    coverage: float = COVERAGE
+    seed: int = 0
+
+
+def calibrate_file(config) -> Calibration:
+    """Write a network with its calibration, which register.py then applies.
+
+    Raises:
+        VolumeError: a model or scans that cannot be used, or a place that cannot be written.
+        ValueError: too few pairs or samples, or a coverage that is not between 0 and 1.
+    """
+    _check(config)
+    network = load_model(config.model)
+    pairs, source = _known_pairs(network, config)
+    settings = {"count": config.pairs, "samples": config.samples, "coverage": config.coverage, "seed": config.seed}
+    calibration = calibrate_network(network, pairs, **settings, source=source)
+    remember(network, calibration)
+    replace_atomically(config.output, network.save)
+    logging.info("Written: %s", config.output)
+    return calibration
+
+
+def calibrate_network(
+    network, pairs: Iterable[KnownPair], *, count=None, samples=SAMPLES, coverage=COVERAGE, seed=0, source=""
+) -> Calibration:
+    """The `Calibration` of a network, by the way that `pair_spread` chooses for it.
+
+    Args:
+        network: a `RegistrationNetwork`.
+        pairs: two or more, with what the network is meant for.
+        count: how many they are, to be told.
+        samples: registrations of each pair.
+        coverage: see `calibrate`.
+        seed: of the registrations.
+        source: see `calibrate`.
+    """
+    rows, networks = [], {}
+    for number, pair in enumerate(pairs, 1):
+        shape = pair.fixed.shape[:-1]
+        # Each network compiles once.
+        networks[shape] = networks.get(shape) or network.for_shape(shape)
+        rows.append(known_errors(networks[shape], pair, samples, seed=seed + number))
+        logging.info(
+            "%d%s pairs: median error %.2f voxels.", number, f" of {count}" if count else "", np.median(rows[-1][0])
+        )
+    found = calibrate(rows, method_of(network), samples, coverage, source)
+    radii = [np.median(found.radius(features)) for _, features in rows]
+    logging.info("%g %% of the errors lie within a radius of %.2f voxels (median).", 100 * coverage, np.median(radii))
+    return found
+
+
+def known_errors(network, pair: KnownPair, samples: int, seed: int = 0) -> tuple:
+    """(error in voxels `[voxels]`, {feature: `[voxels]`}) of what the fixed image shows, for a network of its shape."""
+    images, register = (pair.moving, pair.fixed), displacement_by(network)
+    settings = {"refined": False, "linear": np.eye(pair.fixed.ndim - 1), "samples": samples, "seed": seed}
+    spread, displacement = pair_spread(*images, register, network, **settings), register(*images)
+    features = error_features(*images, displacement, spread.displacement_std_mm)
+    error = np.linalg.norm(displacement - pair.displacement, axis=-1)
+    return error[pair.inside], {name: values[pair.inside] for name, values in features.items()}
+
+
+def _check(config):
+    if Path(config.output).suffix != ".keras":
+        raise VolumeError(f"{config.output}: a network with its calibration is written as .keras.")
+    check_output_dir(Path(config.output).parent)
+    if config.pairs < 2 or config.samples < 2:
+        raise ValueError(f"pairs and samples are 2 or more; got {config.pairs} and {config.samples}.")
+    if not 0.0 < config.coverage < 1.0:
+        raise ValueError(f"coverage lies between 0 and 1; got {config.coverage}.")
+
+
+def _known_pairs(network, config):
+    """(pairs, what they are)."""
+    settings = input_settings(network)
+    if not config.data_dir:
+        channels = network.settings["channels"]
+        if set(channels) != {1}:
+            raise VolumeError(f"Phantoms have one channel, this network takes {max(channels)}; give --data_dir.")
+        sizes = network.settings["image_shape"]
+        shape = PHANTOM_SHAPES[len(sizes)] if None in sizes else sizes
+        return phantom_pairs(shape, config.pairs, config.seed), f"phantoms of {' x '.join(map(str, shape))} voxels"
+    scans = find_scans(config.data_dir, image_suffix=config.image_suffix, labels_suffix=config.labels_suffix)
+    scans = scans[: config.pairs]
+    logging.info("Reading %d scans.", len(scans))
+    store = ScanStore(scans, settings["normalization"], multichannel=settings["multichannel"])
+    images = [store.image(number) for number in range(len(store))]
+    return deformed_pairs(images, config.pairs, config.seed), f"{len(scans)} scans, each deformed twice"
