@@ -91,11 +91,12 @@ def run_row(name, options):
     import numpy as np
 
     from vxm_tf.data import image_pair, ordered_pairs, split_scans
+    from vxm_tf.data.warping import warp_labels
     from vxm_tf.evaluation.scores import deformation_scores, label_scores
     from vxm_tf.models import from_preset, vxm_pyramid
-    from vxm_tf.data.warping import warp_labels
     from vxm_tf.registration import register_pair
-    from vxm_tf.training import TrainConfig, assembly as setup
+    from vxm_tf.training import TrainConfig
+    from vxm_tf.training import assembly, scans
     from vxm_tf.training.source import ScanSource
 
     row = ROWS[name]
@@ -119,9 +120,9 @@ def run_row(name, options):
     network = from_preset(config.preset, source.image_shape, **row.network)
     begin = time.perf_counter()
     if row.trained:
-        setup.build_trainer(config, network).fit(source.dataset(0), steps_per_epoch=options.steps, verbose=2)
+        assembly.build_trainer(config, network).fit(source.dataset(0), steps_per_epoch=options.steps, verbose=2)
     minutes = (time.perf_counter() - begin) / 60.0
-    store = setup.open_store(config, held, "held-out")
+    store = scans.open_store(config, held, "held-out")
     scores = []
     for moving, fixed in ordered_pairs(len(held), None, 0):
         result = register_pair(network, *image_pair(store, moving, fixed))

@@ -26,10 +26,10 @@ import SimpleITK as sitk
 
 from vxm_tf.models import load_model
 from vxm_tf.registration import register_images
-from vxm_tf.workflows import RegisterConfig
-from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
 from vxm_tf.spatial import Chain, dense, invert, read_spatial_image, resample
 from vxm_tf.spatial.transform_files import write_transform
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
 
 HERE = Path(__file__).resolve().parent
 LPS = np.array((-1.0, -1.0, 1.0))

@@ -21,6 +21,7 @@ import vxm_tf  # noqa: F401 - before TensorFlow, for oneDNN
 import keras
 import numpy as np
 from contest.labels import BRAIN_LABELS
+from vxm_tf.registration.structure_intervals import NORMAL_90, StructureSamples
 
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import write_json
@@ -28,7 +29,6 @@ from vxm_tf.files.volumes import read_image, read_labels
 from vxm_tf.models import input_settings, load_model
 from vxm_tf.registration import displacement_by
 from vxm_tf.trust import pair_uncertainty
-from vxm_tf.registration.structure_intervals import NORMAL_90, StructureSamples
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -4,7 +4,7 @@ The package is under the GPL and wants older libraries than ours, so it runs in 
 
     python3 -m venv digital
     digital/bin/pip install digital-diffeomorphism==1.1.1
-    digital/bin/python tools/make_diffeomorphism_references.py tests/registration/files/digital_diffeomorphism.npz
+    digital/bin/python tools/make_diffeomorphism_references.py tests/trust/folds/files/digital_diffeomorphism.npz
 
 For each displacement of `displacements`, in their order, it leaves the non-diffeomorphic volume in voxels (`volume`),
 and for each determinant in `NAMES` its smallest value over the voxels (`smallest`) and the number of voxels at which it

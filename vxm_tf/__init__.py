@@ -4,8 +4,10 @@ Importing the package registers its layers and models, so that `keras.models.loa
 Keras nor TensorFlow is installed, what needs neither still works: `vxm_tf.serving.client`, files and metrics.
 """
 
+import importlib
 import importlib.util
 import os
+from typing import Any
 
 from vxm_tf._version import __version__
 
@@ -13,20 +15,39 @@ from vxm_tf._version import __version__
 # convolutions on a CPU take up to seven times longer.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+# The front door, opened when it is first asked for.
+_FRONT_DOOR = {
+    "register": ("vxm_tf.workflows.front_door", "register"),
+    "load_model": ("vxm_tf.models.saved", "load_model"),
+    "read_image": ("vxm_tf.spatial.image", "read_spatial_image"),
+}
+_NEED_KERAS = ("layers", "losses", "models", "ops", *_FRONT_DOOR)
+
 if importlib.util.find_spec("keras") or importlib.util.find_spec("tensorflow"):
     from vxm_tf import layers, losses, models, ops
     from vxm_tf.backend import enable_fusion
 
-    __all__ = ["__version__", "layers", "losses", "models", "ops"]
+    __all__ = ["__version__", "layers", "load_model", "losses", "models", "ops", "read_image", "register"]
 
     enable_fusion()
+
+    def __getattr__(name: str) -> Any:
+        if name in _FRONT_DOOR:
+            module, attribute = _FRONT_DOOR[name]
+            return getattr(importlib.import_module(module), attribute)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 else:
     __all__ = ["__version__"]
 
-    def __getattr__(name):
-        if name in ("layers", "losses", "models", "ops"):
+    def __getattr__(name: str) -> Any:
+        if name in _NEED_KERAS:
             raise ImportError(
                 f"vxm_tf.{name} needs Keras and TensorFlow, and neither is installed here. Install them, such as by "
                 "`pip install tensorflow`; vxm_tf.serving.client works without."
             )
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -26,12 +26,12 @@ import numpy as np
 from labels import BRAIN_LABELS
 from report import write_report
 
+from vxm_tf.data.warping import warp_labels
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.evaluation.run_evaluation import find_pairs
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.files.placement import spacing_mm_of
 from vxm_tf.files.volumes import read_image, read_labels
-from vxm_tf.data.warping import warp_labels
 
 HERE = Path(__file__).resolve().parent
 PLAIN = ("affine", "demons", "syn-quick", "syn", "greedy")

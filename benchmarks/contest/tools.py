@@ -147,10 +147,9 @@ class Network:
     def __init__(self, model, steps=0):
         import vxm_tf  # noqa: F401 - before TensorFlow, for oneDNN
         from vxm_tf.data import normalize
-        from vxm_tf.models import PRESETS, from_preset
-        from vxm_tf.models import input_settings, load_model
-        from vxm_tf.registration.predict import register_pair
+        from vxm_tf.models import PRESETS, from_preset, input_settings, load_model
         from vxm_tf.registration.optimization.refine import STEPS, RefineConfig, refine, starting_velocity
+        from vxm_tf.registration.predict import register_pair
 
         if model in PRESETS:
             self.network = from_preset(model, (None, None, None))

@@ -6,8 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from vxm_tf.models import VxmDense
-from vxm_tf.models import load_model
+from vxm_tf.models import VxmDense, load_model
 from vxm_tf.training import assembly as setup
 
 TRAIN = ("train", "--preset=fast", "--epochs=1", "--steps_per_epoch=2", "--similarity=mse", "--notensorboard")

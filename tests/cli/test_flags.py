@@ -10,12 +10,12 @@ from vxm_tf.cli.demo import DemoConfig
 from vxm_tf.cli.export import ExportConfig
 from vxm_tf.cli.serve import ServeConfig
 from vxm_tf.evaluation import EvaluateConfig
+from vxm_tf.spatial.chain_files import ComposeConfig, InvertConfig
+from vxm_tf.training import TrainConfig
 from vxm_tf.workflows import RegisterConfig
 from vxm_tf.workflows.apply_transforms import ApplyConfig
 from vxm_tf.workflows.calibrate_network import CalibrateConfig
 from vxm_tf.workflows.certify_transform import CertifyConfig
-from vxm_tf.spatial.chain_files import ComposeConfig, InvertConfig
-from vxm_tf.training import TrainConfig
 
 PAIRS = [
     (train, TrainConfig),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.data.catalogue import Scan, find_scans, read_list, read_table, split_scans
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 
 
 @pytest.fixture
@@ -95,13 +95,13 @@ def test_hidden_and_unknown_files_are_passed_over(make):
 
 def test_a_segmentation_without_image_is_named(make):
     folder = make("1_norm.nii.gz", "1_seg.nii.gz", "2_seg.nii.gz")
-    with pytest.raises(VolumeError, match="2_seg.nii.gz.*there is no image"):
+    with pytest.raises(InputError, match="2_seg.nii.gz.*there is no image"):
         find_scans(folder)
 
 
 def test_a_segmentation_that_fits_several_images_is_named_with_them(make):
     folder = make("1_t1.nii.gz", "1_t2.nii.gz", "1_seg.nii.gz")
-    with pytest.raises(VolumeError, match=r"1_seg.nii.gz.*1_t1, 1_t2.*--image_suffix"):
+    with pytest.raises(InputError, match=r"1_seg.nii.gz.*1_t1, 1_t2.*--image_suffix"):
         find_scans(folder)
 
 
@@ -119,29 +119,29 @@ def test_an_exact_name_is_not_ambiguous(make):
     ],
 )
 def test_two_segmentations_of_one_image_are_named(make, names):
-    with pytest.raises(VolumeError, match="stands for the same scan") as caught:
+    with pytest.raises(InputError, match="stands for the same scan") as caught:
         find_scans(make(*names))
     assert all(name in str(caught.value) for name in names[1:])
 
 
 def test_two_images_of_one_name_are_named(make):
-    with pytest.raises(VolumeError, match=r"1.nii.gz: stands for the same scan as .*1.mgz"):
+    with pytest.raises(InputError, match=r"1.nii.gz: stands for the same scan as .*1.mgz"):
         find_scans(make("1.nii.gz", "1.mgz"))
 
 
 def test_an_empty_folder_is_named_with_what_was_expected(tmp_path):
-    with pytest.raises(VolumeError, match=r"no image found.*\.nii\.gz") as caught:
+    with pytest.raises(InputError, match=r"no image found.*\.nii\.gz") as caught:
         find_scans(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 
 def test_a_suffix_that_no_image_has_is_named(make):
-    with pytest.raises(VolumeError, match=r"no image found.*_brain"):
+    with pytest.raises(InputError, match=r"no image found.*_brain"):
         find_scans(make("1_norm.nii.gz"), image_suffix="_brain")
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(VolumeError, match="nowhere: there is no such folder"):
+    with pytest.raises(InputError, match="nowhere: there is no such folder"):
         find_scans(tmp_path / "nowhere")
 
 
@@ -173,7 +173,7 @@ def test_the_same_seed_splits_alike_and_another_seed_otherwise(twenty):
 
 @pytest.mark.parametrize("fraction", (-0.1, 1.0, 2.0))
 def test_a_fraction_out_of_range_is_refused(twenty, fraction):
-    with pytest.raises(VolumeError, match=rf"\[0, 1\); got {fraction}"):
+    with pytest.raises(InputError, match=rf"\[0, 1\); got {fraction}"):
         split_scans(twenty, validation_fraction=fraction)
 
 
@@ -203,13 +203,13 @@ def test_an_npz_in_a_list_brings_its_own_segmentation(make):
 
 def test_a_line_with_too_many_entries_is_named(tmp_path):
     (tmp_path / "list.txt").write_text("a.nii\n\na.nii b.nii c.nii\n")
-    with pytest.raises(VolumeError, match="list.txt, line 3"):
+    with pytest.raises(InputError, match="list.txt, line 3"):
         read_list(tmp_path / "list.txt")
 
 
 def test_a_list_without_a_file_name_is_refused(tmp_path):
     (tmp_path / "list.txt").write_text("# nothing\n")
-    with pytest.raises(VolumeError, match="list.txt: the list names no image"):
+    with pytest.raises(InputError, match="list.txt: the list names no image"):
         read_list(tmp_path / "list.txt")
 
 
@@ -217,5 +217,5 @@ def test_a_list_without_a_file_name_is_refused(tmp_path):
 def test_a_list_that_cannot_be_read_is_named(tmp_path, content):
     if content:
         (tmp_path / "list.txt").write_bytes(content)
-    with pytest.raises(VolumeError, match="list.txt: cannot be read"):
+    with pytest.raises(InputError, match="list.txt: cannot be read"):
         list(read_table(tmp_path / "list.txt"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vxm_tf.data import Scan, ScanStore, normalize
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 
 SHAPE = (9, 10, 11)
 
@@ -97,7 +97,7 @@ def test_a_store_has_labels_only_if_every_scan_has(scans, bare):
 def test_a_segmentation_of_another_shape_is_named_with_both_shapes(scans, write_npz):
     other = write_npz("other.npz", seg=np.zeros((9, 10, 12), "uint8"))
     store = ScanStore([Scan("a", scans[0].image, other)])
-    with pytest.raises(VolumeError, match=r"other.npz.*\(9, 10, 12\).*0.npz.*\(9, 10, 11\)"):
+    with pytest.raises(InputError, match=r"other.npz.*\(9, 10, 12\).*0.npz.*\(9, 10, 11\)"):
         store.labels(0)
 
 
@@ -121,29 +121,29 @@ def test_every_bad_file_is_named_in_one_error(scans, write_npz, tmp_path, cache)
     (tmp_path / "text.nii.gz").write_text("no volume")
     constant, infinite = write_npz("constant.npz", vol=np.ones(SHAPE)), write_npz("inf.npz", vol=np.full(SHAPE, np.inf))
     bad = [tmp_path / "gone.nii", tmp_path / "text.nii.gz", constant, infinite]
-    with pytest.raises(VolumeError) as caught:
+    with pytest.raises(InputError) as caught:
         ScanStore([*scans, *(Scan(p.stem, p, None) for p in bad)], cache=cache, cache_dir=tmp_path / "cache")
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [str(path) for path in bad]
 
 
 def test_very_many_bad_files_are_counted(tmp_path):
-    with pytest.raises(VolumeError, match=r"\.\.\. and 5 more\.") as caught:
+    with pytest.raises(InputError, match=r"\.\.\. and 5 more\.") as caught:
         ScanStore([Scan(str(k), tmp_path / f"{k}.nii", None) for k in range(25)])
     assert len(str(caught.value).splitlines()) == 21
 
 
 def test_2_d_and_3_d_images_do_not_mix(bare):
-    with pytest.raises(VolumeError, match=r"b0.npz is 2-D.*b1.npz is 3-D"):
+    with pytest.raises(InputError, match=r"b0.npz is 2-D.*b1.npz is 3-D"):
         ScanStore(bare((9, 10), (9, 10, 11)))
 
 
 def test_different_numbers_of_channels_do_not_mix(bare):
-    with pytest.raises(VolumeError, match=r"b0.npz is 2-D with 2 channel.*b1.npz is 2-D with 3 channel"):
+    with pytest.raises(InputError, match=r"b0.npz is 2-D with 2 channel.*b1.npz is 2-D with 3 channel"):
         ScanStore(bare((9, 10, 2), (9, 10, 3)), multichannel=True)
 
 
 def test_an_unknown_cache_is_refused(scans):
-    with pytest.raises(VolumeError, match="'memory' or 'disk'; got 'tape'"):
+    with pytest.raises(InputError, match="'memory' or 'disk'; got 'tape'"):
         ScanStore(scans, cache="tape")
 
 

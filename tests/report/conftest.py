@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from vxm_tf.registration import RegistrationResult
-from vxm_tf.workflows import RegisterConfig
-from vxm_tf.workflows.certify_transform import certificate_of
 from vxm_tf.report.contents import contents_of
 from vxm_tf.spatial import DisplacementField, read_spatial_image
 from vxm_tf.spatial.transforms import identity
+from vxm_tf.workflows import RegisterConfig
+from vxm_tf.workflows.certify_transform import certificate_of
 
 SHAPE = (9, 10, 11)
 

@@ -5,9 +5,9 @@ import types
 import numpy as np
 import pytest
 
-from vxm_tf.trust import Uncertainty
 from vxm_tf.report.contents import coarser_grid, contents_of
 from vxm_tf.spatial import Grid
+from vxm_tf.trust import Uncertainty
 
 
 def test_moved_is_moving_looked_up_at_the_displacement(registered, rng):

@@ -11,11 +11,11 @@ import types
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
-from vxm_tf.trust import Uncertainty
+from vxm_tf.files import InputError
 from vxm_tf.report import write_registration_report
 from vxm_tf.report.markup import FOLDER, text
 from vxm_tf.report.registration_page import LIMIT_BYTES, NIIVUE, registration_page
+from vxm_tf.trust import Uncertainty
 
 HOSTILE = "a<script>alert(1)<b>&\"'.nii.gz"
 VOID = {"meta", "link", "img", "input", "br"}
@@ -154,7 +154,7 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(registered, tmp_path
 
     with monkeypatch.context() as patched:
         patched.setattr("os.replace", full)
-        with pytest.raises(VolumeError, match="report.html: cannot be written"):
+        with pytest.raises(InputError, match="report.html: cannot be written"):
             write_registration_report(tmp_path / "report.html", result, certificate)
     assert (tmp_path / "report.html").read_text() == "of an earlier run" and sorted(tmp_path.iterdir()) == before
     write_registration_report(tmp_path / "report.html", result, certificate)

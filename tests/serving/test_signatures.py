@@ -20,10 +20,10 @@ from vxm_tf import ops
 from vxm_tf.data import normalize
 from vxm_tf.models import VxmDense
 from vxm_tf.registration import register_images
-from vxm_tf.workflows import RegisterConfig
 from vxm_tf.serving import export_saved_model
 from vxm_tf.serving.warm_up import FILE
 from vxm_tf.spatial import read_spatial_image
+from vxm_tf.workflows import RegisterConfig
 
 SHAPE = (18, 20, 16)
 NAMES = ("register", "displacement_only", "inverse", "warp", "warp_labels", "register_bytes", "register_nifti")

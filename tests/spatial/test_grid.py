@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Grid, reoriented, reoriented_grid
 from vxm_tf.spatial.grid import check_affine
 
@@ -118,7 +118,7 @@ def test_the_grid_alone_turns_as_with_an_array(oblique_grid):
 
 @pytest.mark.parametrize("orientation", ["", "RA", "RAX", "RRS", "ras", "RASL"])
 def test_an_orientation_that_is_none_is_refused(orientation):
-    with pytest.raises(VolumeError, match="such as LIA; got"):
+    with pytest.raises(InputError, match="such as LIA; got"):
         reoriented_grid(Grid((4, 5, 6), np.eye(4)), orientation)
 
 
@@ -167,12 +167,12 @@ def test_what_happens_to_the_callers_affine_later_does_not_matter():
     ],
 )
 def test_an_affine_that_places_nothing_is_refused(affine, says):
-    with pytest.raises(VolumeError, match=says):
+    with pytest.raises(InputError, match=says):
         check_affine(affine)
-    with pytest.raises(VolumeError, match=says):
+    with pytest.raises(InputError, match=says):
         AffineTransform(affine)
     if affine.shape == (4, 4):
-        with pytest.raises(VolumeError, match=says):
+        with pytest.raises(InputError, match=says):
             Grid((4, 5, 6), affine)
 
 
@@ -184,11 +184,11 @@ def test_small_long_and_sheared_voxels_are_voxels(affine):
 
 
 def test_an_affine_of_another_size_is_refused():
-    with pytest.raises(VolumeError, match="2 axes has an affine of 3 rows"):
+    with pytest.raises(InputError, match="2 axes has an affine of 3 rows"):
         Grid((4, 5), np.eye(4))
 
 
 @pytest.mark.parametrize("shape", [(4, 0, 6), (4, -1, 6)])
 def test_a_grid_without_voxels_is_refused(shape):
-    with pytest.raises(VolumeError, match="at least one voxel"):
+    with pytest.raises(InputError, match="at least one voxel"):
         Grid(shape, np.eye(4))

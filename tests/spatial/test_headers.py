@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.files.volumes import read_image, read_labels, read_series
 from vxm_tf.spatial import Grid
 from vxm_tf.spatial.headers import grid_of
@@ -120,7 +120,7 @@ def test_an_archive_holds_no_place(write_npz):
 @pytest.mark.parametrize("spacing", [(1.5, 2.0), (1.5, 0.0, 2.0), (1.5, -1.0, 2.0), (1.5, np.nan, 2.0)])
 @pytest.mark.filterwarnings("ignore:.*no place in space")
 def test_a_voxel_size_that_is_none_is_refused_by_the_files_name(write_npz, spacing):
-    with pytest.raises(VolumeError, match="v.npz: (spacing_mm is one positive|An affine holds finite)"):
+    with pytest.raises(InputError, match="v.npz: (spacing_mm is one positive|An affine holds finite)"):
         grid_of(read_image(write_npz("v.npz", spacing_mm=np.array(spacing))))
 
 
@@ -172,7 +172,7 @@ def test_an_unknown_unit_of_time_does_not_matter(write, silent):
 
 
 def test_an_unknown_unit_of_length_is_refused(write):
-    with pytest.raises(VolumeError, match="v.nii: its header's unit of length has code 6; expected one of 0 .unknown"):
+    with pytest.raises(InputError, match="v.nii: its header's unit of length has code 6; expected one of 0 .unknown"):
         grid_of(read_image(patch(write(), XYZT_UNITS, np.uint8(6))))
 
 
@@ -186,13 +186,13 @@ def test_a_qform_that_makes_no_sense_is_left_aside(write):
 @pytest.mark.filterwarnings("ignore:.*place the same voxel", "ignore:invalid value")
 def test_an_sform_that_places_nothing_is_refused_by_the_files_name(write, value, says):
     path = patch(write(), SROW, np.full(4, value, "<f4"))
-    with pytest.raises(VolumeError, match=f"v.nii: .*{says}"):
+    with pytest.raises(InputError, match=f"v.nii: .*{says}"):
         grid_of(read_image(path))
 
 
 def test_a_singular_affine_is_refused_for_a_slice_too(write):
     path = patch(write(shape=(9, 10, 1), qform=None), SROW, np.zeros(4, "<f4"))
-    with pytest.raises(VolumeError, match="v.nii: .*singular"):
+    with pytest.raises(InputError, match="v.nii: .*singular"):
         grid_of(read_image(path))
 
 

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import Grid, SpatialImage, read_spatial_image, read_spatial_labels
 
 SHAPE = (9, 10, 11)
@@ -57,7 +57,7 @@ def test_an_image_without_a_place_does_not_contradict_its_labels(write_npz, writ
 
 
 def test_labels_of_another_shape_are_refused(write_nibabel, image):
-    with pytest.raises(VolumeError, match=r"seg.nii: this fixed map has shape \(9, 10\), its image .*image.nii.gz has"):
+    with pytest.raises(InputError, match=r"seg.nii: this fixed map has shape \(9, 10\), its image .*image.nii.gz has"):
         read_spatial_labels(write_nibabel("seg.nii", np.ones((9, 10), "int16")), image, "fixed map")
 
 
@@ -68,14 +68,14 @@ def test_labels_that_lie_elsewhere_are_refused(tmp_path, labels, image, affine, 
     if fits:
         assert read_spatial_labels(tmp_path / "seg.nii", image).grid is image.grid
     else:
-        with pytest.raises(VolumeError, match="seg.nii: this label map and its image .* different affines"):
+        with pytest.raises(InputError, match="seg.nii: this label map and its image .* different affines"):
             read_spatial_labels(tmp_path / "seg.nii", image)
 
 
 def test_an_image_of_no_file_has_a_place_that_its_labels_must_share(write_nibabel, labels, image):
     path = write_nibabel("seg.nii", labels)
     assert read_spatial_labels(path, SpatialImage(image.array, image.grid)).grid is image.grid
-    with pytest.raises(VolumeError, match=r"this label map and its image \(in memory\) have one shape"):
+    with pytest.raises(InputError, match=r"this label map and its image \(in memory\) have one shape"):
         read_spatial_labels(path, SpatialImage(image.array, Grid(SHAPE, np.eye(4))))
 
 

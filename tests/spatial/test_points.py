@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial.points import read_points, write_points
 
 POINTS = np.array([[1.5, -2.25, 3.0], [10.0, 20.125, -30.5]])
@@ -108,16 +108,16 @@ def test_a_new_table_is_read_back(tmp_path, name, convention, ndim):
     ],
 )
 def test_a_bad_table_is_refused(table, name, text, message):
-    with pytest.raises(VolumeError, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_points(table(name, text))
     assert name in str(error.value)
 
 
 def test_other_mistakes(table, tmp_path):
-    with pytest.raises(VolumeError, match="no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_points(tmp_path / "absent.csv")
     (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
-    with pytest.raises(VolumeError, match="cannot be read as text"):
+    with pytest.raises(InputError, match="cannot be read as text"):
         read_points(tmp_path / "binary.csv")
     path = table("a.csv", "x,y,z\n1,2,3\n")
     with pytest.raises(ValueError, match="'RAS', 'LPS'; got 'LAS'"):

@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
-from vxm_tf.spatial.transform_files import FORMATS, check_belongs, check_transform_output, read_transform, write_transform
+from vxm_tf.spatial.transform_files import (
+    FORMATS,
+    check_belongs,
+    check_transform_output,
+    read_transform,
+    write_transform,
+)
 from vxm_tf.spatial.transforms import flattened
 
 # Name, format to write, format to read (None: found out), whether the parts stay apart.
@@ -77,7 +83,7 @@ def test_a_nifti_that_does_not_say_what_it_is(tmp_path, straight_field, straight
     image = nibabel.load(path)
     image.header["intent_code"] = intent
     nibabel.save(image, tmp_path / "unsaid.nii.gz")
-    with pytest.raises(VolumeError, match=f"unsaid.nii.gz: its intent {intent} .* Say which format it has"):
+    with pytest.raises(InputError, match=f"unsaid.nii.gz: its intent {intent} .* Say which format it has"):
         read_transform(tmp_path / "unsaid.nii.gz")
     read_transform(tmp_path / "unsaid.nii.gz", format="afni")
 
@@ -88,16 +94,16 @@ def test_files_of_other_tools_go_to_the_right_reader(tmp_path, straight_grid, mo
     (tmp_path / "flirt.mat").write_text("1 0 0 4\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     found = read_transform(tmp_path / "flirt.mat", moving_grid=straight_grid, fixed_grid=straight_grid)
     assert np.isclose(np.linalg.norm(found.matrix[:3, 3]), 4)
-    with pytest.raises(VolumeError, match="moving image is needed"):
+    with pytest.raises(InputError, match="moving image is needed"):
         read_transform(tmp_path / "flirt.mat")
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), "float32"), np.eye(4)), tmp_path / "image.nii")
-    with pytest.raises(VolumeError, match="its intent 0 does not tell"):
+    with pytest.raises(InputError, match="its intent 0 does not tell"):
         read_transform(tmp_path / "image.nii")
 
 
 @pytest.mark.parametrize("name", ["absent.nii.gz", "absent.h5", "absent.mat", "absent.mgz", "absent.lta", "absent.1D"])
 def test_a_missing_file(tmp_path, name):
-    with pytest.raises(VolumeError, match=f"{name}: there is no such file"):
+    with pytest.raises(InputError, match=f"{name}: there is no such file"):
         read_transform(tmp_path / name)
 
 
@@ -106,7 +112,7 @@ def test_a_missing_file(tmp_path, name):
 def test_a_file_of_something_else(tmp_path, extension, content):
     name = f"bad.{extension}"
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(VolumeError, match=name):
+    with pytest.raises(InputError, match=name):
         read_transform(tmp_path / name)
 
 
@@ -126,7 +132,7 @@ def test_a_file_of_something_else(tmp_path, extension, content):
     ],
 )
 def test_what_cannot_be_written_is_refused_early(tmp_path, name, format, ndim, affine, message):
-    with pytest.raises(VolumeError, match=message):
+    with pytest.raises(InputError, match=message):
         check_transform_output(tmp_path / name, format, ndim, affine=affine)
     assert list(tmp_path.iterdir()) == []
 
@@ -153,12 +159,12 @@ def test_an_unknown_format(tmp_path, field, fixed_grid):
 
 def test_a_missing_extra_and_a_place_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(VolumeError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         check_transform_output(tmp_path / "file" / "warp.nii.gz")
     for name in list(sys.modules):
         if name.split(".")[0] == "nitransforms":
             monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(VolumeError, match=r"warp.x5: .*pip install 'vxm-tf\[transforms\]'"):
+    with pytest.raises(InputError, match=r"warp.x5: .*pip install 'vxm-tf\[transforms\]'"):
         check_transform_output(tmp_path / "warp.x5")
 
 
@@ -173,7 +179,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, field, affine_transform, fi
 
     monkeypatch.setattr(os, "replace", fail)
     for name in names:
-        with pytest.raises(VolumeError, match="No space left.*untouched"):
+        with pytest.raises(InputError, match="No space left.*untouched"):
             write_transform(tmp_path / name, affine_transform, fixed_grid, moving_grid=moving_grid)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -214,14 +220,14 @@ def test_a_field_on_a_coarser_grid_is_interpolated():
 
 @pytest.mark.parametrize("x_mm", [25, -25, 500])
 def test_another_images_transform_is_refused(x_mm):
-    with pytest.raises(VolumeError, match="warp.nii.gz: .*belongs to another image.*Give the transform of this image"):
+    with pytest.raises(InputError, match="warp.nii.gz: .*belongs to another image.*Give the transform of this image"):
         check_belongs(field_on(grid_at(x_mm)), grid_at(0), "warp.nii.gz")
     shift = np.eye(4)
     shift[0, 3] = x_mm
-    with pytest.raises(VolumeError, match="belongs to another image"):
+    with pytest.raises(InputError, match="belongs to another image"):
         check_belongs(Chain((AffineTransform(shift), field_on(grid_at(0)))), grid_at(0), "warp.h5")
 
 
 def test_a_transform_with_other_axes_is_refused():
-    with pytest.raises(VolumeError, match="warp.h5: has 2 axes, the fixed image 3"):
+    with pytest.raises(InputError, match="warp.h5: has 2 axes, the fixed image 3"):
         check_belongs(AffineTransform(np.eye(3)), grid_at(0), "warp.h5")

@@ -5,7 +5,7 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial.transform import Rotation
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
 from vxm_tf.spatial.transforms import flattened, identity, is_affine, slabs
 
@@ -152,7 +152,7 @@ def test_slabs_cover_the_first_axis_once(shape):
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (5, 4, 2), (2, 4, 5)])
 def test_a_field_of_another_shape_than_its_grid_is_refused(shape):
-    with pytest.raises(VolumeError, match=r"shape \(4, 5\) has shape \(4, 5, 2\)"):
+    with pytest.raises(InputError, match=r"shape \(4, 5\) has shape \(4, 5, 2\)"):
         DisplacementField(Grid((4, 5), np.eye(3)), np.zeros(shape))
 
 
@@ -160,7 +160,7 @@ def test_a_field_of_another_shape_than_its_grid_is_refused(shape):
 def test_a_field_that_is_not_finite_is_refused(value):
     displacement = np.zeros((4, 5, 2))
     displacement[1, 2, 0] = value
-    with pytest.raises(VolumeError, match="NaN or infinite"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         DisplacementField(Grid((4, 5), np.eye(3)), displacement)
 
 
@@ -170,7 +170,7 @@ def test_what_a_field_is_outside_has_two_names():
 
 
 def test_a_chain_of_nothing_or_of_unequal_parts_is_refused():
-    with pytest.raises(VolumeError, match="got none"):
+    with pytest.raises(InputError, match="got none"):
         Chain(())
-    with pytest.raises(VolumeError, match=r"got \[2, 3\]"):
+    with pytest.raises(InputError, match=r"got \[2, 3\]"):
         Chain((identity(2), identity(3)))

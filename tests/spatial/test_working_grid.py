@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial import Grid, reoriented_grid, resample, resampling
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
@@ -225,5 +225,5 @@ def test_a_spacing_that_is_asked_for_is_taken():
 
 @pytest.mark.parametrize("orientation", ("lia", "LIAS", "LI"))
 def test_a_word_that_is_no_orientation_is_refused(straight, orientation):
-    with pytest.raises(VolumeError, match=f"such as LIA; got '{orientation}'"):
+    with pytest.raises(InputError, match=f"such as LIA; got '{orientation}'"):
         working_grid(straight, whole(straight), GridSettings(orientation=orientation))

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from vxm_tf import losses, ops
-from vxm_tf.files import VolumeError
-from vxm_tf.models import PRESETS, VxmProbabilistic
-from vxm_tf.models import load_model
+from vxm_tf.files import InputError
+from vxm_tf.models import PRESETS, VxmProbabilistic, load_model
 from vxm_tf.training import run_training as train
 from vxm_tf.training.checkpoint import TrainingState
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
@@ -82,13 +81,13 @@ def test_a_network_without_variance_starts_no_probabilistic_training(make_config
     monkeypatch.setitem(PRESETS, "small", SMALL)
     path = train(make_config(preset="small", integration_steps=-1, epochs=1))
     config = make_config(model="probabilistic", initial_model=str(path), output_dir=str(tmp_path / "second"))
-    with pytest.raises(VolumeError, match="a VxmPyramid predicts no variance"):
+    with pytest.raises(InputError, match="a VxmPyramid predicts no variance"):
         train(config)
 
 
 def test_a_network_with_variance_starts_no_deterministic_training(make_config, tmp_path):
     VxmProbabilistic((32, 32), **SMALL).save(tmp_path / "probabilistic.keras")
-    with pytest.raises(VolumeError, match="Add --model probabilistic"):
+    with pytest.raises(InputError, match="Add --model probabilistic"):
         train(make_config(initial_model=str(tmp_path / "probabilistic.keras")))
 
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from vxm_tf.data import Scan, ScanStore
-from vxm_tf.files import VolumeError
-from vxm_tf.workflows import RegisterConfig, register_files
-from vxm_tf.training import TrainConfig, run_training as train
+from vxm_tf.files import InputError
+from vxm_tf.training import TrainConfig
+from vxm_tf.training import run_training as train
 from vxm_tf.training.recorded_grid import recorded_grid
+from vxm_tf.workflows import RegisterConfig, register_files
 
 
 def nifti_store(folder, rng, *affines):
@@ -54,7 +55,7 @@ def test_scans_that_say_otherwise_than_the_user_are_refused(tmp_path, rng):
         ),
         (TrainConfig(orientation="RAS"), "says that its orientation is LIA, but --orientation says RAS"),
     ):
-        with pytest.raises(VolumeError, match=message):
+        with pytest.raises(InputError, match=message):
             recorded_grid(config, store)
     same = TrainConfig(spacing_mm=(1.5, 1.25, 2.0), orientation="LIA")
     assert recorded_grid(same, store) == recorded_grid(TrainConfig(), store)
@@ -64,7 +65,7 @@ def test_scans_that_say_otherwise_than_the_user_are_refused(tmp_path, rng):
 def test_a_word_that_is_no_orientation_is_refused(tmp_path, rng, orientation):
     np.savez(tmp_path / "scan.npz", vol=rng.random((9, 10, 11)))
     store = ScanStore([Scan("scan", tmp_path / "scan.npz", None)])
-    with pytest.raises(VolumeError, match=f"such as LIA; got '{orientation}'"):
+    with pytest.raises(InputError, match=f"such as LIA; got '{orientation}'"):
         recorded_grid(TrainConfig(orientation=orientation), store)
 
 

@@ -8,11 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
 from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.synthetic.phantoms import write_population
+from vxm_tf.files import InputError
 from vxm_tf.models import load_model
-from vxm_tf.training import TrainConfig, run_training as train
+from vxm_tf.training import TrainConfig
+from vxm_tf.training import run_training as train
 from vxm_tf.training.source import SyntheticSource, open_source
 
 
@@ -108,7 +109,7 @@ def _stop_after_one(callback, epoch, logs=None):
 
 
 def test_label_maps_of_other_axes_than_the_shape_are_refused(make_synthetic):
-    with pytest.raises(VolumeError, match="label maps with 2 axes, but --shape has 3"):
+    with pytest.raises(InputError, match="label maps with 2 axes, but --shape has 3"):
         open_source(make_synthetic(shape=()))
 
 

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
-from vxm_tf.models import VxmDense
-from vxm_tf.models import load_model
+from vxm_tf.files import InputError
+from vxm_tf.models import VxmDense, load_model
 from vxm_tf.training import checkpoint
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingDiverged, TrainingState
 
@@ -280,7 +279,7 @@ def test_damaged_weights_are_named_with_a_way_out(trainer, make_state, make_trai
         path.write_bytes(path.read_bytes()[:1000])
     other = make_trainer(**({"features": ((4, 4), (4, 4))} if damage == "of another network" else {}))
     other.compile("adam")
-    with pytest.raises(VolumeError, match=r"state-00001.npz: cannot be restored.*Remove .*state.json.*--initial_model"):
+    with pytest.raises(InputError, match=r"state-00001.npz: cannot be restored.*Remove .*state.json.*--initial_model"):
         make_state(other).restore(other)
 
 
@@ -288,7 +287,7 @@ def test_a_damaged_state_file_is_named(trainer, make_state):
     state = make_state(trainer)
     run_epochs(state, [1.0])
     (state.directory / "state.json").write_text('{"weights": ')
-    with pytest.raises(VolumeError, match="state.json: cannot be read"):
+    with pytest.raises(InputError, match="state.json: cannot be read"):
         make_state(trainer).restore(trainer)
 
 

@@ -8,16 +8,7 @@ DESCRIPTION = "Measure how far off a network is, on pairs of images with known t
 
 def define_flags(values):
     """One flag for each field of `CalibrateConfig`."""
-    flag = command.Flags(values, CalibrateConfig())
-    flag.string("model", "The .keras file of the network, or shipped for the one that comes with the package.")
-    flag.string("output", "Where the network goes with its calibration (.keras).")
-    flag.string("data_dir", "Folder of scans as for training, each deformed twice in a known way; else head phantoms.")
-    flag.string("image_suffix", "Take only images whose names, without extension, end in this.")
-    flag.string("labels_suffix", "What ends the names of segmentations, which are left aside.")
-    flag.integer("pairs", "How many pairs, 2 or more.")
-    flag.integer("samples", "Registrations of each pair; as many as register.py is told later.")
-    flag.float("coverage", "Part of the true displacements that the bound is to hold.")
-    flag.integer("seed", "Of everything random.")
+    command.define(values, CalibrateConfig)
 
 
 def main(argv=None):
@@ -27,7 +18,7 @@ def main(argv=None):
 
 def _call(values):
     command.require(values, "model", "output")
-    calibrate_file(command.config(CalibrateConfig, values))
+    calibrate_file(command.read(CalibrateConfig, values))
 
 
 if __name__ == "__main__":

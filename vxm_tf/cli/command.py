@@ -2,13 +2,17 @@
 
 import dataclasses
 import sys
+import typing
 import warnings
 from logging import WARNING, Formatter
 from pathlib import Path
 
 from absl import flags, logging
 
+from vxm_tf.files.errors import InputError
+
 PACKAGE = Path(__file__).resolve().parent.parent
+Configuration = typing.TypeVar("Configuration")
 
 
 def run(define_flags, call, description: str, argv=None, positional=()):
@@ -68,51 +72,62 @@ def _log_warning(message, category, filename, lineno, file=None, line=None):
         logging.warning("%s", message)
 
 
-class Flags:
-    """Defines flags with the defaults of a dataclass."""
+def define(values: flags.FlagValues, *configurations: type) -> None:
+    """Define one flag for each field of these dataclasses, with its default, choices and description.
 
-    def __init__(self, values, defaults):
-        self.values = values
-        self.defaults = defaults
-
-    def string(self, name, text):
-        flags.DEFINE_string(name, getattr(self.defaults, name), text, flag_values=self.values)
-
-    def integer(self, name, text):
-        flags.DEFINE_integer(name, getattr(self.defaults, name), text, flag_values=self.values)
-
-    def float(self, name, text):
-        flags.DEFINE_float(name, getattr(self.defaults, name), text, flag_values=self.values)
-
-    def boolean(self, name, text):
-        flags.DEFINE_boolean(name, getattr(self.defaults, name), text, flag_values=self.values)
-
-    def choice(self, name, choices, text):
-        flags.DEFINE_enum(name, getattr(self.defaults, name), list(choices), text, flag_values=self.values)
-
-    def strings(self, name, text):
-        flags.DEFINE_list(name, list(getattr(self.defaults, name)), text, flag_values=self.values)
-
-    def numbers(self, name, text):
-        flags.DEFINE_list(name, [str(n) for n in getattr(self.defaults, name)], text, flag_values=self.values)
+    A field that an earlier dataclass has too gets no second flag.
+    """
+    for configuration in configurations:
+        types = typing.get_type_hints(configuration)
+        for field in dataclasses.fields(configuration):
+            if field.name not in values:
+                _define_field(values, field, types[field.name])
 
 
-def config(kind, values, **converted):
-    """The dataclass `kind` filled from flags of the same names; `converted` overrides."""
-    fields = {f.name: getattr(values, f.name) for f in dataclasses.fields(kind) if f.name not in converted}
-    return kind(**fields, **converted)
+def _define_field(values, field, kind):
+    text, choices = field.metadata["description"], field.metadata["choices"]
+    default = field.default if field.default is not dataclasses.MISSING else None
+    # `str | None` takes what `str` takes.
+    kind = next(iter(set(typing.get_args(kind)) - {type(None)}), kind) if _is_optional(kind) else kind
+    if typing.get_origin(kind) is tuple:
+        flags.DEFINE_list(field.name, [str(entry) for entry in default], text, flag_values=values)
+    elif choices:
+        flags.DEFINE_enum(field.name, default, list(choices), text, flag_values=values)
+    else:
+        definers = {
+            bool: flags.DEFINE_boolean,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }
+        definers[kind](field.name, default, text, flag_values=values)
 
 
-def numbers(values, name, kind):
-    """A list flag as a tuple of numbers.
+def _is_optional(kind):
+    return type(None) in typing.get_args(kind)
+
+
+def read(configuration: type[Configuration], values: flags.FlagValues) -> Configuration:
+    """The dataclass filled from the flags that `define` made of it.
 
     Raises:
-        ValueError: an entry that is none.
+        InputError: an entry of a list that is no number where numbers are needed.
     """
+    types = typing.get_type_hints(configuration)
+    given = {field.name: _value(values, field.name, types[field.name]) for field in dataclasses.fields(configuration)}
+    return configuration(**given)
+
+
+def _value(values, name, kind):
+    value = getattr(values, name)
+    if typing.get_origin(kind) is not tuple:
+        # The flag may be another configuration's: a path there, whether it was given here.
+        return bool(value) if kind is bool and value is not None else value
+    entry_kind = typing.get_args(kind)[0]
     try:
-        return tuple(kind(entry) for entry in getattr(values, name))
+        return tuple(entry_kind(entry) for entry in value)
     except ValueError:
-        raise ValueError(f"--{name} is a list of numbers with commas between; got {getattr(values, name)}.") from None
+        raise InputError(f"--{name} is a list of numbers with commas between; got {value}.") from None
 
 
 def require(values, *names):

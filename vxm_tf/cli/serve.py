@@ -5,61 +5,36 @@ import dataclasses
 from absl import logging
 
 from vxm_tf.cli import command
+from vxm_tf.configuration import described, option
 
 DESCRIPTION = "Serve exported models over HTTP on this machine, with TensorFlow Serving's REST interface."
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class ServeConfig:
-    """Settings of the command.
+    """Settings of the command vxm-serve."""
 
-    Attributes:
-        model_base_path: the model's base folder, as vxm-export writes it.
-        model_name: in the addresses of requests.
-        host: address to listen on.
-        port: to listen on; 0 for any that is free.
-        labels: label=version.
-        versions: latest, all, or numbers.
-        poll_seconds: between two looks for new versions.
-        workers: inferences at a time.
-        queue: requests beside those that run.
-        max_request_mb: size of a request, in megabytes of 2**20 bytes.
-        max_inflated_mb: what the gzipped volumes of a request inflate to, in megabytes.
-        request_seconds: for a client to send a request.
-        answer_seconds: for an inference, waiting included.
-    """
-
-    model_base_path: str = ""
-    model_name: str = "vxm"
-    host: str = "127.0.0.1"
-    port: int = 8501
-    labels: tuple[str, ...] = ()
-    versions: tuple[str, ...] = ("latest",)
-    poll_seconds: float = 1.0
-    workers: int = 1
-    queue: int = 16
-    max_request_mb: float = 256.0
-    max_inflated_mb: float = 1024.0
-    request_seconds: float = 60.0
-    answer_seconds: float = 600.0
+    model_base_path: str = option("", "The model's base folder; versions are its subfolders 1, 2, ...")
+    model_name: str = option("vxm", "The model's name in the addresses of requests.")
+    host: str = option("127.0.0.1", "Address to listen on; the default is reached from this machine only.")
+    port: int = option(8501, "Port to listen on; 0 for any that is free.")
+    labels: tuple[str, ...] = option((), "Names of versions, such as stable=1,canary=2.")
+    versions: tuple[str, ...] = option(("latest",), "Versions that are served: latest, all, or numbers such as 1,2.")
+    poll_seconds: float = option(1.0, "Seconds between two looks for new versions.")
+    workers: int = option(1, "Number of inferences that run at a time.")
+    queue: int = option(16, "Number of requests that may wait beside those that run; others get 503.")
+    max_request_mb: float = option(256.0, "Largest request, also when inflated, in megabytes of 2**20 bytes.")
+    max_inflated_mb: float = option(
+        1024.0, "Largest size to which the gzipped volumes of one request may inflate, in megabytes of 2**20 bytes."
+    )
+    request_seconds: float = option(60.0, "Seconds that a client may take to send a request.")
+    answer_seconds: float = option(600.0, "Seconds that an inference may take, waiting included.")
 
 
 def define_flags(values):
     """One flag for each field of `ServeConfig`."""
-    flag = command.Flags(values, ServeConfig())
-    flag.string("model_base_path", "The model's base folder; versions are its subfolders 1, 2, ...")
-    flag.string("model_name", "The model's name in the addresses of requests.")
-    flag.string("host", "The address to listen on; the default is reached from this machine only.")
-    flag.integer("port", "The port to listen on; 0 for any that is free.")
-    flag.strings("labels", "Names of versions, such as stable=1,canary=2.")
-    flag.strings("versions", "Which versions are served: latest, all, or numbers such as 1,2.")
-    flag.float("poll_seconds", "Seconds between two looks for new versions.")
-    flag.integer("workers", "Inferences that run at a time.")
-    flag.integer("queue", "Requests that may wait beside those that run; others get 503.")
-    flag.float("max_request_mb", "Largest request, also when inflated, in megabytes.")
-    flag.float("max_inflated_mb", "What the gzipped volumes of one request may inflate to, in megabytes.")
-    flag.float("request_seconds", "Seconds that a client may take to send a request.")
-    flag.float("answer_seconds", "Seconds that an inference may take, waiting included.")
+    command.define(values, ServeConfig)
 
 
 def main(argv=None):
@@ -96,7 +71,7 @@ def _call(values):
         raise ValueError(f"--model_name is part of an address: no slash, colon or quote; got {values.model_name!r}.")
     if values.poll_seconds <= 0:
         raise ValueError(f"--poll_seconds must be more than 0; got {values.poll_seconds}.")
-    limits = command.config(rest.Limits, values)
+    limits = command.read(rest.Limits, values)
     policy = rest.Policy.parse(",".join(values.versions))
     model = rest.Model(values.model_name, values.model_base_path, policy, parse_labels(values.labels))
     server = rest.RestServer(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import EXTENSIONS, extension, own_labels, stem
 
 LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
@@ -35,12 +35,12 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
         labels_suffix: what ends a segmentation's name; by default any of `LABELS_SUFFIXES`.
 
     Raises:
-        VolumeError: no folder, no image in it, a segmentation without image, one that fits several, or two
+        InputError: no folder, no image in it, a segmentation without image, one that fits several, or two
             files for one scan.
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise VolumeError(f"{directory}: there is no such folder.")
+        raise InputError(f"{directory}: there is no such folder.")
     files = sorted(f for f in directory.rglob("*") if f.is_file() and extension(f) and not f.name.startswith("."))
     suffixes = (labels_suffix,) if labels_suffix else LABELS_SUFFIXES
     images, segmentations = {}, {}
@@ -50,7 +50,7 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
         elif stem(file).endswith(image_suffix):
             _add(images, _key(file, directory, (image_suffix,)), file)
     if not images:
-        raise VolumeError(
+        raise InputError(
             f"{directory}: no image found. Expected files named ...{image_suffix} with one of the extensions "
             f"{', '.join(EXTENSIONS)}."
         )
@@ -64,7 +64,7 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
 
 def _add(files, key, file):
     if key in files:
-        raise VolumeError(
+        raise InputError(
             f"{file}: stands for the same scan as {files[key]}. Remove one of them, or say how names end with "
             "--image_suffix and --labels_suffix."
         )
@@ -91,7 +91,7 @@ def _match(images, segmentations, directory):
         found = exact or [key for key in images if key[0] == folder and key[1].startswith(name + "_")]
         if len(found) != 1:
             what = "there is no image" if not found else f"several images ({', '.join(k[1] for k in found)})"
-            raise VolumeError(
+            raise InputError(
                 f"{file}: for this segmentation {what} in {directory}. Remove it, add its image, or say how names "
                 "end with --image_suffix and --labels_suffix."
             )
@@ -105,16 +105,16 @@ def read_list(path) -> list[Scan]:
     Relative paths start at the list's own folder; empty lines and lines after `#` are skipped.
 
     Raises:
-        VolumeError: no such file, no line in it, or a line with more than two paths.
+        InputError: no such file, no line in it, or a line with more than two paths.
     """
     scans = []
     for number, fields in read_table(path):
         if len(fields) > 2:
-            raise VolumeError(f"{path}, line {number}: expected an image and at most a segmentation; got {fields}.")
+            raise InputError(f"{path}, line {number}: expected an image and at most a segmentation; got {fields}.")
         image, *labels = fields
         scans.append(Scan(stem(image), image, labels[0] if labels else own_labels(image)))
     if not scans:
-        raise VolumeError(f"{path}: the list names no image.")
+        raise InputError(f"{path}: the list names no image.")
     return scans
 
 
@@ -124,7 +124,7 @@ def read_table(path):
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise VolumeError(f"{path}: cannot be read as a list of files ({error}).") from error
+        raise InputError(f"{path}: cannot be read as a list of files ({error}).") from error
     for number, line in enumerate(lines, 1):
         fields = line.split("#")[0].replace(",", " ").split()
         if fields:
@@ -138,10 +138,10 @@ def split_scans(data_dir, *, validation_fraction=0.2, seed=0, image_suffix="", l
     is kept for validation.
 
     Raises:
-        VolumeError: as `find_scans`; a fraction that is not in [0, 1).
+        InputError: as `find_scans`; a fraction that is not in [0, 1).
     """
     if not 0 <= validation_fraction < 1:
-        raise VolumeError(f"The validation fraction lies in [0, 1); got {validation_fraction}.")
+        raise InputError(f"The validation fraction lies in [0, 1); got {validation_fraction}.")
     data_dir, settings = Path(data_dir), {"image_suffix": image_suffix, "labels_suffix": labels_suffix}
     train_dir, val_dir = data_dir / "train", data_dir / "val"
     scans = find_scans(train_dir if train_dir.is_dir() else data_dir, **settings)

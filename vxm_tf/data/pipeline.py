@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.padding import common_shape, pad_to
+from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.synthetic.synthesis import synthetic_pair
 
 

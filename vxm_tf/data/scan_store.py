@@ -9,7 +9,7 @@ import numpy as np
 
 from vxm_tf.data.normalization import normalize
 from vxm_tf.files.atomic import replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import check_ids, read_image, read_labels
 
 CACHES = ("memory", "disk")
@@ -28,7 +28,7 @@ class ScanStore:
         progress: called with (done, total) while reading.
 
     Raises:
-        VolumeError: lists every scan that cannot be used, with the reason; also if the scans differ in
+        InputError: lists every scan that cannot be used, with the reason; also if the scans differ in
             their number of axes or channels.
     """
 
@@ -36,7 +36,7 @@ class ScanStore:
         self, scans, normalization="percentile", *, multichannel=False, cache="memory", cache_dir=None, progress=None
     ):
         if cache not in CACHES:
-            raise VolumeError(f"cache is {' or '.join(map(repr, CACHES))}; got {cache!r}.")
+            raise InputError(f"cache is {' or '.join(map(repr, CACHES))}; got {cache!r}.")
         self.scans = list(scans)
         self.normalization = normalization
         self.multichannel = multichannel
@@ -56,7 +56,7 @@ class ScanStore:
         """Label map, int32 `[*spatial]`, or None; kept after the first call.
 
         Raises:
-            VolumeError: if it cannot be read, holds negative ids, or its shape is not the image's.
+            InputError: if it cannot be read, holds negative ids, or its shape is not the image's.
         """
         scan = self.scans[index]
         if scan.labels is None:
@@ -65,7 +65,7 @@ class ScanStore:
             labels = read_labels(scan.labels).array
             check_ids(scan.labels, labels)
             if labels.shape != self.image(index).shape[:-1]:
-                raise VolumeError(
+                raise InputError(
                     f"{scan.labels}: the segmentation has shape {labels.shape}, its image {scan.image} has "
                     f"{self.image(index).shape[:-1]}. They must share one grid."
                 )
@@ -94,16 +94,16 @@ class ScanStore:
             for index, future in enumerate([pool.submit(self._read, i) for i in range(len(self.scans))]):
                 try:
                     self._images[index] = future.result()
-                except VolumeError as error:
+                except InputError as error:
                     errors.append(str(error))
                 progress(index + 1, len(self.scans))
         if errors:
             more = [f"... and {len(errors) - 20} more."] if len(errors) > 20 else []
-            raise VolumeError("\n".join(errors[:20] + more))
+            raise InputError("\n".join(errors[:20] + more))
         kinds = {(image.ndim - 1, image.shape[-1]): scan.image for scan, image in zip(self.scans, self._images)}
         if len(kinds) > 1:
             found = "; ".join(f"{path} is {n}-D with {c} channel(s)" for (n, c), path in kinds.items())
-            raise VolumeError(f"All images of a set have the same number of axes and channels, but {found}.")
+            raise InputError(f"All images of a set have the same number of axes and channels, but {found}.")
 
     def _read(self, index):
         scan = self.scans[index]

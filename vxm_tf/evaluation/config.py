@@ -1,43 +1,39 @@
-"""Everything an evaluation is told."""
+"""Everything that configures an evaluation."""
 
 import dataclasses
 
+from vxm_tf.configuration import described, option
 
+
+@described
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Settings of `vxm_tf.evaluation.run_evaluation`; `evaluate.py` has one flag for each.
+    """Settings of `vxm_tf.evaluation.evaluate`; `evaluate.py` has one flag for each."""
 
-    Attributes:
-        model: `.keras` file of the network.
-        data_dir: folder of scans; its `val` folder, or the fraction that training kept for validation.
-        val_list: text file of scans instead; all ordered pairs of them.
-        pairs: text file of pairs instead: on each line a moving image and a fixed image, then, where there
-            are, the moving and the fixed segmentation.
-        validation_fraction: as in training.
-        seed: as in training.
-        image_suffix: how image names end.
-        labels_suffix: how segmentation names end.
-        atlas: fixed image of every pair.
-        labels: ids to score; all that occur if empty.
-        spacing_mm: voxel size, whatever the files say; one number, or one for each axis. Theirs if empty.
-        max_pairs: at most so many, drawn with `seed`, or the first of `pairs` or with `atlas`; 0 for all.
-        surface: measure surface distances too.
-        output_dir: for the tables.
-        report: where a page of the whole set goes, one HTML file: distributions, and the worst pairs to look at.
-    """
-
-    model: str = ""
-    data_dir: str = ""
-    val_list: str = ""
-    pairs: str = ""
-    validation_fraction: float = 0.2
-    seed: int = 0
-    image_suffix: str = ""
-    labels_suffix: str = ""
-    atlas: str = ""
-    labels: tuple[int, ...] = ()
-    spacing_mm: tuple[float, ...] = ()
-    max_pairs: int = 0
-    surface: bool = True
-    output_dir: str = "evaluation"
-    report: str = ""
+    model: str = option("", "The .keras file of the network, or shipped for the network that comes with the package.")
+    data_dir: str = option("", "Folder of scans: its val/ folder, or the fraction that training kept for validation.")
+    val_list: str = option(
+        "", "Text file of scans instead, an image and its segmentation on each line; all ordered pairs are scored."
+    )
+    pairs: str = option(
+        "",
+        "Text file of pairs instead: on each line a moving and a fixed image, then their segmentations where there are "
+        "any.",
+    )
+    validation_fraction: float = option(0.2, "Fraction of the scans that training kept for validation.")
+    seed: int = option(0, "Seed of the training, which chose the scans for validation.")
+    image_suffix: str = option("", "End of the images' names before the extension.")
+    labels_suffix: str = option("", "End of the segmentations' names before the extension.")
+    atlas: str = option("", "Fixed image of every pair; empty registers scans to each other.")
+    labels: tuple[int, ...] = option((), "Label ids to score, with commas between; all that occur if empty.")
+    spacing_mm: tuple[float, ...] = option(
+        (),
+        "Voxel size in millimetres, in place of the files' own: one number, or one for each axis; needed where the "
+        "files hold none.",
+    )
+    max_pairs: int = option(
+        0, "Largest number of pairs, drawn with the seed, or the first of a list or of an atlas; 0 for all."
+    )
+    surface: bool = option(True, "Measure surface distances too.")
+    output_dir: str = option("evaluation", "Folder for pairs.csv, labels.csv, summary.json and table.md.")
+    report: str = option("", "Output page (.html) of the whole set: distributions, and the worst pairs to look at.")

@@ -10,19 +10,19 @@ from absl import logging
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
 from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
+from vxm_tf.data.warping import warp_labels
 from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.checksum import sha256_of
-from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.placement import spacing_mm_of
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.html_file import check_html_output
+from vxm_tf.files.placement import spacing_mm_of
 from vxm_tf.files.volumes import own_labels, stem
 from vxm_tf.metrics import labels_in
-from vxm_tf.data.warping import warp_labels
 from vxm_tf.models import input_settings, load_model
-from vxm_tf.registration import register_pair
 from vxm_tf.models.saved import model_path
+from vxm_tf.registration import register_pair
 from vxm_tf.report import SetReport
 from vxm_tf.spatial.headers import says_same, stated_grid
 
@@ -40,7 +40,7 @@ def evaluate(config) -> list[PairScores]:
         The rows.
 
     Raises:
-        VolumeError: input that cannot be used, no pair, or an output folder that cannot be written.
+        InputError: input that cannot be used, no pair, or an output folder that cannot be written.
     """
     check_output_dir(config.output_dir)
     if config.report:
@@ -79,7 +79,7 @@ def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
     """The scans and the (moving, fixed) indices that a configuration names.
 
     Raises:
-        VolumeError: none, or a damaged list.
+        InputError: none, or a damaged list.
     """
     limit = config.max_pairs or None
     if config.pairs:
@@ -102,7 +102,7 @@ def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
     else:
         pairs = ordered_pairs(len(scans), limit, config.seed)
     if not pairs:
-        raise VolumeError(f"{config.val_list or config.data_dir}: {len(scans)} scan(s) for validation make no pair.")
+        raise InputError(f"{config.val_list or config.data_dir}: {len(scans)} scan(s) for validation make no pair.")
     return scans, pairs
 
 
@@ -110,7 +110,7 @@ def _listed_pairs(path):
     scans, pairs = {}, []
     for number, fields in read_table(path):
         if len(fields) not in (2, 4):
-            raise VolumeError(
+            raise InputError(
                 f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got "
                 f"{len(fields)} entries."
             )
@@ -119,7 +119,7 @@ def _listed_pairs(path):
         pair = [Scan(stem(image), image, label) for image, label in zip(images, labels)]
         pairs.append(tuple(scans.setdefault(scan, len(scans)) for scan in pair))
     if not pairs:
-        raise VolumeError(f"{path}: the list names no pair.")
+        raise InputError(f"{path}: the list names no pair.")
     return list(scans), pairs
 
 

@@ -4,26 +4,26 @@ import os
 import uuid
 from pathlib import Path
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import extension
 
 
 def check_output_dir(directory):
-    """Make a folder; raise `VolumeError` unless files can be written in it."""
+    """Make a folder; raise `InputError` unless files can be written in it."""
     probe = Path(directory) / f".writing-{uuid.uuid4().hex}"
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise VolumeError(f"{directory}: cannot be written ({error}). Choose another place.") from error
+        raise InputError(f"{directory}: cannot be written ({error}). Choose another place.") from error
 
 
 def replace_atomically(path, save):
     """Call `save(temporary)` and rename the temporary file to `path`, so that no half file is ever seen.
 
     Raises:
-        VolumeError: if the folder or the disk does not take the file.
+        InputError: if the folder or the disk does not take the file.
     """
     path = Path(path)
     temporary = None
@@ -35,7 +35,7 @@ def replace_atomically(path, save):
         save(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise VolumeError(f"{path}: cannot be written ({error}). What was there before is untouched.") from error
+        raise InputError(f"{path}: cannot be written ({error}). What was there before is untouched.") from error
     finally:
         if temporary and os.path.exists(temporary):
             os.remove(temporary)

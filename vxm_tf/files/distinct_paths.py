@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 
 
 def check_distinct(outputs: dict, inputs: dict):
-    """Raise `VolumeError` if an output is one file with an input or with another output.
+    """Raise `InputError` if an output is one file with an input or with another output.
 
     Args:
         outputs: what each is, such as "--moved", to its path; empty paths do not count.
@@ -18,4 +18,4 @@ def check_distinct(outputs: dict, inputs: dict):
             continue
         other = known.setdefault(Path(path).resolve(), what)
         if other != what:
-            raise VolumeError(f"{what} and {other} are one file, {path}, and one would be lost. Rename {what}.")
+            raise InputError(f"{what} and {other} are one file, {path}, and one would be lost. Rename {what}.")

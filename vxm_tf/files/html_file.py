@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from vxm_tf.files.atomic import check_output_dir
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 
 
 def check_html_output(path):
-    """Raise `VolumeError` now if no HTML file could be written there: before long work, not after it."""
+    """Raise `InputError` now if no HTML file could be written there: before long work, not after it."""
     if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise VolumeError(f"{path}: a report is one HTML file; give a name that ends in .html.")
+        raise InputError(f"{path}: a report is one HTML file; give a name that ends in .html.")
     if Path(path).is_dir():
-        raise VolumeError(f"{path}: is a folder; give the name of a file in it.")
+        raise InputError(f"{path}: is a folder; give the name of a file in it.")
     check_output_dir(Path(path).parent)

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from vxm_tf.files.atomic import check_output_dir, replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 
 
 def check_json_output(path):
-    """Raise `VolumeError` now if no JSON file could be written there: before long work, not after it."""
+    """Raise `InputError` now if no JSON file could be written there: before long work, not after it."""
     if Path(path).suffix.lower() != ".json":
-        raise VolumeError(f"{path}: is written as JSON; give a name that ends in .json.")
+        raise InputError(f"{path}: is written as JSON; give a name that ends in .json.")
     check_output_dir(Path(path).parent)
 
 
@@ -28,9 +28,9 @@ def read_json(path):
     """The value in a JSON file.
 
     Raises:
-        VolumeError: unreadable or damaged file.
+        InputError: unreadable or damaged file.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise VolumeError(f"{path}: cannot be read ({error}).") from error
+        raise InputError(f"{path}: cannot be read ({error}).") from error

@@ -61,7 +61,24 @@ def read_image(path, *, multichannel: bool = False) -> Volume:
         VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; the same value in
             every voxel; other than 2 or 3 spatial axes.
     """
-    array, spacing_mm, source = _load(path, IMAGE_KEY)
+    return _checked_image(path, *_load(path, IMAGE_KEY), multichannel)
+
+
+def image_in_memory(image: nibabel.spatialimages.SpatialImage, name: str, *, multichannel: bool = False) -> Volume:
+    """A nibabel image as `read_image` gives the image in a file.
+
+    Args:
+        image: with voxels in memory or in its file.
+        name: what messages call it; becomes the volume's path.
+        multichannel: the last axis of the image is channels.
+
+    Raises:
+        VolumeError: as `read_image`.
+    """
+    return _checked_image(name, *_from_nibabel(name, image), multichannel)
+
+
+def _checked_image(path, array, spacing_mm, source, multichannel):
     if not multichannel:
         array = _drop_trailing_ones(array)[..., None]
     spatial = array.ndim - 1
@@ -104,7 +121,23 @@ def read_labels(path) -> Volume:
         VolumeError: missing, unreadable or truncated file; values that are not whole numbers of 32 bits; other than
             2 or 3 axes.
     """
-    array, spacing_mm, source = _load(path, LABELS_KEY)
+    return _checked_labels(path, *_load(path, LABELS_KEY))
+
+
+def labels_in_memory(image: nibabel.spatialimages.SpatialImage, name: str) -> Volume:
+    """A nibabel image as `read_labels` gives the label map in a file.
+
+    Args:
+        image: with voxels in memory or in its file.
+        name: what messages call it; becomes the volume's path.
+
+    Raises:
+        VolumeError: as `read_labels`.
+    """
+    return _checked_labels(name, *_from_nibabel(name, image))
+
+
+def _checked_labels(path, array, spacing_mm, source):
     array = _drop_trailing_ones(array)
     if array.ndim not in (2, 3):
         raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
@@ -163,9 +196,7 @@ def _load(path, key):
     try:
         if extension(path) == ".npz":
             return _load_npz(path, key)
-        image = nibabel.load(path)
-        array = np.asanyarray(image.dataobj)
-        spacing_mm = header_spacing_mm(path, image)
+        return _from_nibabel(path, nibabel.load(path))
     except VolumeError:
         raise
     except Exception as error:
@@ -173,9 +204,13 @@ def _load(path, key):
             f"{path}: cannot be read ({type(error).__name__}: {error}). The file may be truncated or damaged; copy it "
             "again."
         ) from error
+
+
+def _from_nibabel(path, image):
+    array = np.asanyarray(image.dataobj)
     if array.dtype.kind not in "buif":
         raise VolumeError(f"{path}: voxels are of type {array.dtype}; numbers are needed (no colour or complex data).")
-    return array, spacing_mm, image
+    return array, header_spacing_mm(path, image), image
 
 
 def _load_npz(path, key):

@@ -7,8 +7,8 @@ from keras import ops as K
 
 from vxm_tf.ops.differences import shifted
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.voxel_grid import as_float32, check_field
 from vxm_tf.ops.jacobian import determinant
+from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 # In 3-D a cube has, besides those at its corners, a tetrahedron in its middle, whichever of two ways it is cut.
 _MIDDLE = [

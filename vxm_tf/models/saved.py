@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 from absl import logging
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.models.registration_network import RegistrationNetwork
 
 SHIPPED = "shipped"
@@ -26,7 +26,7 @@ def load_model(model) -> RegistrationNetwork:
     """The registration network in a `.keras` file, or the one that comes with the package for "shipped".
 
     Raises:
-        VolumeError: missing file, a file that is no Keras model, or a model that does not register.
+        InputError: missing file, a file that is no Keras model, or a model that does not register.
     """
     path = model_path(model)
     if str(model) == SHIPPED:
@@ -35,17 +35,17 @@ def load_model(model) -> RegistrationNetwork:
             "synthetic images alone. --model FILE takes another one."
         )
     if not path.is_file():
-        raise VolumeError(f"{path}: there is no such model file.")
+        raise InputError(f"{path}: there is no such model file.")
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
-        raise VolumeError(
+        raise InputError(
             f"{path}: cannot be loaded as a model ({type(error).__name__}: {reason}). Expected a .keras file written "
             "by train.py; it may be truncated, or a file of another kind."
         ) from error
     if not isinstance(model, RegistrationNetwork):
-        raise VolumeError(
+        raise InputError(
             f"{path}: holds a Keras model of type {type(model).__name__}, not a registration network of vxm_tf."
         )
     return model

@@ -4,7 +4,14 @@ import keras
 
 from vxm_tf.layers import ResizeDisplacement
 from vxm_tf.models.presets import DENSE, preset
-from vxm_tf.models.registration_network import RegistrationNetwork, channel_pair, feature_tuples, output_names, padded_images, velocity_head
+from vxm_tf.models.registration_network import (
+    RegistrationNetwork,
+    channel_pair,
+    feature_tuples,
+    output_names,
+    padded_images,
+    velocity_head,
+)
 from vxm_tf.models.unet import unet
 
 

@@ -6,7 +6,14 @@ from keras import ops as K
 
 from vxm_tf.layers import AlignmentForce, DescentStep, EdgeStrength, ResizeDisplacement, SpatialTransformer, VecInt
 from vxm_tf.models.presets import PYRAMIDS, preset
-from vxm_tf.models.registration_network import RegistrationNetwork, channel_pair, feature_tuples, output_names, padded_images, velocity_head
+from vxm_tf.models.registration_network import (
+    RegistrationNetwork,
+    channel_pair,
+    feature_tuples,
+    output_names,
+    padded_images,
+    velocity_head,
+)
 from vxm_tf.models.unet import convolve_block, spatial_layer
 from vxm_tf.ops.alignment import CELL, swapped
 

@@ -4,11 +4,11 @@ from vxm_tf.ops.alignment import alignment_force
 from vxm_tf.ops.differences import forward_differences, second_differences
 from vxm_tf.ops.displacement import compose, resize, warp
 from vxm_tf.ops.edges import edge_strength
-from vxm_tf.ops.voxel_grid import identity_grid
 from vxm_tf.ops.jacobian import jacobian_determinant
 from vxm_tf.ops.prior import neighbour_correlation, prior_noise
 from vxm_tf.ops.sampling import sample
 from vxm_tf.ops.velocity import integrate
+from vxm_tf.ops.voxel_grid import identity_grid
 from vxm_tf.ops.windows import window_mean
 
 __all__ = [

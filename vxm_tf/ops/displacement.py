@@ -4,8 +4,8 @@ from keras import ops
 
 from vxm_tf.ops.differences import forward_differences
 from vxm_tf.ops.fusion import fused
-from vxm_tf.ops.voxel_grid import as_float32, axis_indices, check_field, spatial_shape
 from vxm_tf.ops.sampling import check_sampling, sample_at
+from vxm_tf.ops.voxel_grid import as_float32, axis_indices, check_field, spatial_shape
 
 RESIZE_RULES = ("areas", "corners", "origin")
 

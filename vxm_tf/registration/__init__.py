@@ -5,12 +5,14 @@ from vxm_tf.registration.align import register_images
 from vxm_tf.registration.optimization.refine import RefineConfig, Refinement, refine
 from vxm_tf.registration.predict import Registration, displacement_by, register_pair
 from vxm_tf.registration.result import RegistrationResult
+from vxm_tf.registration.settings import RegistrationSettings
 
 __all__ = [
     "RefineConfig",
     "Refinement",
     "Registration",
     "RegistrationResult",
+    "RegistrationSettings",
     "displacement_by",
     "refine",
     "register_affine",

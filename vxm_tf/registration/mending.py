@@ -6,29 +6,12 @@ import json
 import numpy as np
 from absl import logging
 
-from vxm_tf.files.errors import VolumeError
-from vxm_tf.trust.folds.certificate import Certificate, certify_transform
-from vxm_tf.trust.folds.repair import Repair, repair_transform
+from vxm_tf.files.errors import InputError
 from vxm_tf.registration.result import RegistrationResult
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid, dense
 from vxm_tf.spatial.transforms import voxel_displacement
-
-
-@dataclasses.dataclass(frozen=True)
-class TransformRepair:
-    """What was done to a transform so that it folds nowhere.
-
-    Attributes:
-        integration_steps: with which its velocity was integrated anew, where that took folds away; None if it was not.
-        integration_mean_change_mm: by which that changed the transform, over all voxels, in millimetres.
-        integration_max_change_mm: likewise.
-        displacement: the `Repair` of what still folded after that.
-    """
-
-    integration_steps: int | None = None
-    integration_mean_change_mm: float = 0.0
-    integration_max_change_mm: float = 0.0
-    displacement: Repair = Repair()
+from vxm_tf.trust.folds.certificate import Certificate, certify_transform
+from vxm_tf.trust.folds.repair import TransformRepair, repair_transform
 
 
 def mended(result: RegistrationResult, finer=()) -> RegistrationResult:
@@ -56,7 +39,7 @@ def mended(result: RegistrationResult, finer=()) -> RegistrationResult:
 
 
 def check_affine(affine: AffineTransform, *grids: Grid):
-    """Raise `VolumeError` for an affine part that no repair of the deformation could make pass.
+    """Raise `InputError` for an affine part that no repair of the deformation could make pass.
 
     Args:
         affine: fixed to moving space.
@@ -66,7 +49,7 @@ def check_affine(affine: AffineTransform, *grids: Grid):
         small = Grid((2,) * grid.ndim, grid.affine)
         smallest = certify_transform(dense(transform, small)).smallest_determinant
         if not smallest > 0.0:
-            raise VolumeError(
+            raise InputError(
                 "--repair mends the deformation, but the affine part mirrors space or turns an axis by a quarter or "
                 f"more (smallest determinant {smallest:.3g}), so nothing can pass that goes through it. Check the "
                 "headers, or leave --repair out."

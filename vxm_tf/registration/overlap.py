@@ -3,19 +3,29 @@
 import numpy as np
 from absl import logging
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
+from vxm_tf.spatial import AffineTransform, SpatialImage
 from vxm_tf.spatial.working_grid import content_box
 
 FAR_APART_MM = 30.0
 SMALL_OVERLAP = 0.25
 
 
-def check_overlap(moving, fixed, affine, config):
-    """Raise `VolumeError` where two images have no common place in the world; warn where there is little."""
+def check_overlap(
+    moving: SpatialImage, fixed: SpatialImage, affine: AffineTransform, *, warn_of_distance: bool
+) -> None:
+    """Raise `InputError` where two images have no common place in the world; warn where there is little.
+
+    Args:
+        moving: image to move.
+        fixed: image to align it with.
+        affine: from fixed to moving space.
+        warn_of_distance: also warn where what the two images show lies far apart, since nothing will bring it together.
+    """
     inside = moving.grid.contains(affine.map(fixed.grid.sample_points())).mean()
-    advice = " Align them first with --affine register." if config.affine == "header" else ""
+    advice = " Align them first with --affine register." if warn_of_distance else ""
     if inside == 0:
-        raise VolumeError(
+        raise InputError(
             f"{moving.name} and {fixed.name} have no common place in world space: their fields of view are centred at "
             f"{_rounded(moving.grid.centre_mm)} and {_rounded(fixed.grid.centre_mm)} mm.{advice}"
         )
@@ -23,7 +33,7 @@ def check_overlap(moving, fixed, affine, config):
         logging.warning(
             "Only %.0f %% of the field of view of %s lies within %s.%s", 100 * inside, fixed.name, moving.name, advice
         )
-    if config.affine == "header":
+    if warn_of_distance:
         apart = np.linalg.norm(_content_centre(moving) - _content_centre(fixed))
         if apart > FAR_APART_MM:
             logging.warning(

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vxm_tf import ops
 from vxm_tf.data.padding import common_shape, crop_from, pad_to
 
 

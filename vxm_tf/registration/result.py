@@ -1,40 +1,55 @@
-"""What a registration says, in world space: transforms both ways, and what they move."""
+"""The result of a registration in world space: transforms both ways, what they move, and whether to trust them."""
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.metrics import fold_fraction, jacobian_determinant, log_jacobian_std, non_diffeomorphic_volume
-from vxm_tf.trust.folds.certificate import Certificate, certify_transform
-from vxm_tf.trust.folds.repair import repair_transform
+from vxm_tf.spatial import (
+    AffineTransform,
+    Chain,
+    DisplacementField,
+    Grid,
+    Inversion,
+    SpatialImage,
+    Transform,
+    dense,
+    invert,
+    resample,
+)
+from vxm_tf.spatial.inversion import measured
+from vxm_tf.spatial.sources import LabelSource, labels_on
+from vxm_tf.spatial.transforms import voxel_displacement
+from vxm_tf.trust.folds.certificate import Certificate, PairCertificate, certify_transform, undone
+from vxm_tf.trust.folds.repair import Repair, TransformRepair, repair_transform
 from vxm_tf.trust.gate.verdict import Verdict, judge
 from vxm_tf.trust.uncertainty.spread import Uncertainty
-from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, Inversion, SpatialImage, dense, invert, resample
-from vxm_tf.spatial.inversion import measured
-from vxm_tf.spatial.transforms import voxel_displacement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RegistrationResult:
     """How one image aligns with another, in world space.
 
+    No answer depends on which attribute was read before; what takes time is computed once and kept.
+
     Attributes:
-        moving, fixed: the images, as they came.
-        affine: the affine part, fixed to moving world.
-        field: the deformable part, applied to points first, on the fixed image's grid.
-        working_grid: what was registered on.
-        working_displacement: on it, `[*spatial, ndim]` in its voxels.
-        inverse_start: a first guess of the inverse, a transform.
-        seconds: of the parts, by name.
-        steps: of optimisation done.
-        repair: a `TransformRepair`; None if no repair was asked for.
-        uncertainty: on the working grid; None if it was not asked for.
-        structures: label of the moving image's segmentation to the `Interval` of its volume once moved, mm^3; empty
-            without segmentation or uncertainty.
-        working_images: moving and fixed as they were registered, float32 `[*spatial, channels]` on the working grid,
-            the moving one through the affine part.
-        similarity: what refining makes alike; "mi" says that the images are of unlike contrast.
+        moving: the moving image as it came.
+        fixed: the fixed image as it came.
+        affine: affine part of the transform, from fixed to moving world space.
+        field: deformable part, on the fixed image's grid; points go through it before they go through `affine`.
+        working_grid: grid on which the pair was registered.
+        working_displacement: displacement on the working grid, float32 `[*spatial, ndim]` in its voxels.
+        inverse_start: a transform that approximates the inverse, from which the exact one is searched.
+        seconds: wall time of each part of the registration, by name.
+        steps: number of optimisation steps that were done.
+        repair: record of the repair; None if no repair was asked for.
+        uncertainty: spread of plausible registrations, on the working grid; None if it was not asked for.
+        working_images: moving and fixed image as they were registered, float32 `[*spatial, channels]` on the working
+            grid, the moving one after the affine part.
+        similarity: similarity that refining maximised; "mi" marks images of unlike contrast.
     """
 
     moving: SpatialImage
@@ -43,14 +58,13 @@ class RegistrationResult:
     field: DisplacementField
     working_grid: Grid
     working_displacement: np.ndarray
-    inverse_start: object
-    seconds: dict
-    steps: int = 0
-    repair: object = None
-    uncertainty: Uncertainty | None = None
-    structures: dict = dataclasses.field(default_factory=dict)
-    working_images: tuple = ()
+    inverse_start: Transform
+    seconds: Mapping[str, float]
+    steps: int
+    working_images: tuple[np.ndarray, np.ndarray]
     similarity: str = "lncc"
+    uncertainty: Uncertainty | None = None
+    repair: TransformRepair | None = None
 
     @property
     def is_affine(self) -> bool:
@@ -67,18 +81,18 @@ class RegistrationResult:
         """Fixed to moving world as one field on the fixed image's grid."""
         return dense(self.chain, self.fixed.grid)
 
-    @functools.cached_property
+    @property
     def inversion(self) -> Inversion:
         """Moving to fixed world as one field on the moving image's grid, and how well it undoes the transform."""
         return self._inversion_and_repair[0]
 
     @property
-    def inverse_repair(self):
-        """The `Repair` of the inverse; None if none was asked for, or if nothing was deformed."""
+    def inverse_repair(self) -> Repair | None:
+        """Record of the inverse's repair; None if none was asked for, or if nothing was deformed."""
         return None if self.is_affine else self._inversion_and_repair[1]
 
     @functools.cached_property
-    def _inversion_and_repair(self):
+    def _inversion_and_repair(self) -> tuple[Inversion, Repair | None]:
         found = invert(self.transform, self.moving.grid, self.inverse_start)
         if self.repair is None:
             return found, None
@@ -86,73 +100,110 @@ class RegistrationResult:
         return (measured(self.transform, field) if report.changed_voxels else found), report
 
     @property
-    def inverse(self):
+    def inverse(self) -> AffineTransform | DisplacementField:
         """Moving to fixed world: a field on the moving image's grid, or the exact inverse of an affine alone."""
         return self.affine.inverse() if self.is_affine else self.inversion.transform
 
     @property
     def displacement(self) -> np.ndarray:
-        """The whole transform, `[*spatial, ndim]`, in voxels of the fixed grid."""
+        """The whole transform, float32 `[*spatial, ndim]`, in voxels of the fixed grid."""
         return voxel_displacement(self.transform)
 
     @functools.cached_property
     def moved(self) -> np.ndarray:
-        """The moving image on the fixed grid, in its own intensities, `[*spatial, channels]`."""
+        """The moving image on the fixed grid, in its own intensities, float32 `[*spatial, channels]`."""
         return resample(self.moving.array, self.moving.grid, self.fixed.grid, self.transform)
 
+    @functools.cached_property
     def fixed_moved(self) -> np.ndarray:
-        """The fixed image on the moving grid, in its own intensities, `[*spatial, channels]`."""
+        """The fixed image on the moving grid, in its own intensities, float32 `[*spatial, channels]`."""
         return resample(self.fixed.array, self.fixed.grid, self.moving.grid, self.inverse)
 
-    def moved_labels(self, labels) -> np.ndarray:
-        """A label map of the moving image on the fixed grid, by nearest neighbour."""
-        return resample(labels, self.moving.grid, self.fixed.grid, self.transform, interpolation="nearest")
-
-    def moved_points(self, points_mm) -> np.ndarray:
-        """Landmarks of the moving image in the fixed image's space, world millimetres."""
-        return self.inverse.map(points_mm)
-
+    @functools.cached_property
     def jacobian(self) -> np.ndarray:
-        """Determinant of the transform's derivative on the fixed grid, affine part included."""
+        """Determinant of the transform's derivative on the fixed grid, `[*spatial]`, affine part included."""
         return jacobian_determinant(self.displacement)
 
+    def labels(self, segmentation: LabelSource) -> np.ndarray:
+        """A segmentation of the moving image on the fixed grid, by nearest neighbour.
+
+        Args:
+            segmentation: path, nibabel image, `SpatialImage` or integer array `[*spatial]` on the moving image's grid.
+
+        Returns:
+            Integers `[*spatial]`.
+
+        Raises:
+            InputError: an unusable file, or another grid than the moving image's.
+        """
+        labels = labels_on(self.moving, segmentation)
+        return resample(labels, self.moving.grid, self.fixed.grid, self.transform, interpolation="nearest")
+
+    def points(self, points_mm: np.ndarray) -> np.ndarray:
+        """Landmarks of the moving image carried to the fixed image's space.
+
+        Args:
+            points_mm: world millimetres (RAS), `[points, ndim]`.
+
+        Returns:
+            World millimetres, the same shape.
+        """
+        return self.inverse.map(np.asarray(points_mm, "float64"))
+
     def displacement_std_mm(self) -> np.ndarray:
-        """The uncertainty's map on the fixed grid, float32 `[*spatial]`."""
+        """Standard deviation of the displacement on the fixed grid, in millimetres, float32 `[*spatial]`.
+
+        Raises:
+            InputError: the registration was made without an estimate of its uncertainty.
+        """
+        if self.uncertainty is None:
+            raise InputError("This registration has no estimate of its uncertainty; register with uncertainty=True.")
         return self._on_fixed(self.uncertainty.displacement_std_mm)
 
     def error_bound_mm(self) -> np.ndarray:
-        """The radius that holds the true displacement on the fixed grid, float32 `[*spatial]`.
+        """Radius that holds the true displacement, in millimetres, on the fixed grid, float32 `[*spatial]`.
 
         Raises:
-            ValueError: the uncertainty was not calibrated.
+            InputError: the uncertainty was not calibrated.
         """
         if self.uncertainty is None or self.uncertainty.bound_mm is None:
-            raise ValueError("Only a registration by a calibrated network has an error bound; see vxm-calibrate.")
+            raise InputError("Only a registration by a calibrated network has an error bound; see vxm-calibrate.")
         return self._on_fixed(self.uncertainty.bound_mm)
 
-    def _on_fixed(self, array):
+    def _on_fixed(self, array: np.ndarray) -> np.ndarray:
         return resample(array[..., None], self.working_grid, self.fixed.grid, fill_value=None)[..., 0]
 
+    def certificate(self) -> PairCertificate:
+        """Whether the transform and its inverse fold, and how well each undoes the other."""
+        return self._pair_certificate
+
+    def verdict(self) -> Verdict:
+        """Whether the registration looks sound, see `vxm_tf.trust.judge`; voxels that fail the certificate count."""
+        return self._verdict
+
     @functools.cached_property
-    def certificate(self) -> Certificate:
-        """Whether the transform folds, on the fixed image's grid; without its inverse."""
+    def _forward_certificate(self) -> Certificate:
         return certify_transform(self.transform)
 
     @functools.cached_property
-    def verdict(self) -> Verdict | None:
-        """Whether it looks sound, from what it was found on, see `judge`; None without those images.
+    def _pair_certificate(self) -> PairCertificate:
+        inverse = dense(self.inverse, self.moving.grid)
+        forward = undone(self._forward_certificate, self.transform, self.inverse, self.moving.grid)
+        return PairCertificate(forward, certify_transform(inverse, self.transform, self.fixed.grid))
 
-        The certificate, which takes seconds for a whole head, counts if it was asked for before.
-        """
-        if not self.working_images:
-            return None
+    @functools.cached_property
+    def _verdict(self) -> Verdict:
         spacing_mm = float(np.prod(self.working_grid.spacing_mm) ** (1 / self.working_grid.ndim))
-        settings = {"same_contrast": self.similarity != "mi", "spacing_mm": spacing_mm}
         return judge(
-            *self.working_images, self.working_displacement, vars(self).get("certificate"), self.uncertainty, **settings
+            *self.working_images,
+            self.working_displacement,
+            self._forward_certificate,
+            self.uncertainty,
+            same_contrast=self.similarity != "mi",
+            spacing_mm=spacing_mm,
         )
 
-    def measures(self) -> dict:
+    def measures(self) -> dict[str, float]:
         """How regular the deformable part is, on the grid that it was found on."""
         return {
             "fold_fraction": fold_fraction(self.working_displacement),

@@ -37,7 +37,7 @@ def write_registration_report(path, result, certificate):
         certificate: of the same registration, as `write_certificate` writes it.
 
     Raises:
-        VolumeError: a place that cannot be written.
+        InputError: a place that cannot be written.
     """
     for max_voxels in VOXELS:
         page = registration_page(contents_of(result, certificate, max_voxels))

@@ -99,7 +99,7 @@ class SetReport:
             settings: what was run, plain values.
 
         Raises:
-            VolumeError: a place that cannot be written.
+            InputError: a place that cannot be written.
         """
         for rows in ROWS:
             page = self.page(settings, rows)

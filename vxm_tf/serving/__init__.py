@@ -5,7 +5,7 @@ The client needs no TensorFlow, so names that do are imported when they are aske
 
 import importlib
 
-_MODULES = {"Origin": "model_card", "export_saved_model": "export", "next_version": "export"}
+_MODULES = {"Origin": "model_card", "export_saved_model": "saved_model", "next_version": "saved_model"}
 __all__ = list(_MODULES)
 
 

@@ -52,7 +52,7 @@ def model_card(network, folder, version: int, weights: str, names, origin: Origi
         origin: where the network comes from.
 
     Raises:
-        VolumeError: metrics that cannot be read.
+        InputError: metrics that cannot be read.
     """
     config = network.get_config()
     method, grid = normalization(network), GridSettings.recorded(network.metadata)

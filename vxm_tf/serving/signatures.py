@@ -23,8 +23,8 @@ from absl import logging
 
 from vxm_tf import ops
 from vxm_tf.serving.graph import conditions, volume_bytes
-from vxm_tf.serving.graph.intensity import normalize
 from vxm_tf.serving.graph.graph_registration import register_native
+from vxm_tf.serving.graph.intensity import normalize
 from vxm_tf.serving.graph.nifti_reading import read_nifti
 from vxm_tf.serving.graph.nifti_writing import VECTOR_INTENT, right_angled, write_nifti
 from vxm_tf.spatial.working_grid import GridSettings

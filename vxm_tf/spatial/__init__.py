@@ -4,7 +4,7 @@ from vxm_tf.spatial.grid import Grid, reoriented, reoriented_grid
 from vxm_tf.spatial.image import SpatialImage, read_spatial_image, read_spatial_labels
 from vxm_tf.spatial.inversion import Inversion, invert
 from vxm_tf.spatial.resampling import resample
-from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, dense
+from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, Transform, dense
 
 __all__ = [
     "AffineTransform",
@@ -13,6 +13,7 @@ __all__ = [
     "Grid",
     "Inversion",
     "SpatialImage",
+    "Transform",
     "dense",
     "invert",
     "read_spatial_image",

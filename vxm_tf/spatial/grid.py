@@ -5,7 +5,7 @@ import dataclasses
 import nibabel
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 
 # Further apart than this many voxels, two lattices are not one.
 LATTICE_TOLERANCE = 1e-3
@@ -25,7 +25,7 @@ class Grid:
         affine: `[ndim + 1, ndim + 1]`, homogeneous, voxel indices to world millimetres.
 
     Raises:
-        VolumeError: an axis without voxels; an affine of another size, with values that are not finite, or singular.
+        InputError: an axis without voxels; an affine of another size, with values that are not finite, or singular.
 
     Example:
 
@@ -43,9 +43,9 @@ class Grid:
         affine = np.array(self.affine, "float64")
         ndim = len(self.shape)
         if affine.shape != (ndim + 1, ndim + 1):
-            raise VolumeError(f"A grid with {ndim} axes has an affine of {ndim + 1} rows; got shape {affine.shape}.")
+            raise InputError(f"A grid with {ndim} axes has an affine of {ndim + 1} rows; got shape {affine.shape}.")
         if any(size < 1 for size in self.shape):
-            raise VolumeError(f"A grid has at least one voxel along each axis; got shape {tuple(self.shape)}.")
+            raise InputError(f"A grid has at least one voxel along each axis; got shape {tuple(self.shape)}.")
         check_affine(affine)
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
         object.__setattr__(self, "affine", affine)
@@ -116,18 +116,18 @@ class Grid:
 
 
 def check_affine(affine):
-    """Raise `VolumeError` unless an affine is square and homogeneous, finite and can be inverted."""
+    """Raise `InputError` unless an affine is square and homogeneous, finite and can be inverted."""
     if affine.ndim != 2 or affine.shape[0] != affine.shape[1] or len(affine) < 2:
-        raise VolumeError(f"An affine has as many rows as columns, one more than the space axes; got {affine.shape}.")
+        raise InputError(f"An affine has as many rows as columns, one more than the space axes; got {affine.shape}.")
     if not np.all(np.isfinite(affine)):
-        raise VolumeError(f"An affine holds finite numbers; got\n{affine}")
+        raise InputError(f"An affine holds finite numbers; got\n{affine}")
     # A matrix stored the other way round has its shift here.
     if not np.allclose(affine[-1], np.eye(len(affine))[-1], rtol=0, atol=1e-6):
-        raise VolumeError(f"The last row of an affine holds zeros and a one. Is it transposed? It is\n{affine}")
+        raise InputError(f"The last row of an affine holds zeros and a one. Is it transposed? It is\n{affine}")
     axes = affine[:-1, :-1]
     sizes = np.linalg.norm(axes, axis=0)
     if np.any(sizes < 1e-6) or abs(np.linalg.det(axes / np.maximum(sizes, 1e-6))) < 1e-4:
-        raise VolumeError(
+        raise InputError(
             f"The affine is singular: it maps the volume onto a plane, a line or a point, so voxels have no place in "
             f"space. Repair the header, for example from the scanner's files. It is\n{affine}"
         )
@@ -141,10 +141,10 @@ def apply_affine(affine, points) -> np.ndarray:
 
 
 def check_orientation(orientation: str, ndim: int):
-    """Raise `VolumeError` unless a word such as "LIA" names each world axis once."""
+    """Raise `InputError` unless a word such as "LIA" names each world axis once."""
     ends = ENDS[:ndim]
     if len(orientation) != ndim or any(sum(letter in orientation for letter in pair) != 1 for pair in ends):
-        raise VolumeError(
+        raise InputError(
             f"An orientation of {ndim} axes has one letter of each of {', '.join('/'.join(p) for p in ends)}, "
             f"such as {'LIA' if ndim == 3 else 'RA'}; got {orientation!r}."
         )
@@ -154,7 +154,7 @@ def axis_map(grid: Grid, orientation: str) -> np.ndarray:
     """How to bring a grid's axes into another orientation: `[ndim, 2]`, as `nibabel.orientations` writes it.
 
     Raises:
-        VolumeError: an orientation that does not name each world axis once.
+        InputError: an orientation that does not name each world axis once.
     """
     check_orientation(orientation, grid.ndim)
     now = nibabel.io_orientation(grid.affine)

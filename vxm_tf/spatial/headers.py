@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.placement import has_place, read_header
 from vxm_tf.files.units import unit_of
 from vxm_tf.files.volumes import Volume
@@ -29,7 +29,7 @@ def grid_of(volume: Volume) -> Grid:
         volume: an image `[*spatial, channels]` or a label map `[*spatial]` with two or three axes.
 
     Raises:
-        VolumeError: an affine that is singular or not finite, an unknown unit, or a voxel size that is not positive.
+        InputError: an affine that is singular or not finite, an unknown unit, or a voxel size that is not positive.
     """
     shape = volume.spatial_shape
     try:
@@ -39,15 +39,15 @@ def grid_of(volume: Volume) -> Grid:
         if isinstance(volume.source, nibabel.Nifti1Image):
             affine = _nifti_affine(volume, affine, shape)
         return Grid(shape, _plane(affine, volume) if len(shape) == 2 else affine)
-    except VolumeError as error:
-        raise VolumeError(f"{volume.path}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{volume.path}: {error}") from None
 
 
 def stated_grid(path, axes: int) -> tuple:
     """(voxel size in mm, orientation) of a file's first axes, None for what the file does not say.
 
     Raises:
-        VolumeError: as `grid_of`, for a file that says its place.
+        InputError: as `grid_of`, for a file that says its place.
     """
     header = read_header(path, axes)
     if not has_place(header):
@@ -66,11 +66,11 @@ def says_same(one, other) -> bool:
 
 
 def check_axial(volume: Volume, path):
-    """Raise `VolumeError` if an image with two axes is not an axial slice: other planes fit no 2-D transform file."""
+    """Raise `InputError` if an image with two axes is not an axial slice: other planes fit no 2-D transform file."""
     if volume.source is None or len(volume.spatial_shape) != 2:
         return
     if sorted(nibabel.io_orientation(volume.source.affine)[:2, 0]) != [0, 1]:
-        raise VolumeError(
+        raise InputError(
             f"{path}: a transform of slices can be written for axial planes only, and {volume.path} is none. Write "
             "--displacement, in voxels, instead."
         )
@@ -85,7 +85,7 @@ def _bare_affine(volume, ndim):
     spacing = volume.spacing_mm or (1.0,)
     spacing = spacing * ndim if len(spacing) == 1 else spacing
     if len(spacing) != ndim or min(spacing) <= 0:
-        raise VolumeError(f"spacing_mm is one positive number for each of {ndim} axes, or one; got {spacing}.")
+        raise InputError(f"spacing_mm is one positive number for each of {ndim} axes, or one; got {spacing}.")
     said = "holds its voxel size but no place in space" if volume.spacing_mm else "holds neither voxel size nor place"
     warnings.warn(
         f"{volume.path}: {said}; taken as voxels of {' x '.join(f'{s:g}' for s in spacing)} mm with axes to the "

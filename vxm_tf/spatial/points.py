@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.itk_kinds import turned
 
@@ -48,13 +48,13 @@ def read_points(path, convention: str = "RAS", *, ndim: int | None = None):
 
     Raises:
         ValueError: unknown convention.
-        VolumeError: no file, no points, or a line that is not a point, with its number.
+        InputError: no file, no points, or a line that is not a point, with its number.
     """
     _check_convention(convention)
     lines = _lines(path)
     first = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
     if first is None:
-        raise VolumeError(f"{path}: holds no points.")
+        raise InputError(f"{path}: holds no points.")
     slicer = str(path).lower().endswith(".fcsv")
     heading = _slicer_heading(path, lines[:first]) if slicer else None
     convention = _slicer_convention(path, lines[:first]) if slicer else convention
@@ -63,7 +63,7 @@ def read_points(path, convention: str = "RAS", *, ndim: int | None = None):
         heading, first = _split(lines[first], delimiter), first + 1
     numbered = [(i + 1, _split(line, delimiter)) for i, line in enumerate(lines) if i >= first and line.strip()]
     if not numbered:
-        raise VolumeError(f"{path}: holds a heading but no points.")
+        raise InputError(f"{path}: holds a heading but no points.")
     columns = _columns(path, heading, numbered[0][1], ndim)
     points = np.array([_point(path, number, row, columns, heading) for number, row in numbered], "float64")
     table = PointTable(tuple(lines[:first]), tuple(tuple(row) for _, row in numbered), columns, delimiter, convention)
@@ -82,7 +82,7 @@ def write_points(path, points_mm, convention: str = "RAS", like: PointTable | No
 
     Raises:
         ValueError: unknown convention, or another number of points than `like` has.
-        VolumeError: a place that cannot be written.
+        InputError: a place that cannot be written.
     """
     _check_convention(convention)
     points = np.asarray(points_mm, "float64")
@@ -109,11 +109,11 @@ def _check_convention(convention):
 
 def _lines(path):
     if not Path(path).is_file():
-        raise VolumeError(f"{path}: there is no such file.")
+        raise InputError(f"{path}: there is no such file.")
     try:
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        raise VolumeError(f"{path}: cannot be read as text ({error}).") from error
+        raise InputError(f"{path}: cannot be read as text ({error}).") from error
 
 
 def _slicer_heading(path, head):
@@ -121,7 +121,7 @@ def _slicer_heading(path, head):
         key, _, value = line.lstrip("# ").partition("=")
         if key.strip() == "columns":
             return _split(value, ",")
-    raise VolumeError(f"{path}: a Slicer table has a line '# columns = id,x,y,z,...'; this one has none.")
+    raise InputError(f"{path}: a Slicer table has a line '# columns = id,x,y,z,...'; this one has none.")
 
 
 def _slicer_convention(path, head):
@@ -129,9 +129,9 @@ def _slicer_convention(path, head):
         key, _, value = line.lstrip("# ").partition("=")
         if key.strip() == "CoordinateSystem":
             if value.strip() not in _SLICER_SYSTEMS:
-                raise VolumeError(f"{path}: its coordinate system is {value.strip()!r}; expected RAS or LPS.")
+                raise InputError(f"{path}: its coordinate system is {value.strip()!r}; expected RAS or LPS.")
             return _SLICER_SYSTEMS[value.strip()]
-    raise VolumeError(f"{path}: a Slicer table has a line '# CoordinateSystem = LPS' or RAS; this one has none.")
+    raise InputError(f"{path}: a Slicer table has a line '# CoordinateSystem = LPS' or RAS; this one has none.")
 
 
 def _delimiter(line):
@@ -152,7 +152,7 @@ def _is_numeric(fields):
 def _columns(path, heading, row, ndim):
     if heading is None:
         if len(row) not in (2, 3) or (ndim or 2) > len(row):
-            raise VolumeError(
+            raise InputError(
                 f"{path}: a table without a heading has {ndim or '2 or 3'} numbers a line; got {len(row)}. Add a first "
                 "line with the names of the columns, such as x,y,z,label."
             )
@@ -161,20 +161,20 @@ def _columns(path, heading, row, ndim):
     axes = _AXES[: ndim or (3 if "z" in names else 2)]
     missing = [axis for axis in axes if axis not in names]
     if missing:
-        raise VolumeError(f"{path}: has no column {' or '.join(missing)}; its columns are {', '.join(heading)}.")
+        raise InputError(f"{path}: has no column {' or '.join(missing)}; its columns are {', '.join(heading)}.")
     return tuple(names.index(axis) for axis in axes)
 
 
 def _point(path, number, row, columns, heading):
     width = len(heading) if heading else max(columns) + 1
     if len(row) < max(columns) + 1 or (heading and len(row) != width):
-        raise VolumeError(f"{path}, line {number}: expected {width} columns; got {len(row)}.")
+        raise InputError(f"{path}, line {number}: expected {width} columns; got {len(row)}.")
     try:
         point = [float(row[column]) for column in columns]
     except ValueError as error:
-        raise VolumeError(f"{path}, line {number}: not a number ({error}).") from error
+        raise InputError(f"{path}, line {number}: not a number ({error}).") from error
     if not np.all(np.isfinite(point)):
-        raise VolumeError(f"{path}, line {number}: a coordinate is NaN or infinite.")
+        raise InputError(f"{path}, line {number}: a coordinate is NaN or infinite.")
     return point
 
 

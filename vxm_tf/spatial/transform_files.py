@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vxm_tf.files.atomic import check_output_dir
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, x5
 from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, VECTOR, read_intent
 from vxm_tf.spatial.formats.reading import reading
@@ -46,7 +46,7 @@ def read_transform(path, *, format: str | None = None, moving_grid: Grid | None 
 
     Raises:
         ValueError: unknown format.
-        VolumeError: a file that is missing, damaged or of no known format, or a grid that is needed and not given.
+        InputError: a file that is missing, damaged or of no known format, or a grid that is needed and not given.
     """
     format = _format_of(path, format, found=True)
     if format == "itk":
@@ -72,7 +72,7 @@ def write_transform(path, transform, fixed_grid: Grid, *, format: str | None = N
 
     Raises:
         ValueError: unknown format.
-        VolumeError: a name that does not fit the format, a transform that does not fit the file, a grid that is needed
+        InputError: a name that does not fit the format, a transform that does not fit the file, a grid that is needed
             and not given, or a place that cannot be written.
     """
     format = _format_of(path, format)
@@ -103,15 +103,15 @@ def check_transform_output(path, format: str | None = None, ndim: int = 3, *, af
 
     Raises:
         ValueError: unknown format.
-        VolumeError: a name that does not fit the format or the transform, a missing extra, or a place that cannot be
+        InputError: a name that does not fit the format or the transform, a missing extra, or a place that cannot be
             written.
     """
     format = _format_of(path, format)
     if ndim != 3 and format in _THREE_AXES_ONLY:
-        raise VolumeError(f"{path}: {format} transforms have three axes; the images have {ndim}. Use format itk.")
+        raise InputError(f"{path}: {format} transforms have three axes; the images have {ndim}. Use format itk.")
     if not affine and _extension(path) in _EXTENSIONS[format][1]:
         dense = ", ".join(_EXTENSIONS[format][0])
-        raise VolumeError(f"{path}: holds an affine matrix only; for a displacement field choose one of {dense}.")
+        raise InputError(f"{path}: holds an affine matrix only; for a displacement field choose one of {dense}.")
     if format == "x5":
         x5.x5_module(path)
     check_output_dir(Path(path).parent)
@@ -131,16 +131,16 @@ def check_belongs(transform, fixed_grid: Grid, path):
         path: of the transform's file, for messages.
 
     Raises:
-        VolumeError: other number of axes, or a field that covers less than half of the image.
+        InputError: other number of axes, or a field that covers less than half of the image.
     """
     if transform.ndim != fixed_grid.ndim:
-        raise VolumeError(f"{path}: has {transform.ndim} axes, the fixed image {fixed_grid.ndim}.")
+        raise InputError(f"{path}: has {transform.ndim} axes, the fixed image {fixed_grid.ndim}.")
     points = _sample_points(fixed_grid)
     for number, part in enumerate(flattened(transform)):
         if isinstance(part, DisplacementField):
             covered = float(part.grid.contains(points).mean())
             if covered < _LEAST_COVERED:
-                raise VolumeError(
+                raise InputError(
                     f"{path}: its displacement field covers {covered:.0%} of the fixed image in world space, so it "
                     f"belongs to another image. It lies on {_described(part.grid)}, the image on "
                     f"{_described(fixed_grid)}. Give the transform of this image, or check both headers."
@@ -168,9 +168,9 @@ def _format_of(path, format, found=False):
     fitting = [name for name, kinds in _EXTENSIONS.items() if extension in (*kinds[0], *kinds[1])]
     if format and format not in fitting:
         allowed = ", ".join(".1D" if e == ".1d" else e for kinds in _EXTENSIONS[format] for e in kinds)
-        raise VolumeError(f"{path}: {format} transforms end in one of {allowed}.")
+        raise InputError(f"{path}: {format} transforms end in one of {allowed}.")
     if not fitting:
-        raise VolumeError(
+        raise InputError(
             f"{path}: not a transform file that is known; use .nii.gz, .h5, .mat, .txt, .tfm (itk, fsl), .mgz, .lta "
             "(freesurfer), .1D (afni) or .x5."
         )
@@ -190,7 +190,7 @@ def _format_of_content(path, extension):
         return "itk"
     if intent in (FSL_DISPLACEMENT, *FSL_COEFFICIENTS):
         return "fsl"
-    raise VolumeError(
+    raise InputError(
         f"its intent {intent} does not tell what its values are ({VECTOR} is ITK's, {FSL_DISPLACEMENT} FSL's). Say "
         "which format it has: itk, fsl or afni."
     )

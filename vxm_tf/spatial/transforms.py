@@ -5,14 +5,26 @@ moved(p) = moving(transform(p)) for a world position p, in millimetres, RAS+.
 """
 
 import dataclasses
+from typing import Protocol
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 from vxm_tf.spatial.interpolation import interpolate, native
 
 OUTSIDE = ("nearest", "zero")
+
+
+class Transform(Protocol):
+    """A map of world space, from fixed to moving."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of world axes."""
+
+    def map(self, points_mm) -> np.ndarray:
+        """Points `[..., ndim]` of the fixed space in the moving space, millimetres, float64."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +35,7 @@ class AffineTransform:
         matrix: `[ndim + 1, ndim + 1]`, homogeneous, world millimetres to world millimetres.
 
     Raises:
-        VolumeError: a matrix that cannot be inverted.
+        InputError: a matrix that cannot be inverted.
     """
 
     matrix: np.ndarray
@@ -57,7 +69,7 @@ class DisplacementField:
         outside: beyond the grid, d is its "nearest" edge value, or "zero", as ITK has it.
 
     Raises:
-        VolumeError: a field of another shape than its grid, or with values that are not finite.
+        InputError: a field of another shape than its grid, or with values that are not finite.
     """
 
     grid: Grid
@@ -67,12 +79,12 @@ class DisplacementField:
     def __post_init__(self):
         field = native(self.displacement_mm)
         if field.shape != (*self.grid.shape, self.grid.ndim):
-            raise VolumeError(
+            raise InputError(
                 f"A displacement on a grid of shape {self.grid.shape} has shape {(*self.grid.shape, self.grid.ndim)}; "
                 f"got {field.shape}."
             )
         if not np.all(np.isfinite(field)):
-            raise VolumeError("A displacement field holds NaN or infinite values.")
+            raise InputError("A displacement field holds NaN or infinite values.")
         if self.outside not in OUTSIDE:
             raise ValueError(f"outside is one of {', '.join(map(repr, OUTSIDE))}; got {self.outside!r}.")
         object.__setattr__(self, "displacement_mm", field)
@@ -99,7 +111,7 @@ class Chain:
         transforms: one or more, first the one that takes points of the fixed space.
 
     Raises:
-        VolumeError: none, or transforms of different numbers of axes.
+        InputError: none, or transforms of different numbers of axes.
     """
 
     transforms: tuple
@@ -107,7 +119,7 @@ class Chain:
     def __post_init__(self):
         transforms = tuple(self.transforms)
         if not transforms or len({t.ndim for t in transforms}) > 1:
-            raise VolumeError(
+            raise InputError(
                 f"A chain holds transforms with one number of axes; got {[t.ndim for t in transforms] or 'none'}."
             )
         object.__setattr__(self, "transforms", transforms)

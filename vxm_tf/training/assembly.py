@@ -1,73 +1,14 @@
-"""What a training is made of: scans, network, losses, optimiser, precision."""
+"""The parts of a training put together: network, losses, optimiser, precision."""
 
 import keras
-from absl import logging
 
 from vxm_tf import losses
-from vxm_tf.data import ScanStore, normalize, read_list, split_scans
-from vxm_tf.files import read_image, read_labels
-from vxm_tf.data.catalogue import Scan
-from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.volumes import own_labels
-from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset
-from vxm_tf.models import load_model
+from vxm_tf.files.errors import InputError
+from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset, load_model
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
 from vxm_tf.training.trainer import RegistrationTrainer
 
-MODELS = ("deterministic", "probabilistic")
 POLICIES = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
-
-
-def find_training_scans(config) -> tuple[list[Scan], list[Scan]]:
-    """(training scans, validation scans) that a configuration names.
-
-    Raises:
-        VolumeError: nothing to train on.
-    """
-    suffixes = {"image_suffix": config.image_suffix, "labels_suffix": config.labels_suffix}
-    if config.train_list:
-        train, val = read_list(config.train_list), []
-    else:
-        # A list of its own for validation leaves every scan of the folder to training.
-        fraction = 0.0 if config.val_list else config.validation_fraction
-        train, val = split_scans(config.data_dir, validation_fraction=fraction, seed=config.seed, **suffixes)
-    if config.val_list:
-        val = read_list(config.val_list)
-    needed = 1 if config.atlas else 2
-    if len(train) < needed:
-        raise VolumeError(
-            f"{config.train_list or config.data_dir}: {len(train)} scan(s) left to train on after "
-            f"{len(val)} went to validation, but {needed} are needed. Add scans, lower --validation_fraction, or "
-            "give an --atlas."
-        )
-    return train, val
-
-
-def open_store(config, scans, what: str) -> ScanStore | None:
-    """The scans read, checked and normalised; None for an empty list."""
-    if not scans:
-        return None
-
-    def progress(done, total):
-        if done == total or done % max(1, total // 10) == 0:
-            logging.info("Reading %s scans: %d of %d", what, done, total)
-
-    return ScanStore(
-        scans,
-        config.normalization,
-        multichannel=config.multichannel,
-        cache=config.cache,
-        cache_dir=f"{config.output_dir}/cache",
-        progress=progress,
-    )
-
-
-def read_atlas(config):
-    """(image `[*spatial, channels]`, label map or None) of the atlas; (None, None) without one."""
-    if not config.atlas:
-        return None, None
-    image = normalize(read_image(config.atlas, multichannel=config.multichannel).array, config.normalization)
-    return image, read_labels(config.atlas).array if own_labels(config.atlas) else None
 
 
 def precision_policy(choice: str) -> str:
@@ -82,7 +23,7 @@ def precision_policy(choice: str) -> str:
     if choice in POLICIES:
         return POLICIES[choice]
     if choice != "auto":
-        raise ValueError(f"mixed_precision is one of auto, {', '.join(POLICIES)}; got {choice!r}.")
+        raise InputError(f"mixed_precision is one of auto, {', '.join(POLICIES)}; got {choice!r}.")
     import tensorflow as tf
 
     devices = tf.config.list_physical_devices("GPU")
@@ -97,12 +38,10 @@ def build_network(config, image_shape, channels) -> RegistrationNetwork:
     """A new network of the preset, or the one to start from, for images of this shape.
 
     Raises:
-        VolumeError: a network to start from that takes other images, is of the other kind, or integrates
+        InputError: a network to start from that takes other images, is of the other kind, or integrates
             in other steps.
         ValueError: unknown model or preset, or a preset that the model has not.
     """
-    if config.model not in MODELS:
-        raise ValueError(f"model is one of {', '.join(MODELS)}; got {config.model!r}.")
     policy = precision_policy(config.mixed_precision)
     if config.initial_model:
         network = load_model(config.initial_model)
@@ -117,23 +56,23 @@ def _check_initial(network, config, axes, channels):
     path, settings = config.initial_model, network.settings
     found, taken = len(settings["image_shape"]), settings["channels"]
     if (found, taken) != (axes, (channels, channels)):
-        raise VolumeError(
+        raise InputError(
             f"{path}: takes {found}-D images with {taken} channels (moving, fixed), but the scans are {axes}-D with "
             f"{channels}."
         )
     wanted, probabilistic = config.model == "probabilistic", isinstance(network, VxmProbabilistic)
     if wanted and not probabilistic:
-        raise VolumeError(
+        raise InputError(
             f"{path}: a {type(network).__name__} predicts no variance, so it cannot start a probabilistic network. "
             "Leave --model or --initial_model out."
         )
     if probabilistic and not wanted:
-        raise VolumeError(
+        raise InputError(
             f"{path}: predicts a variance, which a deterministic training would leave behind. Add --model "
             "probabilistic."
         )
     if config.integration_steps not in (-1, settings["integration_steps"]):
-        raise VolumeError(
+        raise InputError(
             f"{path}: integrates its velocity in {settings['integration_steps']} steps, not "
             f"{config.integration_steps}. Leave --integration_steps out."
         )
@@ -151,13 +90,10 @@ def build_trainer(config, network) -> RegistrationTrainer:
         "l2": lambda: losses.GradientPenalty("l2"),
         "bending": losses.BendingEnergy,
     }
-    for name, known in (("similarity", similarities), ("regularity", regularities)):
-        if getattr(config, name) not in known:
-            raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(config, name)!r}.")
     kind, settings = RegistrationTrainer, {}
     if config.model == "probabilistic":
         if config.regularity != "l2":
-            raise ValueError(f"The prior of a probabilistic network is regularity l2; got {config.regularity!r}.")
+            raise InputError(f"The prior of a probabilistic network is regularity l2; got {config.regularity!r}.")
         kind, settings = ProbabilisticTrainer, {"prior_lambda": config.prior_lambda, "seed": config.seed}
     trainer = kind(
         network,

@@ -9,7 +9,7 @@ from absl import logging
 
 from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.csv_file import write_csv
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import read_json, write_json
 
 STATE_FILE = "state.json"
@@ -78,7 +78,7 @@ class TrainingState(keras.callbacks.Callback):
         """Put trainer and history back to the last whole epoch, if there is one.
 
         Raises:
-            VolumeError: the state is damaged.
+            InputError: the state is damaged.
         """
         path = self.directory / STATE_FILE
         if not path.exists():
@@ -92,7 +92,7 @@ class TrainingState(keras.callbacks.Callback):
             if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
                 raise ValueError("it belongs to another network")
         except Exception as error:
-            raise VolumeError(
+            raise InputError(
                 f"{weights}: cannot be restored ({error}). Remove {path} to start anew; last.keras and best.keras stay "
                 "usable with --initial_model."
             ) from error
@@ -111,7 +111,7 @@ class TrainingState(keras.callbacks.Callback):
                 replace_atomically(self.directory / "best.keras", network.save)
             replace_atomically(self.directory / "last.keras", network.save)
             self._write_state()
-        except VolumeError as error:
+        except InputError as error:
             # A full disk must not end a training of days; the files of earlier epochs are whole.
             logging.error("Epoch %d could not be saved, training goes on. %s", epoch + 1, error)
         if self.stopped:

@@ -1,91 +1,101 @@
-"""Everything a training is told."""
+"""Everything that configures a training."""
 
 import dataclasses
 
+from vxm_tf.configuration import check_choices, described, option
+from vxm_tf.data import NORMALIZATIONS
+from vxm_tf.models import PRESETS
 
+MODELS = ("deterministic", "probabilistic")
+SIMILARITIES = ("lncc", "mse")
+REGULARITIES = ("l2", "l1", "bending")
+PRECISIONS = ("auto", "off", "float16", "bfloat16")
+CACHES = ("memory", "disk")
+
+
+@described
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Settings of `vxm_tf.training.run_training`; `train.py` has one flag for each.
+    """Settings of `vxm_tf.training.train`; `train.py` has one flag for each.
 
-    Attributes:
-        data_dir: folder of scans, with or without `train` and `val` inside; phantoms if empty.
-        train_list: text file of scans instead of `data_dir`.
-        val_list: likewise, for validation.
-        validation_fraction: of the scans, where there is no `val` folder or list.
-        label_maps: folder of label maps, or several joined by commas: instead of scans, images of random contrast
-            synthesised from them, for a network that heeds no contrast.
-        shape: of synthetic images; 80, 96, 112 if empty.
-        image_suffix: how image names end, such as "_norm".
-        labels_suffix: how segmentation names end, such as "_seg".
-        atlas: image that every scan is registered to; scan to scan if empty.
-        multichannel: the files' last axis is channels.
-        normalization: name, see `vxm_tf.data.normalization`.
-        spacing_mm: voxel size, for scans in files that hold none (NPZ); one number, or one for each axis. Of
-            synthetic images: one number, 2 if empty.
-        orientation: where the axes point to, such as "LIA", for scans in files that do not say.
-        cache: "memory" or "disk".
-        output_dir: for weights, logs and `config.json`.
-        model: "deterministic", or "probabilistic" for a network that says how sure it is.
-        preset: of the network, see `vxm_tf.models.PRESETS`.
-        integration_steps: squarings; 0 for a plain displacement; -1 keeps the preset's.
-        initial_model: `.keras` file to start from, instead of a new network of the preset; it integrates as before.
-        augmentations: random changes of scans, see `vxm_tf.data.synthetic.augmentation`.
-        similarity: "lncc" or "mse".
-        window: edge of the LNCC's box, in voxels.
-        image_sigma: noise of the MSE, in normalised intensity.
-        regularity: "l2" or "l1" (gradient), or "bending".
-        weight: of the regularity against the similarity.
-        prior_lambda: of a probabilistic network: precision of the velocity's prior, per cell^2. It decides how large
-            the variance becomes, and `weight` how smooth the mean.
-        bidirectional: score both directions, where the network integrates and so has an inverse.
-        epochs: at most.
-        steps_per_epoch: training steps an epoch.
-        batch_size: pairs a step.
-        learning_rate: the highest; it warms up, then falls along a cosine to a hundredth.
-        warmup_steps: steps until the highest.
-        patience: epochs without a better validation score until training stops; 0 never stops.
-        max_val_pairs: pairs validated after each epoch, at most; 0 for none.
-        mixed_precision: "auto", "off", "float16" or "bfloat16".
-        tensorboard: write scalars and pictures for TensorBoard.
-        seed: of everything random.
-        deterministic: the same weights twice, bit for bit, at some cost in speed.
+    Raises:
+        InputError: a choice that does not exist.
     """
 
-    data_dir: str = ""
-    train_list: str = ""
-    val_list: str = ""
-    validation_fraction: float = 0.2
-    label_maps: str = ""
-    shape: tuple[int, ...] = ()
-    image_suffix: str = ""
-    labels_suffix: str = ""
-    atlas: str = ""
-    multichannel: bool = False
-    normalization: str = "percentile"
-    spacing_mm: tuple[float, ...] = ()
-    orientation: str = ""
-    cache: str = "memory"
-    output_dir: str = "models/vxm"
-    model: str = "deterministic"
-    preset: str = "base"
-    integration_steps: int = -1
-    initial_model: str = ""
-    augmentations: tuple[str, ...] = ()
-    similarity: str = "lncc"
-    window: int = 9
-    image_sigma: float = 0.05
-    regularity: str = "l2"
-    weight: float = 1.0
-    prior_lambda: float = 10.0
-    bidirectional: bool = True
-    epochs: int = 20
-    steps_per_epoch: int = 100
-    batch_size: int = 1
-    learning_rate: float = 1e-3
-    warmup_steps: int = 20
-    patience: int = 0
-    max_val_pairs: int = 20
-    mixed_precision: str = "auto"
-    tensorboard: bool = True
-    seed: int = 0
-    deterministic: bool = False
+    data_dir: str = option(
+        "", "Folder of scans (NPZ, NIfTI, MGZ), with or without train/ and val/ inside; empty for phantoms."
+    )
+    train_list: str = option(
+        "", "Text file of scans instead of data_dir: an image and optionally its segmentation on each line."
+    )
+    val_list: str = option("", "Text file of validation scans, as train_list.")
+    validation_fraction: float = option(
+        0.2, "Fraction of the scans that is kept for validation where there is no val/ folder or list."
+    )
+    label_maps: str = option(
+        "",
+        "Folder of label maps, or several with commas between: the network trains on images of random contrast that "
+        "are synthesised from them, instead of on scans, so that it does not depend on contrast.",
+    )
+    shape: tuple[int, ...] = option((), "Shape of the synthetic images, in voxels; 80,96,112 if empty.")
+    image_suffix: str = option("", "End of the images' names before the extension, such as _norm.")
+    labels_suffix: str = option("", "End of the segmentations' names before the extension, such as _seg.")
+    atlas: str = option("", "Image that every scan is registered to; empty registers scans to each other.")
+    multichannel: bool = option(False, "The last axis of the files is channels.")
+    normalization: str = option("percentile", "How intensities are brought into [0, 1].", choices=tuple(NORMALIZATIONS))
+    spacing_mm: tuple[float, ...] = option(
+        (),
+        "Voxel size in millimetres of scans in files that hold none (NPZ): one number, or one for each axis. For "
+        "synthetic images one number, 2 if empty.",
+    )
+    orientation: str = option("", "Orientation of the axes, such as LIA, of scans in files that do not say.")
+    cache: str = option("memory", "Where decompressed scans are kept.", choices=CACHES)
+    output_dir: str = option(
+        "models/vxm", "Folder for weights, logs and config.json; a training that was interrupted resumes from it."
+    )
+    model: str = option(
+        "deterministic", "Whether the network also predicts a variance of its velocity.", choices=MODELS
+    )
+    preset: str = option(
+        "base",
+        "Settings of the network: small, base, large and any-contrast are VxmPyramid, default and fast VxmDense.",
+        choices=tuple(PRESETS),
+    )
+    integration_steps: int = option(
+        -1, "Squarings in the integration of the velocity; 0 for a plain displacement, -1 for the preset's number."
+    )
+    initial_model: str = option(
+        "", "The .keras file to start from, instead of a new network of the preset; it integrates as before."
+    )
+    augmentations: tuple[str, ...] = option(
+        (), "Random changes of scans, with commas between: flip, affine, deformation, intensity."
+    )
+    similarity: str = option("lncc", "Similarity of images that the loss maximises.", choices=SIMILARITIES)
+    window: int = option(9, "Edge of the LNCC's box, in voxels.")
+    image_sigma: float = option(0.05, "Standard deviation of the noise that the MSE assumes, in normalised intensity.")
+    regularity: str = option(
+        "l2", "Penalty on the gradient (l1, l2) or on the bending of fields.", choices=REGULARITIES
+    )
+    weight: float = option(1.0, "Weight of the regularity against the similarity.")
+    prior_lambda: float = option(
+        10.0,
+        "Precision of a probabilistic network's prior on the velocity, per cell^2. It decides how large the variance "
+        "becomes, and the weight how smooth the mean.",
+    )
+    bidirectional: bool = option(True, "Score both directions, where the network integrates and so has an inverse.")
+    epochs: int = option(20, "Largest number of epochs.")
+    steps_per_epoch: int = option(100, "Training steps in an epoch.")
+    batch_size: int = option(1, "Pairs in a training step.")
+    learning_rate: float = option(
+        1e-3, "Highest learning rate; it warms up to it, then falls along a cosine to a hundredth."
+    )
+    warmup_steps: int = option(20, "Steps until the highest learning rate.")
+    patience: int = option(0, "Epochs without a better validation score after which training stops; 0 never stops.")
+    max_val_pairs: int = option(20, "Largest number of pairs validated after each epoch; 0 for none.")
+    mixed_precision: str = option("auto", "Precision of the convolutions.", choices=PRECISIONS)
+    tensorboard: bool = option(True, "Write scalars and pictures for TensorBoard.")
+    seed: int = option(0, "Seed of everything random.")
+    deterministic: bool = option(False, "Give the same weights twice, bit for bit, at some cost in speed.")
+
+    def __post_init__(self) -> None:
+        check_choices(self)

@@ -2,7 +2,7 @@
 
 from absl import logging
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import check_orientation
 from vxm_tf.spatial.headers import says_same, stated_grid
 
@@ -13,7 +13,7 @@ def recorded_grid(config, store) -> dict:
     `register.py` brings other images onto such a grid.
 
     Raises:
-        VolumeError: a file that says otherwise than the configuration, or an orientation that is none.
+        InputError: a file that says otherwise than the configuration, or an orientation that is none.
         ValueError: a voxel size that does not fit the images' axes.
     """
     shape, files = store.image_shape, [scan.image for scan in store.scans]
@@ -34,11 +34,11 @@ def agreed(name: str, given, stated: dict):
         stated: file to what it says, or None.
 
     Raises:
-        VolumeError: a file that says otherwise than `given`.
+        InputError: a file that says otherwise than `given`.
     """
     for file, value in stated.items():
         if given and value and not says_same(value, given):
-            raise VolumeError(
+            raise InputError(
                 f"{file}: says that its {name} is {value}, but --{name} says {given}. That flag is for files that say "
                 "nothing; leave it out, or correct the file's header."
             )
@@ -56,7 +56,7 @@ def given_orientation(config, axes: int) -> str:
     """The configuration's orientation, empty for none.
 
     Raises:
-        VolumeError: a word that is no orientation of so many axes.
+        InputError: a word that is no orientation of so many axes.
     """
     if config.orientation:
         check_orientation(config.orientation, axes)

@@ -9,13 +9,13 @@ import keras
 from absl import logging
 
 from vxm_tf.data import ordered_pairs
-from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.data.pipeline import pair_shape
+from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.files.atomic import check_output_dir
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import read_json, write_json
 from vxm_tf.models import input_settings
-from vxm_tf.training import assembly as setup
+from vxm_tf.training.assembly import build_network, build_trainer
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState
 from vxm_tf.training.source import open_source
 from vxm_tf.training.tensorboard import tensorboard_callbacks
@@ -37,7 +37,7 @@ def train(config) -> Path:
         Path of the best network, `<output_dir>/best.keras`.
 
     Raises:
-        VolumeError: input that cannot be used, or an output folder that cannot be written or belongs to a
+        InputError: input that cannot be used, or an output folder that cannot be written or belongs to a
             training with other settings.
         ValueError: a setting that does not exist.
     """
@@ -50,7 +50,7 @@ def train(config) -> Path:
     _check_alike(source, val_store)
     val_pairs = _validation_pairs(config, val_store, source.atlas)
 
-    network = setup.build_network(config, _image_shape(source, val_store), source.channels)
+    network = build_network(config, _image_shape(source, val_store), source.channels)
     if config.initial_model and input_settings(network)["normalization"] != config.normalization:
         logging.warning(
             "%s was trained on images with --normalization %s; this training uses %s.",
@@ -58,7 +58,7 @@ def train(config) -> Path:
         )  # fmt: skip
     network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
     network.metadata["grid"] = source.grid
-    trainer = setup.build_trainer(config, network)
+    trainer = build_trainer(config, network)
     scored = val_store is not None and bool(val_pairs)
     comparable = scored and (source.atlas is None or source.atlas_labels is not None)
     with_dice = comparable and val_store.has_labels
@@ -133,13 +133,13 @@ def _image_shape(source, val_store):
 
 
 def _check_alike(source, val_store):
-    """Raise `VolumeError` unless validation scans and atlas have the training images' axes and channels."""
+    """Raise `InputError` unless validation scans and atlas have the training images' axes and channels."""
     others = {} if val_store is None else {val_store.scans[0].image: val_store.image(0)}
     others |= {} if source.atlas is None else {source.config.atlas: source.atlas}
     axes, channels = len(source.image_shape), source.channels
     for path, image in others.items():
         if (image.ndim - 1, image.shape[-1]) != (axes, channels):
-            raise VolumeError(
+            raise InputError(
                 f"{path} is {image.ndim - 1}-D with {image.shape[-1]} channel(s), but the training scans are {axes}-D "
                 f"with {channels}."
             )
@@ -166,7 +166,7 @@ def _claim(output_dir, config):
     before = {**default, **read_json(path)}
     changed = [f"{name}: {before[name]!r} -> {now[name]!r}" for name in now if before[name] != now[name]]
     if changed and (output_dir / "state.json").exists():
-        raise VolumeError(
+        raise InputError(
             f"{output_dir} holds a training with other settings ({'; '.join(changed)}). Give the same command to go on "
             "with it, or another --output_dir."
         )

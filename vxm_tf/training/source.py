@@ -4,13 +4,13 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.data import atlas_pairs, read_list, synthetic_dataset, training_dataset, training_pairs
-from vxm_tf.data.synthetic.label_maps import LabelMaps, find_label_maps
-from vxm_tf.data.synthetic.augmentation import check_augmentations
 from vxm_tf.data.pipeline import pair_shape
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.data.synthetic.augmentation import check_augmentations
+from vxm_tf.data.synthetic.label_maps import LabelMaps, find_label_maps
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.headers import stated_grid
-from vxm_tf.training import assembly as setup
 from vxm_tf.training.recorded_grid import agreed, given_orientation, recorded_grid
+from vxm_tf.training.scans import find_training_scans, open_store, read_atlas
 
 SYNTHETIC_SHAPE, SYNTHETIC_SPACING_MM = (80, 96, 112), 2.0
 
@@ -23,13 +23,13 @@ class ScanSource:
         scans: to train on.
 
     Raises:
-        VolumeError: a scan or an atlas that cannot be used.
+        InputError: a scan or an atlas that cannot be used.
     """
 
     def __init__(self, config, scans):
         self.config = config
-        self.store = setup.open_store(config, scans, "training")
-        self.atlas, self.atlas_labels = setup.read_atlas(config)
+        self.store = open_store(config, scans, "training")
+        self.atlas, self.atlas_labels = read_atlas(config)
         self.image_shape = pair_shape(self.store, self.atlas)
         self.channels = self.store.channels
         make = training_pairs if self.atlas is None else atlas_pairs
@@ -59,7 +59,7 @@ class SyntheticSource:
         config: a `TrainConfig` with `label_maps`.
 
     Raises:
-        VolumeError: label maps that cannot be used.
+        InputError: label maps that cannot be used.
     """
 
     store, atlas, atlas_labels, channels = None, None, None, 1
@@ -73,7 +73,7 @@ class SyntheticSource:
         self.image_shape = tuple(config.shape) or SYNTHETIC_SHAPE
         axes = {population.ndim for population in self.populations}
         if axes != {len(self.image_shape)}:
-            raise VolumeError(
+            raise InputError(
                 f"{config.label_maps}: holds label maps with {' and '.join(map(str, sorted(axes)))} axes, but --shape "
                 f"has {len(self.image_shape)}: {self.image_shape}."
             )
@@ -125,10 +125,10 @@ def open_source(config):
     """(source of training pairs, `ScanStore` of the validation scans or None).
 
     Raises:
-        VolumeError: input that cannot be used.
+        InputError: input that cannot be used.
     """
     if config.label_maps:
         val_scans = read_list(config.val_list) if config.val_list else []
-        return SyntheticSource(config), setup.open_store(config, val_scans, "validation")
-    train_scans, val_scans = setup.find_training_scans(config)
-    return ScanSource(config, train_scans), setup.open_store(config, val_scans, "validation")
+        return SyntheticSource(config), open_store(config, val_scans, "validation")
+    train_scans, val_scans = find_training_scans(config)
+    return ScanSource(config, train_scans), open_store(config, val_scans, "validation")

@@ -5,8 +5,8 @@ import numpy as np
 
 from vxm_tf.data.padding import pad_to
 from vxm_tf.data.pipeline import image_pair
-from vxm_tf.metrics import dice, fold_fraction, labels_in
 from vxm_tf.data.warping import warp_labels
+from vxm_tf.metrics import dice, fold_fraction, labels_in
 
 
 class PairValidation(keras.callbacks.Callback):

@@ -6,69 +6,67 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from vxm_tf.configuration import check_choices, described, option
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import read_labels, read_series
 from vxm_tf.files.writing import check_output, write_volume
-from vxm_tf.workflows.register_config import check_choices
-from vxm_tf.spatial.chain_files import check_axes, read_chain
 from vxm_tf.spatial import resample
+from vxm_tf.spatial.chain_files import check_axes, read_chain
 from vxm_tf.spatial.image import read_beside
 from vxm_tf.spatial.interpolation import ORDERS
 from vxm_tf.spatial.inversion import solve_points, unsolved_mm
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
-from vxm_tf.spatial.transform_files import check_belongs
+from vxm_tf.spatial.transform_files import FORMATS, check_belongs
 
 PAIRS = (("image", "moved"), ("labels", "moved_labels"), ("points", "moved_points"))
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class ApplyConfig:
-    """Settings of `apply_files`; `vxm-apply` has one flag for each.
+    """Settings of `apply_files`; `vxm-apply` has one flag for each."""
 
-    Attributes:
-        transforms: files, in the order in which an image goes through them: first the one that starts in the space
-            of `image`. (`antsApplyTransforms -t` lists them the other way round.)
-        transform_format: of all of them: "itk", "fsl", "freesurfer", "afni" or "x5"; by extension and content if
-            empty.
-        reference: the transforms' fixed image, whose grid everything moved gets.
-        moving: the transforms' moving image, for formats whose numbers depend on its grid (FSL); `image` or `labels`
-            if empty.
-        image: image to move, a volume or a series of them.
-        moved: where it goes.
-        interpolation: of the image: "linear" or "nearest".
-        fill_value: of the moved image where there is nothing.
-        labels: label map to move, by nearest neighbour.
-        moved_labels: where it goes.
-        points: landmarks in millimetres, a table with columns x, y, z.
-        moved_points: where they go.
-        points_convention: "RAS" or "LPS", of both.
-        points_follow_image: the landmarks are the moving image's and go where its voxels go. Else they are the fixed
-            image's and go through the transform as it is stored, as `antsApplyTransformsToPoints` has it.
-    """
-
-    transforms: tuple[str, ...] = ()
-    transform_format: str = ""
-    reference: str = ""
-    moving: str = ""
-    image: str = ""
-    moved: str = ""
-    interpolation: str = "linear"
-    fill_value: float = 0.0
-    labels: str = ""
-    moved_labels: str = ""
-    points: str = ""
-    moved_points: str = ""
-    points_convention: str = "RAS"
-    points_follow_image: bool = False
+    transforms: tuple[str, ...] = option(
+        (),
+        "Transform files with commas between, in the order in which an image goes through them: first the one that "
+        "starts in the space of the image. (antsApplyTransforms -t lists them the other way round.)",
+    )
+    transform_format: str = option(
+        "", "Format of all of them; empty chooses by extension and content.", choices=("", *FORMATS)
+    )
+    reference: str = option("", "The transforms' fixed image, whose grid everything moved gets.")
+    moving: str = option(
+        "",
+        "The transforms' moving image, for formats whose numbers depend on its grid (FSL); empty for the image or the "
+        "labels that are moved.",
+    )
+    image: str = option("", "Image to move, a volume or a series of them.")
+    moved: str = option("", "Output file of the moved image.")
+    interpolation: str = option("linear", "Interpolation of the image.", choices=ORDERS)
+    fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view.")
+    labels: str = option("", "Label map to move, by nearest neighbour.")
+    moved_labels: str = option("", "Output file of the moved label map.")
+    points: str = option("", "Landmarks in millimetres: a table with columns x, y, z.")
+    moved_points: str = option("", "Output table of the moved landmarks.")
+    points_convention: str = option(
+        "RAS",
+        "World axes of both tables: RAS as in NIfTI and FreeSurfer, LPS as in ITK, ANTs and DICOM.",
+        choices=CONVENTIONS,
+    )
+    points_follow_image: bool = option(
+        False,
+        "The landmarks are the moving image's and go where its voxels go; otherwise they are the fixed image's and go "
+        "through the transform as it is stored, as in antsApplyTransformsToPoints.",
+    )
 
 
-def apply_files(config):
+def apply_files(config: ApplyConfig) -> None:
     """Move what a configuration names, each by one interpolation however many transforms there are.
 
     Raises:
-        VolumeError: input that cannot be used, a transform of another image, or a place that cannot be written.
+        InputError: input that cannot be used, a transform of another image, or a place that cannot be written.
         ValueError: a setting that does not exist.
     """
     _check(config)
@@ -116,18 +114,18 @@ def _move_points(config, transform):
 
 def _check(config):
     if not config.transforms:
-        raise ValueError("transforms names at least one file.")
+        raise InputError("transforms names at least one file.")
     for name, output in PAIRS:
         if bool(getattr(config, name)) != bool(getattr(config, output)):
-            raise VolumeError(f"--{name} and --{output} belong together: what to move, and where to write it.")
+            raise InputError(f"--{name} and --{output} belong together: what to move, and where to write it.")
     if not any(getattr(config, name) for name, _ in PAIRS):
-        raise VolumeError("Nothing to move: give --image, --labels or --points.")
+        raise InputError("Nothing to move: give --image, --labels or --points.")
     if (config.image or config.labels) and not config.reference:
-        raise VolumeError("--reference must be given: the fixed image, whose grid what is moved gets.")
+        raise InputError("--reference must be given: the fixed image, whose grid what is moved gets.")
     inputs = {f"--{name}": getattr(config, name) for name in ("reference", "moving", "image", "labels", "points")}
     inputs |= {f"--transforms {path}": path for path in config.transforms}
     check_distinct({f"--{output}": getattr(config, output) for _, output in PAIRS}, inputs)
-    check_choices(config, {"interpolation": ORDERS, "points_convention": CONVENTIONS})
+    check_choices(config)
     for output in filter(None, (config.moved, config.moved_labels)):
         check_output(output)
     if config.moved_points:

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from vxm_tf.configuration import described, option
 from vxm_tf.data import ScanStore, find_scans
 from vxm_tf.files.atomic import check_output_dir, replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
+from vxm_tf.models.saved import input_settings, load_model
+from vxm_tf.registration.predict import displacement_by
 from vxm_tf.trust.uncertainty.calibration import COVERAGE, Calibration, calibrate, remember
 from vxm_tf.trust.uncertainty.error_features import error_features
 from vxm_tf.trust.uncertainty.known_pairs import KnownPair, deformed_pairs, phantom_pairs
-from vxm_tf.models.saved import input_settings, load_model
-from vxm_tf.registration.predict import displacement_by
 from vxm_tf.trust.uncertainty.pair_spread import method_of, pair_spread
 from vxm_tf.trust.uncertainty.spread import SAMPLES
 
@@ -22,39 +23,31 @@ from vxm_tf.trust.uncertainty.spread import SAMPLES
 PHANTOM_SHAPES = {2: (128, 128), 3: (64, 64, 64)}
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class CalibrateConfig:
-    """Settings of `calibrate_file`.
+    """Settings of `calibrate_file`; `vxm-calibrate` has one flag for each."""
 
-    Attributes:
-        model: `.keras` file of the network, or "shipped".
-        output: where it goes with its calibration (.keras).
-        data_dir: folder of scans, prepared as for training, each of which is deformed twice in a known way; head
-            phantoms if empty.
-        image_suffix: what ends the names of its images; see train.py.
-        labels_suffix: what ends the names of segmentations, which are left aside.
-        pairs: how many, two or more.
-        samples: registrations of each, as in register.py later.
-        coverage: part of the true displacements that the bound is to hold, 0 to 1.
-        seed: of everything random.
-    """
-
-    model: str = ""
-    output: str = ""
-    data_dir: str = ""
-    image_suffix: str = ""
-    labels_suffix: str = ""
-    pairs: int = 16
-    samples: int = SAMPLES
-    coverage: float = COVERAGE
-    seed: int = 0
+    model: str = option("", "The .keras file of the network, or shipped for the network that comes with the package.")
+    output: str = option("", "Output file (.keras) of the network with its calibration.")
+    data_dir: str = option(
+        "",
+        "Folder of scans, prepared as for training, each of which is deformed twice in a known way; empty for head "
+        "phantoms.",
+    )
+    image_suffix: str = option("", "End of the images' names before the extension, see train.py.")
+    labels_suffix: str = option("", "End of the names of segmentations, which are not read.")
+    pairs: int = option(16, "Number of pairs, 2 or more.")
+    samples: int = option(SAMPLES, "Registrations of each pair; register.py should later use as many.")
+    coverage: float = option(COVERAGE, "Part of the true displacements that the bound is to hold, between 0 and 1.")
+    seed: int = option(0, "Seed of the deformations and of the registrations.")
 
 
-def calibrate_file(config) -> Calibration:
+def calibrate_file(config: CalibrateConfig) -> Calibration:
     """Write a network with its calibration, which register.py then applies.
 
     Raises:
-        VolumeError: a model or scans that cannot be used, or a place that cannot be written.
+        InputError: a model or scans that cannot be used, or a place that cannot be written.
         ValueError: too few pairs or samples, or a coverage that is not between 0 and 1.
     """
     _check(config)
@@ -109,12 +102,12 @@ def known_errors(network, pair: KnownPair, samples: int, seed: int = 0) -> tuple
 
 def _check(config):
     if Path(config.output).suffix != ".keras":
-        raise VolumeError(f"{config.output}: a network with its calibration is written as .keras.")
+        raise InputError(f"{config.output}: a network with its calibration is written as .keras.")
     check_output_dir(Path(config.output).parent)
     if config.pairs < 2 or config.samples < 2:
-        raise ValueError(f"pairs and samples are 2 or more; got {config.pairs} and {config.samples}.")
+        raise InputError(f"pairs and samples are 2 or more; got {config.pairs} and {config.samples}.")
     if not 0.0 < config.coverage < 1.0:
-        raise ValueError(f"coverage lies between 0 and 1; got {config.coverage}.")
+        raise InputError(f"coverage lies between 0 and 1; got {config.coverage}.")
 
 
 def _known_pairs(network, config):
@@ -123,7 +116,7 @@ def _known_pairs(network, config):
     if not config.data_dir:
         channels = network.settings["channels"]
         if set(channels) != {1}:
-            raise VolumeError(f"Phantoms have one channel, this network takes {max(channels)}; give --data_dir.")
+            raise InputError(f"Phantoms have one channel, this network takes {max(channels)}; give --data_dir.")
         sizes = network.settings["image_shape"]
         shape = PHANTOM_SHAPES[len(sizes)] if None in sizes else sizes
         return phantom_pairs(shape, config.pairs, config.seed), f"phantoms of {' x '.join(map(str, shape))} voxels"

@@ -4,8 +4,10 @@ import dataclasses
 import re
 from pathlib import Path
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import stem
+from vxm_tf.spatial.image import IN_MEMORY
+from vxm_tf.workflows.register_config import RegisterConfig
 
 SUFFIXES = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "inplaneT1", "inplaneT2", "bold", "dwi", "epi", "ct", "pet")
 
@@ -27,7 +29,7 @@ class Names:
     @classmethod
     def of(cls, path):
         """From a file's name, BIDS or not."""
-        name = stem(path)
+        name = stem(str(path).removesuffix(f" {IN_MEMORY}"))
         entities = re.match(r"(sub-[A-Za-z0-9]+)(_ses-[A-Za-z0-9]+)?(?:_|$)", name)
         prefix = "".join(part for part in entities.groups() if part) + "_" if entities else ""
         last = name.rsplit("_", 1)[-1]
@@ -41,7 +43,7 @@ def names_of_pair(moving, fixed) -> tuple:
     """The names of two images; where both files are called the same, by the folders in which they differ.
 
     Raises:
-        VolumeError: one file.
+        InputError: one file.
     """
     names = Names.of(moving), Names.of(fixed)
     if names[0].space != names[1].space:
@@ -50,20 +52,24 @@ def names_of_pair(moving, fixed) -> tuple:
     for pair in zip(*folders):
         if pair[0] != pair[1]:
             return tuple(dataclasses.replace(n, space=folder + n.space) for n, folder in zip(names, pair))
-    raise VolumeError(
+    raise InputError(
         f"{moving} and {fixed} have one name, so outputs in --output_dir would be mixed up. Name the outputs one by "
         "one."
     )
 
 
-def with_bids_names(config):
+def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False) -> RegisterConfig:
     """A `RegisterConfig` whose every output that was not named lies in its `output_dir`.
 
     Transforms are `<sub>_from-A_to-B_mode-image_xfm`, which carry images from A to B; images on another's grid
     `<sub>_space-B_desc-moved_<suffix>`.
 
+    Args:
+        config: with an `output_dir`.
+        uncertainty: whether a map of the uncertainty is written too.
+
     Raises:
-        VolumeError: both images would have one name for their space.
+        InputError: both images would have one name for their space.
     """
     moving, fixed = names_of_pair(config.moving, config.fixed)
     onto, back = f"{moving.prefix}space-{fixed.space}", f"{fixed.prefix}space-{moving.space}"
@@ -78,7 +84,7 @@ def with_bids_names(config):
         "report": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-report_xfm.html",
         "gate": f"{moving.prefix}from-{moving.space}_to-{fixed.space}_desc-gate_xfm.json",
     }
-    if config.samples:
+    if uncertainty:
         names["uncertainty"] = f"{onto}_desc-uncertainty_{moving.suffix}.nii.gz"
     if config.labels:
         names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"

@@ -1,43 +1,46 @@
 """The JSON file beside a transform: what made it, from what, how long it took and how good it is."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import write_json
+from vxm_tf.registration import RegistrationResult, RegistrationSettings
+from vxm_tf.workflows.certificate_record import settings_record
 from vxm_tf.workflows.output_names import beside, names_of_pair
-from vxm_tf.workflows.certify_transform import software
-from vxm_tf.workflows.register_config import NO_MODEL
-from vxm_tf.models.saved import model_path
+from vxm_tf.workflows.provenance import hash_of, hash_of_model, software
+from vxm_tf.workflows.register_config import RegisterConfig
 
 
-def write_sidecar(config, result, summary):
-    """Write it beside `config.transform`, and one beside `config.inverse_transform`.
+def write_sidecars(
+    config: RegisterConfig, settings: RegistrationSettings, result: RegistrationResult, metrics: dict[str, Any]
+) -> None:
+    """Write the JSON files beside `config.transform` and `config.inverse_transform`.
 
     Args:
-        config: a `RegisterConfig` with every output named.
-        result: a `RegistrationResult`.
-        summary: seconds and measures, plain values.
+        config: files of the registration, with every output named.
+        settings: what was computed.
+        result: what came out.
+        metrics: seconds and measures, plain values.
     """
     spaces = [names.space for names in names_of_pair(config.moving, config.fixed)]
-    sources = {name: sha256_of(getattr(config, name)) for name in ("moving", "fixed")}
-    said = {
+    record = {
         "Type": "nonlinear",
         "Units": "mm",
         "Sources": [config.moving, config.fixed],
-        "SourceHashes": sources,
-        "ModelHash": None if config.model == NO_MODEL else sha256_of(model_path(config.model)),
+        "SourceHashes": {"moving": hash_of(config.moving), "fixed": hash_of(config.fixed)},
+        "ModelHash": hash_of_model(config.model),
         "AffineFixedToMovingRAS": np.round(result.affine.matrix, 8).tolist(),
         "WorkingGrid": {
             "shape": list(result.working_grid.shape),
             "spacing_mm": [round(size, 6) for size in result.working_grid.spacing_mm],
             "orientation": result.working_grid.orientation,
         },
-        "Settings": dataclasses.asdict(config),
-        "Metrics": summary,
-        "Verdict": dataclasses.asdict(result.verdict),
+        "Settings": settings_record(config, settings),
+        "Metrics": metrics,
+        "Verdict": dataclasses.asdict(result.verdict()),
         "Software": software(),
     }
     for path, (first, last) in ((config.transform, spaces), (config.inverse_transform, spaces[::-1])):
-        write_json(beside(path, ".json"), {"FromSpace": first, "ToSpace": last, **said})
+        write_json(beside(path, ".json"), {"FromSpace": first, "ToSpace": last, **record})

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from vxm_tf.data.warping import warp_labels
 from vxm_tf.metrics import dice, jacobian_determinant
 from vxm_tf.models.legacy import LegacyFileError, load_legacy
-from vxm_tf.data.warping import warp_labels
 from vxm_tf.registration import register_pair
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "legacy-voxelmorph"

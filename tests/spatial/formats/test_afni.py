@@ -6,7 +6,7 @@ import nitransforms.nonlinear
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Chain, Grid, dense
 from vxm_tf.spatial.formats.afni import read_afni, write_afni
 
@@ -80,23 +80,23 @@ def test_matrices_are_nitransforms(
 def test_oblique_images_are_refused(tmp_path, fixed_grid, moving_grid, oblique_moving_grid, field, affine_transform):
     straight = Grid(fixed_grid.shape, np.diag([3.0, 2.5, 4.0, 1.0]))
     for name, transform in (("warp.nii.gz", field), ("affine.1D", affine_transform)):
-        with pytest.raises(VolumeError, match="fixed image is oblique, .* by 2.* degrees.*3dWarp -deoblique"):
+        with pytest.raises(InputError, match="fixed image is oblique, .* by 2.* degrees.*3dWarp -deoblique"):
             write_afni(tmp_path / name, transform, fixed_grid, moving_grid)
-        with pytest.raises(VolumeError, match="moving image is oblique"):
+        with pytest.raises(InputError, match="moving image is oblique"):
             write_afni(tmp_path / name, transform, straight, oblique_moving_grid)
     assert list(tmp_path.iterdir()) == []
     write_afni(tmp_path / "affine.1D", affine_transform, straight, moving_grid)
-    with pytest.raises(VolumeError, match=r"affine.1D: the fixed image is oblique"):
+    with pytest.raises(InputError, match=r"affine.1D: the fixed image is oblique"):
         read_afni(tmp_path / "affine.1D", moving_grid, fixed_grid)
     image = nibabel.Nifti1Image(np.zeros((*fixed_grid.shape, 1, 3), "float32"), fixed_grid.affine)
     nibabel.save(image, tmp_path / "theirs.nii")
-    with pytest.raises(VolumeError, match=r"theirs.nii: the fixed image is oblique"):
+    with pytest.raises(InputError, match=r"theirs.nii: the fixed image is oblique"):
         read_afni(tmp_path / "theirs.nii")
 
 
 def test_damage_is_named(tmp_path, straight_grid, straight_field):
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6, 3), "float32"), np.eye(4)), tmp_path / "bad.nii")
-    with pytest.raises(VolumeError, match=r"bad.nii.*\[X, Y, Z, 1, 3\]"):
+    with pytest.raises(InputError, match=r"bad.nii.*\[X, Y, Z, 1, 3\]"):
         read_afni(tmp_path / "bad.nii")
     path = tmp_path / "bad.1D"
     for text, message in [
@@ -106,13 +106,13 @@ def test_damage_is_named(tmp_path, straight_grid, straight_field):
         ("1 0 0 zero", "cannot be read"),
     ]:
         path.write_text(text)
-        with pytest.raises(VolumeError, match=message):
+        with pytest.raises(InputError, match=message):
             read_afni(path)
-    with pytest.raises(VolumeError, match="affine matrix only"):
+    with pytest.raises(InputError, match="affine matrix only"):
         write_afni(path, straight_field, straight_grid)
-    with pytest.raises(VolumeError, match="three axes"):
+    with pytest.raises(InputError, match="three axes"):
         write_afni(path, AffineTransform(np.eye(3)), Grid((4, 5), np.eye(3)))
     write_afni(tmp_path / "half.nii.gz", straight_field, straight_grid)
     (tmp_path / "half.nii.gz").write_bytes((tmp_path / "half.nii.gz").read_bytes()[:800])
-    with pytest.raises(VolumeError, match="truncated"):
+    with pytest.raises(InputError, match="truncated"):
         read_afni(tmp_path / "half.nii.gz")

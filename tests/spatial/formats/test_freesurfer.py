@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid, dense
 from vxm_tf.spatial.formats.freesurfer import read_freesurfer_warp, write_freesurfer_warp
 from vxm_tf.spatial.grid import apply_affine
@@ -154,23 +154,23 @@ def test_damaged_warps_are_refused(tmp_path, field, fixed_grid, moving_grid):
     ]
     for damaged, message in cases:
         path.write_bytes(gzip.compress(damaged))
-        with pytest.raises(VolumeError, match=message) as error:
+        with pytest.raises(InputError, match=message) as error:
             read_freesurfer_warp(path)
         assert "bad.mgz" in str(error.value)
     path.write_bytes(gzip.compress(content)[:500])
-    with pytest.raises(VolumeError, match="truncated"):
+    with pytest.raises(InputError, match="truncated"):
         read_freesurfer_warp(path)
-    with pytest.raises(VolumeError, match="no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_freesurfer_warp(tmp_path / "absent.mgz")
 
 
 def test_what_cannot_be_written_is_said(tmp_path, field, fixed_grid, moving_grid, affine_transform):
-    with pytest.raises(VolumeError, match="moving image is needed as well, because FreeSurfer's warps hold"):
+    with pytest.raises(InputError, match="moving image is needed as well, because FreeSurfer's warps hold"):
         write_freesurfer_warp(tmp_path / "warp.mgz", field, fixed_grid, None)
     sheared = Grid((4, 5, 6), np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
-    with pytest.raises(VolumeError, match="right angles"):
+    with pytest.raises(InputError, match="right angles"):
         write_freesurfer_warp(tmp_path / "warp.mgz", affine_transform, sheared, moving_grid)
-    with pytest.raises(VolumeError, match="three axes"):
+    with pytest.raises(InputError, match="three axes"):
         write_freesurfer_warp(tmp_path / "warp.mgz", AffineTransform(np.eye(3)), Grid((4, 5), np.eye(3)), moving_grid)
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ from fsl.data import constants
 from fsl.data.image import Image
 from fsl.transform import flirt, fnirt, nonlinear
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
 from vxm_tf.spatial.formats.fsl import read_fsl, to_fsl, write_fsl
 
@@ -116,34 +116,34 @@ def field_file(tmp_path, array, intent=2006):
     ],
 )
 def test_a_field_that_is_none_is_refused(tmp_path, moving_grid, array, intent, message):
-    with pytest.raises(VolumeError, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_fsl(field_file(tmp_path, array, intent), moving_grid)
     assert "bad.nii.gz" in str(error.value)
 
 
 def test_other_damage_is_named(tmp_path, fixed_grid, moving_grid, field):
     path = tmp_path / "warp.nii.gz"
-    with pytest.raises(VolumeError, match="moving image is needed as well, because FSL counts in the voxels"):
+    with pytest.raises(InputError, match="moving image is needed as well, because FSL counts in the voxels"):
         write_fsl(path, field, fixed_grid, None)
     write_fsl(path, field, fixed_grid, moving_grid)
-    with pytest.raises(VolumeError, match="moving image is needed"):
+    with pytest.raises(InputError, match="moving image is needed"):
         read_fsl(path, None)
     with pytest.raises(ValueError, match="'relative', 'absolute' or None; got 'rel'"):
         read_fsl(path, moving_grid, field_type="rel")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(VolumeError, match="cannot be read.*truncated"):
+    with pytest.raises(InputError, match="cannot be read.*truncated"):
         read_fsl(path, moving_grid)
     matrix = tmp_path / "bad.mat"
     matrix.write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n")
-    with pytest.raises(VolumeError, match="4 lines of 4 numbers; got 3 of 4"):
+    with pytest.raises(InputError, match="4 lines of 4 numbers; got 3 of 4"):
         read_fsl(matrix, moving_grid, fixed_grid)
-    with pytest.raises(VolumeError, match="fixed image is needed"):
+    with pytest.raises(InputError, match="fixed image is needed"):
         read_fsl(matrix, moving_grid)
     matrix.write_text("1 0 0 0\n0 1 0 0\n0 0 0 0\n0 0 0 1\n")
-    with pytest.raises(VolumeError, match="singular"):
+    with pytest.raises(InputError, match="singular"):
         read_fsl(matrix, moving_grid, fixed_grid)
-    with pytest.raises(VolumeError, match="affine matrix only"):
+    with pytest.raises(InputError, match="affine matrix only"):
         write_fsl(matrix, field, fixed_grid, moving_grid)
     flat = Grid((15, 18), np.eye(3))
-    with pytest.raises(VolumeError, match="three axes; this one has 2"):
+    with pytest.raises(InputError, match="three axes; this one has 2"):
         write_fsl(path, AffineTransform(np.eye(3)), flat, flat)

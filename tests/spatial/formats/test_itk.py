@@ -9,7 +9,7 @@ import pandas
 import pytest
 import SimpleITK as sitk
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
 from vxm_tf.spatial.formats.itk import read_itk, write_itk
 from vxm_tf.spatial.transforms import flattened
@@ -191,7 +191,7 @@ def test_a_sheared_grid_is_refused_in_nifti_and_kept_in_h5(tmp_path, lps, points
     affine = np.array([[3.0, 0.5, 0, -20], [0, 2.5, 0.4, -22], [0, 0, 4, -25], [0, 0, 0, 1]])
     grid = Grid((15, 18, 13), affine)
     field = DisplacementField(grid, np.sin(grid.points() / 20).astype("float32") * 4)
-    with pytest.raises(VolumeError, match="right angles.*h5"):
+    with pytest.raises(InputError, match="right angles.*h5"):
         write_itk(tmp_path / "warp.nii.gz", field, grid)
     write_itk(tmp_path / "warp.h5", field, grid)
     points = points_in(grid)

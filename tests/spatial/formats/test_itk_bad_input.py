@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial import Chain, DisplacementField
 from vxm_tf.spatial.formats.itk import is_itk_matlab, read_itk, write_itk
 
@@ -34,7 +34,7 @@ def nifti_with(tmp_path, array, intent=1007):
     ],
 )
 def test_a_field_that_is_none_is_refused(tmp_path, array, intent, message):
-    with pytest.raises(VolumeError, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_itk(nifti_with(tmp_path, array, intent))
     assert "bad.nii.gz" in str(error.value)
 
@@ -45,33 +45,33 @@ def test_a_truncated_file_is_refused(tmp_path, extension, field, affine_transfor
     write_itk(path, field if extension in DENSE else affine_transform, fixed_grid)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * 0.6)])
-    with pytest.raises(VolumeError, match="half"):
+    with pytest.raises(InputError, match="half"):
         read_itk(path)
 
 
 def test_other_damage_is_named(tmp_path, fixed_grid, field, affine_transform):
-    with pytest.raises(VolumeError, match="no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_itk(tmp_path / "absent.h5")
     path = tmp_path / "bad.txt"
     path.write_text("1 0 0 0\n")
-    with pytest.raises(VolumeError, match="begins with '#Insight Transform File"):
+    with pytest.raises(InputError, match="begins with '#Insight Transform File"):
         read_itk(path)
     head = "#Insight Transform File V1.0\n#Transform 0\n"
     path.write_text(f"{head}Transform: AffineTransform_double_3_3\nParameters: 0 0 0 0 0 0 0 0 0 1 2 3\n")
-    with pytest.raises(VolumeError, match=r"bad.txt.*singular"):
+    with pytest.raises(InputError, match=r"bad.txt.*singular"):
         read_itk(path)
     path.write_text(f"{head}Transform: BSplineTransform_double_3_3\nParameters: 0 0 0\n")
-    with pytest.raises(VolumeError, match="BSplineTransform.*TransformToDisplacementField"):
+    with pytest.raises(InputError, match="BSplineTransform.*TransformToDisplacementField"):
         read_itk(path)
     one = "Transform: TranslationTransform_double_3_3\nParameters: 1 2 3\n"
     path.write_text(f"{head}{one}#Transform 1\n{one}")
-    with pytest.raises(VolumeError, match="2 transforms that no composite puts in order"):
+    with pytest.raises(InputError, match="2 transforms that no composite puts in order"):
         read_itk(path)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["layers"] = 1
-    with pytest.raises(VolumeError, match="no TransformGroup; it holds layers"):
+    with pytest.raises(InputError, match="no TransformGroup; it holds layers"):
         read_itk(tmp_path / "other.h5")
-    with pytest.raises(VolumeError, match="affine matrix only.*displacement field"):
+    with pytest.raises(InputError, match="affine matrix only.*displacement field"):
         write_itk(tmp_path / "warp.mat", Chain((affine_transform, field)), fixed_grid)
     assert not (tmp_path / "warp.mat").exists()
 

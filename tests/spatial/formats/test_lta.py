@@ -4,7 +4,7 @@ import nitransforms.linear
 import numpy as np
 import pytest
 
-from vxm_tf.files import VolumeError
+from vxm_tf.files import InputError
 from vxm_tf.spatial.formats.lta import read_lta, write_lta
 
 
@@ -47,13 +47,13 @@ def test_an_lta_between_voxels_is_read(tmp_path, affine_transform, fixed_grid, m
     path.write_text("\n".join(lines) + "\n")
     np.testing.assert_allclose(read_lta(path).matrix, affine_transform.matrix, atol=1e-6)
     path.write_text("\n".join(lines).replace("valid = 1", "valid = 0"))
-    with pytest.raises(VolumeError, match="between voxels.*marked as invalid"):
+    with pytest.raises(InputError, match="between voxels.*marked as invalid"):
         read_lta(path)
 
 
 def test_damaged_ltas_are_refused(tmp_path, affine_transform, fixed_grid, field):
     path = tmp_path / "bad.lta"
-    with pytest.raises(VolumeError, match="affine matrix only"):
+    with pytest.raises(InputError, match="affine matrix only"):
         write_lta(path, field, fixed_grid)
     write_lta(path, affine_transform, fixed_grid)
     np.testing.assert_allclose(read_lta(path).matrix, affine_transform.matrix, atol=1e-9)
@@ -67,5 +67,5 @@ def test_damaged_ltas_are_refused(tmp_path, affine_transform, fixed_grid, field)
     ]
     for damaged, message in cases:
         path.write_text(damaged)
-        with pytest.raises(VolumeError, match=message):
+        with pytest.raises(InputError, match=message):
             read_lta(path)

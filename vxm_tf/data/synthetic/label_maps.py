@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.placement import orientation_of
 from vxm_tf.files.volumes import EXTENSIONS, extension, read_labels
 
@@ -21,13 +21,13 @@ def find_label_maps(directory) -> list[Path]:
     """All volumes below a folder, in order of their names; each is a label map, an NPZ by its `seg`.
 
     Raises:
-        VolumeError: no folder, or no volume in it.
+        InputError: no folder, or no volume in it.
     """
     directory = Path(directory)
     files = [file for file in directory.rglob("*") if file.is_file() and extension(file) and file.name[0] != "."]
     if not files:
         what = "there is no such folder" if not directory.is_dir() else "no label map found"
-        raise VolumeError(f"{directory}: {what}. Expected files with one of the extensions {', '.join(EXTENSIONS)}.")
+        raise InputError(f"{directory}: {what}. Expected files with one of the extensions {', '.join(EXTENSIONS)}.")
     return sorted(files)
 
 
@@ -48,19 +48,19 @@ class LabelMaps:
         ndim: number of axes.
 
     Raises:
-        VolumeError: files that cannot be read, differ in their axes, or share fewer structures than an affine
+        InputError: files that cannot be read, differ in their axes, or share fewer structures than an affine
             transform needs.
     """
 
     def __init__(self, paths):
         self.paths = list(paths)
         if len(self.paths) < 2:
-            raise VolumeError(f"Two label maps or more are needed to make pairs of people; got {len(self.paths)}.")
+            raise InputError(f"Two label maps or more are needed to make pairs of people; got {len(self.paths)}.")
         with ThreadPoolExecutor(4) as pool:
             maps, spacings = zip(*pool.map(_read, self.paths))
         axes = {(m.ndim, orientation_of(path, m.ndim)) for m, path in zip(maps, self.paths)}
         if len(axes) > 1:
-            raise VolumeError(
+            raise InputError(
                 f"Label maps have their axes in one order, but these differ: {', '.join(sorted(map(str, axes)))}. "
                 "Bring them into one orientation first."
             )
@@ -69,7 +69,7 @@ class LabelMaps:
         present[0] = True
         self.labels = np.flatnonzero(present)
         if len(self.labels) > 256:
-            raise VolumeError(f"At most 256 labels can be told apart here; these maps hold {len(self.labels)}.")
+            raise InputError(f"At most 256 labels can be told apart here; these maps hold {len(self.labels)}.")
         # Small numbers: half the memory again, and a table of intensities can be looked up by them.
         table = (np.cumsum(present) - 1).astype("uint8")
         self._maps = [table[m] for m in maps]
@@ -99,7 +99,7 @@ def _read(path):
     volume = read_labels(path)
     low, high = int(volume.array.min()), int(volume.array.max())
     if low < 0 or high >= 2**16:
-        raise VolumeError(f"{path}: labels are numbers from 0 to 65535; this map holds {low} to {high}.")
+        raise InputError(f"{path}: labels are numbers from 0 to 65535; this map holds {low} to {high}.")
     return volume.array.astype("uint16"), volume.spacing_mm
 
 
@@ -109,7 +109,7 @@ def _common_frame(maps, spacings, candidates, paths):
     sizes = np.stack([np.bincount(m.ravel(), minlength=256) for m in maps])
     shared = [label for label in candidates if sizes[:, label].min() >= MIN_LABEL_VOXELS]
     if len(shared) < 2 * (ndim + 1):
-        raise VolumeError(
+        raise InputError(
             f"{paths[0]} and the other label maps share {len(shared)} structures of {MIN_LABEL_VOXELS} voxels or more; "
             f"{2 * (ndim + 1)} are needed to lay them onto each other. Ids from {FIRST_OUTSIDE} on, and {FLUID}, do "
             "not count: they stand for what surrounds a brain."

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.data.synthetic.label_maps import FIRST_OUTSIDE, FLUID
 from vxm_tf.data.normalization import normalize
+from vxm_tf.data.synthetic.label_maps import FIRST_OUTSIDE, FLUID
 from vxm_tf.data.synthetic.random_fields import random_affine, random_displacement, random_series
 
 # FreeSurfer's numbers: the right side's structures look like the left's, as they do in every scan.

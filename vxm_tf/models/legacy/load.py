@@ -5,7 +5,13 @@ import warnings
 from vxm_tf.models.legacy.behaviour import check_behaviour
 from vxm_tf.models.legacy.dense import CLASSES, check_arguments, dense_network
 from vxm_tf.models.legacy.legacy_file import LegacyFile, LegacyFileError, read_legacy_file
-from vxm_tf.models.legacy.networks_of_2018 import features_of_2018, indexing_of, network_of_2018, squares_undivided, swapped_axes
+from vxm_tf.models.legacy.networks_of_2018 import (
+    features_of_2018,
+    indexing_of,
+    network_of_2018,
+    squares_undivided,
+    swapped_axes,
+)
 from vxm_tf.models.registration_network import RegistrationNetwork
 
 

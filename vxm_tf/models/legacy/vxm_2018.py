@@ -3,7 +3,14 @@
 import keras
 from keras import layers
 
-from vxm_tf.models.registration_network import RegistrationNetwork, channel_pair, feature_tuples, output_names, padded_images, velocity_head
+from vxm_tf.models.registration_network import (
+    RegistrationNetwork,
+    channel_pair,
+    feature_tuples,
+    output_names,
+    padded_images,
+    velocity_head,
+)
 from vxm_tf.models.unet import convolve_block, spatial_layer
 
 LEVELS = 4

@@ -4,8 +4,8 @@ import contextlib
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
-from vxm_tf.registration.affine.estimate.scan import Lattice, homogeneous, nearest_rotation
+from vxm_tf.files.errors import InputError
+from vxm_tf.registration.affine.scan import Lattice, homogeneous, nearest_rotation
 
 BINS = 32
 ITERATIONS = 200
@@ -15,12 +15,12 @@ def simpleitk():
     """The module; it is an extra, and large.
 
     Raises:
-        VolumeError: it is not installed.
+        InputError: it is not installed.
     """
     try:
         import SimpleITK
     except ImportError as error:
-        raise VolumeError(
+        raise InputError(
             "Registering an affine transform needs SimpleITK, which is not installed. Install it with "
             "pip install 'vxm-tf[affine]', or align the images with another program."
         ) from error

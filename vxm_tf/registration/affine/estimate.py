@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import linalg
 
-from vxm_tf.files.errors import VolumeError
-from vxm_tf.registration.affine.estimate.scan import Scan, lattice_of, scan_of
-from vxm_tf.registration.affine.estimate.ascent import Refinement, simpleitk
-from vxm_tf.registration.affine.estimate.search import Similarity, coarse_search, starts
+from vxm_tf.files.errors import InputError
+from vxm_tf.registration.affine.ascent import Refinement, simpleitk
+from vxm_tf.registration.affine.scan import Scan, lattice_of, scan_of
+from vxm_tf.registration.affine.search import Similarity, coarse_search, starts
 from vxm_tf.spatial import AffineTransform, Grid
 
 # Degrees of freedom: names of the stages, one after the other.
@@ -55,7 +55,7 @@ def register_affine(
 
     Raises:
         ValueError: unknown `dof`, or arrays that do not fit.
-        VolumeError: SimpleITK is not installed, or nothing plausible was found: no overlap, or a volume that changes
+        InputError: SimpleITK is not installed, or nothing plausible was found: no overlap, or a volume that changes
             by more than a factor of 3.
 
     Example:
@@ -174,7 +174,7 @@ def _lattices(moving: Scan, fixed: Scan, voxels):
 def _check_plausible(matrix, similarity):
     volume, overlap = float(np.linalg.det(matrix[:-1, :-1])), similarity.overlap(matrix)
     if not 1 / LARGEST_SCALE < volume < LARGEST_SCALE or overlap < 0.05:
-        raise VolumeError(
+        raise InputError(
             "No plausible affine alignment was found: the best one changes the volume by a factor of "
             f"{volume:.2f} and {100 * overlap:.0f} % of the fixed image would lie in the moving one. Check that these "
             "are scans of the same part of the body and that their voxel sizes are right."

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.registration.affine.estimate.scan import Lattice, Scan, homogeneous
+from vxm_tf.registration.affine.scan import Lattice, Scan, homogeneous
 
 BINS = 16
 ROTATIONS_DEGREES = (-20.0, 0.0, 20.0)

@@ -6,8 +6,8 @@ import numpy as np
 from keras import ops as K
 
 from vxm_tf import metrics, ops
-from vxm_tf.ops.alignment import CELL
 from vxm_tf.losses.folding import smallest_volume
+from vxm_tf.ops.alignment import CELL
 
 # Simplices of less volume than this are repaired. It grows in each round.
 TIGHT = 0.05

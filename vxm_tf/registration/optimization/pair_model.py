@@ -11,10 +11,10 @@ from keras import ops as K
 
 from vxm_tf import ops
 from vxm_tf.losses import GradientPenalty
+from vxm_tf.losses.folding import folding_penalty
 from vxm_tf.ops.alignment import CELL
 from vxm_tf.ops.displacement import warp_with_slopes
 from vxm_tf.ops.fusion import fused
-from vxm_tf.losses.folding import folding_penalty
 
 EPSILON = 2e-2
 """Adam's: small beside the gradient where there is something to align, large beside the noise where there is not."""

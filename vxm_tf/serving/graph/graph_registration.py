@@ -5,10 +5,10 @@ import math
 import tensorflow as tf
 
 from vxm_tf.serving.graph.conditions import after, require
-from vxm_tf.serving.graph.intensity import content_box, normalize
-from vxm_tf.serving.graph.orientation import GridTensor, reordered, reordering
 from vxm_tf.serving.graph.graph_resampling import indices, sampled, smoothed_for, step_between
 from vxm_tf.serving.graph.graph_working_grid import working_grid
+from vxm_tf.serving.graph.intensity import content_box, normalize
+from vxm_tf.serving.graph.orientation import GridTensor, reordered, reordering
 from vxm_tf.spatial.working_grid import GridSettings
 
 OVERLAP_POINTS = 12

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.itk_kinds import turned, turned_affine
 from vxm_tf.spatial.formats.nifti_fields import read_vectors, write_vectors
@@ -35,7 +35,7 @@ def read_afni(path, moving_grid: Grid | None = None, fixed_grid: Grid | None = N
         A displacement field, which moves nothing beyond its grid, or an affine transform.
 
     Raises:
-        VolumeError: an oblique image, a damaged file, or several matrices.
+        InputError: an oblique image, a damaged file, or several matrices.
     """
     with reading(path):
         if str(path).lower().endswith((".nii", ".nii.gz")):
@@ -58,7 +58,7 @@ def write_afni(path, transform, fixed_grid: Grid, moving_grid: Grid | None = Non
         moving_grid: of the source image, to refuse it if it is oblique.
 
     Raises:
-        VolumeError: an oblique image, other than three axes, a field where a matrix is asked for, or a place that
+        InputError: an oblique image, other than three axes, a field where a matrix is asked for, or a place that
             cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "AFNI")
@@ -75,7 +75,7 @@ def _check_plumb(path, moving_grid, fixed_grid):
     for which, grid in (("moving", moving_grid), ("fixed", fixed_grid)):
         degrees = 0.0 if grid is None else np.degrees(nibabel.affines.obliquity(grid.affine).max())
         if degrees > _OBLIQUE_DEGREES:
-            raise VolumeError(
+            raise InputError(
                 f"{path}: the {which} image is oblique, its axes turned by {degrees:.3g} degrees against the world's. "
                 "AFNI takes such an image as if it were straight, so it would apply the transform at other places than "
                 "meant. Straighten the image first (3dWarp -deoblique), or use format itk."
@@ -87,5 +87,5 @@ def _read_matrix(path):
     numbers = np.array(" ".join(lines).split(), "float64")
     if len(numbers) != 12:
         several = " It may hold one matrix for each volume of a series." if len(numbers) % 12 == 0 else ""
-        raise VolumeError(f"an AFNI affine is 12 numbers, a 3 x 4 matrix row by row; got {len(numbers)}.{several}")
+        raise InputError(f"an AFNI affine is 12 numbers, a 3 x 4 matrix row by row; got {len(numbers)}.{several}")
     return AffineTransform(turned_affine(np.vstack([numbers.reshape(3, 4), [0, 0, 0, 1]])))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vxm_tf.files.atomic import replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats.freesurfer_geometry import pack_geometry, unpack_geometry
 from vxm_tf.spatial.formats.nifti_fields import check_not_sheared
 from vxm_tf.spatial.formats.parts import check_axes, required_grid
@@ -45,7 +45,7 @@ def write_freesurfer_warp(path, transform, fixed_grid: Grid, moving_grid: Grid |
         moving_grid: of the source, which tools need to find the voxels to take values from.
 
     Raises:
-        VolumeError: no moving grid, other than three axes, sheared grids, or a place that cannot be written.
+        InputError: no moving grid, other than three axes, sheared grids, or a place that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "FreeSurfer")
     moving_grid = required_grid(path, moving_grid, "moving", "FreeSurfer's warps hold the geometry of both images")
@@ -76,7 +76,7 @@ def read_freesurfer_warp(path) -> DisplacementField:
     """The field in an .mgz or .mgh warp, in whichever of the four ways it is stored.
 
     Raises:
-        VolumeError: a damaged file, an image that is no warp, or one without its geometries.
+        InputError: a damaged file, an image that is no warp, or one without its geometries.
     """
     with reading(path):
         content = Path(path).read_bytes()
@@ -87,25 +87,25 @@ def read_freesurfer_warp(path) -> DisplacementField:
         _take(stream, ">5f")
         tags = _read_tags(stream)
         if "source" not in tags or "form" not in tags:
-            raise VolumeError("lacks the tags with the source's and target's geometry that a FreeSurfer warp has.")
+            raise InputError("lacks the tags with the source's and target's geometry that a FreeSurfer warp has.")
         return _as_field(vectors, tags["source"], tags["target"], tags["form"])
 
 
 def _read_vectors(stream):
     version, *shape, kind, _ = _take(stream, ">7i")
     if version & 0xFF != _VERSION:
-        raise VolumeError(f"is no MGH file: its version is {version & 0xFF}, expected {_VERSION}.")
+        raise InputError(f"is no MGH file: its version is {version & 0xFF}, expected {_VERSION}.")
     intent = version >> 8 & 0xFFFF
     if intent != _WARP_INTENT:
-        raise VolumeError(f"is no warp: its intent is {intent}, a warp's is {_WARP_INTENT}. Is it an image?")
+        raise InputError(f"is no warp: its intent is {intent}, a warp's is {_WARP_INTENT}. Is it an image?")
     if shape[3] != 3 or kind not in _DTYPES:
-        raise VolumeError(f"a warp has 3 frames of numbers; got {shape[3]} of type {kind}.")
+        raise InputError(f"a warp has 3 frames of numbers; got {shape[3]} of type {kind}.")
     stream.seek(_HEADER_SIZE)
     dtype = np.dtype(_DTYPES[kind])
     data = stream.read(int(np.prod(shape)) * dtype.itemsize)
     vectors = np.frombuffer(data, dtype)
     if len(vectors) != np.prod(shape):
-        raise VolumeError(f"is truncated: {np.prod(shape)} values announced, {len(vectors)} there. Copy it again.")
+        raise InputError(f"is truncated: {np.prod(shape)} values announced, {len(vectors)} there. Copy it again.")
     return vectors.reshape(shape, order="F")
 
 
@@ -116,7 +116,7 @@ def _read_tags(stream):
             for name in ("source", "target"):
                 found.setdefault(name, _read_geometry(stream, shear=False))
         elif tag in _TAGS_WITHOUT_LENGTH:
-            raise VolumeError(f"has tag {tag}, which no warp has.")
+            raise InputError(f"has tag {tag}, which no warp has.")
         else:
             (length,) = _take(stream, ">i" if tag == _OLD_TRANSFORM else ">q")
             end = stream.tell() + length
@@ -141,9 +141,9 @@ def _take(stream, form):
 
 def _as_field(vectors, source, target, form):
     if form not in range(4):
-        raise VolumeError(f"the form of its vectors is {form}; expected 0 to 3.")
+        raise InputError(f"the form of its vectors is {form}; expected 0 to 3.")
     if vectors.shape[:-1] != target.shape:
-        raise VolumeError(f"has shape {vectors.shape[:-1]}, but its target {target.shape}.")
+        raise InputError(f"has shape {vectors.shape[:-1]}, but its target {target.shape}.")
     displacement_mm = np.empty(vectors.shape, "float32")
     for start, stop in slabs(target.shape):
         displacement_mm[start:stop] = _displacement(

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
 
 _KEYS = ("volume", "voxelsize", "xras", "yras", "zras", "cras")
@@ -24,12 +24,12 @@ def unpack_geometry(data: bytes, shear: bool = False) -> Grid:
     """The grid in the bytes of `pack_geometry`.
 
     Raises:
-        VolumeError: a geometry that is marked as invalid, or singular.
+        InputError: a geometry that is marked as invalid, or singular.
     """
     valid, *shape = struct.unpack(">4i", data[:16])
     numbers = np.array(struct.unpack(f">{18 if shear else 15}f", data[16:]), "float64")
     if not valid:
-        raise VolumeError("the geometry of its source or target is marked as invalid.")
+        raise InputError("the geometry of its source or target is marked as invalid.")
     slant = np.eye(3)
     if shear:
         slant[0, 1], slant[0, 2], slant[1, 2] = numbers[15:]
@@ -55,7 +55,7 @@ def geometry_from_text(lines) -> Grid | None:
         return None
     missing = [key for key in _KEYS if len(values.get(key, ())) != 3]
     if missing:
-        raise VolumeError(f"its geometry lacks {', '.join(missing)}.")
+        raise InputError(f"its geometry lacks {', '.join(missing)}.")
     shape, spacing, x, y, z, middle = (np.array(values[key], "float64") for key in _KEYS)
     return _grid(shape.astype(int), spacing, np.stack([x, y, z], axis=1), middle, np.eye(3))
 

@@ -10,7 +10,7 @@ Source: https://fsl.fmrib.ox.ac.uk/fsl/docs/#/registration/flirt/faq and fslpy's
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, read_vectors, write_vectors
 from vxm_tf.spatial.formats.parts import affine_for, check_axes, required_grid
@@ -45,7 +45,7 @@ def read_fsl(path, moving_grid: Grid | None, fixed_grid: Grid | None = None, *, 
 
     Raises:
         ValueError: unknown field type.
-        VolumeError: a missing grid, a damaged file, or spline coefficients.
+        InputError: a missing grid, a damaged file, or spline coefficients.
     """
     if field_type not in (None, *FIELD_TYPES):
         raise ValueError(f"field_type is one of {', '.join(map(repr, FIELD_TYPES))} or None; got {field_type!r}.")
@@ -67,7 +67,7 @@ def write_fsl(path, transform, fixed_grid: Grid, moving_grid: Grid | None):
         moving_grid: of the moving ("source") image.
 
     Raises:
-        VolumeError: no moving grid, other than three axes, a sheared fixed grid, a field where a matrix is asked for,
+        InputError: no moving grid, other than three axes, a sheared fixed grid, a field where a matrix is asked for,
             or a place that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "FSL")
@@ -93,11 +93,11 @@ def _world_to_fsl(grid):
 def _read_field(path, moving_grid, field_type):
     vectors, grid, intent = read_vectors(path, "4-D")
     if intent in FSL_COEFFICIENTS:
-        raise VolumeError("holds spline coefficients. Turn them into a field: fnirtfileutils --in= --ref= --out=")
+        raise InputError("holds spline coefficients. Turn them into a field: fnirtfileutils --in= --ref= --out=")
     if intent != FSL_DISPLACEMENT:
-        raise VolumeError(f"FNIRT's fields have the intent {FSL_DISPLACEMENT}; got {intent}.")
+        raise InputError(f"FNIRT's fields have the intent {FSL_DISPLACEMENT}; got {intent}.")
     if not np.all(np.isfinite(vectors)):
-        raise VolumeError("a displacement field holds NaN or infinite values.")
+        raise InputError("a displacement field holds NaN or infinite values.")
     field_type = field_type or _likely_type(vectors, grid, moving_grid)
     displacement_mm = np.empty(vectors.shape, "float32")
     for start, stop in slabs(grid.shape):
@@ -126,6 +126,6 @@ def _likely_type(vectors, grid, moving_grid):
 def _read_matrix(path, moving_grid, fixed_grid):
     flirt = np.loadtxt(path, ndmin=2)
     if flirt.shape != (4, 4):
-        raise VolumeError(f"a FLIRT matrix has 4 lines of 4 numbers; got {flirt.shape[0]} of {flirt.shape[1]}.")
+        raise InputError(f"a FLIRT matrix has 4 lines of 4 numbers; got {flirt.shape[0]} of {flirt.shape[1]}.")
     to_fixed = AffineTransform(flirt).inverse().matrix
     return AffineTransform(np.linalg.inv(_world_to_fsl(moving_grid)) @ to_fixed @ _world_to_fsl(fixed_grid))

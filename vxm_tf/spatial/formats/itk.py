@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 
 from vxm_tf.files.atomic import replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.itk_kinds import ItkRecord, to_record, to_transform, turned
 from vxm_tf.spatial.formats.nifti_fields import DISPLACEMENT_VECTOR, VECTOR, read_vectors, write_vectors
@@ -36,7 +36,7 @@ def read_itk(path):
         An affine transform, a displacement field or a chain.
 
     Raises:
-        VolumeError: a damaged file, an unknown kind of transform, or values that are not finite.
+        InputError: a damaged file, an unknown kind of transform, or values that are not finite.
     """
     name = str(path).lower()
     with reading(path):
@@ -59,7 +59,7 @@ def write_itk(path, transform, fixed_grid: Grid):
     Warns (`UserWarning`) if a `.nii` of the same name lies beside a `.nii.gz`, because ITK then reads the former.
 
     Raises:
-        VolumeError: a field where a matrix is asked for, a sheared grid in NIfTI, or a place that cannot be written.
+        InputError: a field where a matrix is asked for, a sheared grid in NIfTI, or a place that cannot be written.
     """
     name = str(path).lower()
     if name.endswith((".nii", ".nii.gz")):
@@ -96,7 +96,7 @@ def is_itk_matlab(path) -> bool:
 def _read_field(path):
     vectors, grid, intent = read_vectors(path, "5-D")
     if intent not in (VECTOR, DISPLACEMENT_VECTOR):
-        raise VolumeError(
+        raise InputError(
             f"ITK's displacement fields have the intent {VECTOR} (vector); got {intent}. If the file is another "
             "tool's, say which format it has."
         )
@@ -109,11 +109,11 @@ def _from_queue(records):
     composite = bool(records) and records[0].kind == "CompositeTransform"
     parts = records[1:] if composite else records
     if not parts:
-        raise VolumeError("holds no transform.")
+        raise InputError("holds no transform.")
     if any(record.kind == "CompositeTransform" for record in parts):
-        raise VolumeError("holds a composite within a composite; write it flat, as SimpleITK's FlattenTransform does.")
+        raise InputError("holds a composite within a composite; write it flat, as SimpleITK's FlattenTransform does.")
     if len(parts) > 1 and not composite:
-        raise VolumeError(
+        raise InputError(
             f"holds {len(parts)} transforms that no composite puts in order. Write them one by one, or as a composite."
         )
     transforms = [to_transform(record) for record in reversed(parts)]
@@ -123,7 +123,7 @@ def _from_queue(records):
 def _hdf5_records(path):
     with h5py.File(path) as file:
         if "TransformGroup" not in file:
-            raise VolumeError(f"has no TransformGroup; it holds {', '.join(file) or 'nothing'}.")
+            raise InputError(f"has no TransformGroup; it holds {', '.join(file) or 'nothing'}.")
         groups = file["TransformGroup"]
         return [_hdf5_record(groups[name]) for name in sorted(groups, key=int)]
 
@@ -166,7 +166,7 @@ def _matlab_records(path):
     values = {name: np.ravel(value) for name, value in scipy.io.loadmat(path).items() if not name.startswith("__")}
     fixed = values.pop("fixed", np.zeros(0))
     if len(values) != 1:
-        raise VolumeError(f"expected one ITK transform; got {', '.join(values) or 'none'}.")
+        raise InputError(f"expected one ITK transform; got {', '.join(values) or 'none'}.")
     return [ItkRecord(name, parameters, fixed) for name, parameters in values.items()]
 
 
@@ -178,7 +178,7 @@ def _write_matlab(path, record):
 def _text_records(path):
     lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines or not lines[0].startswith("#Insight Transform File"):
-        raise VolumeError(f"expected a text that begins with {_TEXT_BANNER!r}.")
+        raise InputError(f"expected a text that begins with {_TEXT_BANNER!r}.")
     records = []
     for line in lines[1:]:
         key, _, value = line.partition(":")

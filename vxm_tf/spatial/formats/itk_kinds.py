@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField
 
@@ -38,7 +38,7 @@ class ItkRecord:
         """Number of axes."""
         end = self.name.rsplit("_", 1)[-1]
         if end not in ("2", "3"):
-            raise VolumeError(f"{self.name!r} is no ITK transform of two or three axes.")
+            raise InputError(f"{self.name!r} is no ITK transform of two or three axes.")
         return int(end)
 
 
@@ -60,19 +60,19 @@ def to_transform(record: ItkRecord):
     """The affine transform or displacement field of a record.
 
     Raises:
-        VolumeError: a kind that is not known, or a number of parameters that does not fit it.
+        InputError: a kind that is not known, or a number of parameters that does not fit it.
     """
     if record.kind == "DisplacementFieldTransform":
         return _field(record)
     if record.kind not in _MATRICES:
         known = ", ".join(["DisplacementFieldTransform", *_MATRICES])
-        raise VolumeError(
+        raise InputError(
             f"holds a {record.name}, which is not read; known are {known}. Turn it into a displacement field, for "
             "example by SimpleITK.TransformToDisplacementField or antsApplyTransforms -o [field.nii.gz,1]."
         )
     n, count, matrix_of = record.ndim, *_MATRICES[record.kind]
     if len(record.parameters) != count(n):
-        raise VolumeError(f"a {record.name} has {count(n)} parameters; got {len(record.parameters)}.")
+        raise InputError(f"a {record.name} has {count(n)} parameters; got {len(record.parameters)}.")
     matrix, translation = matrix_of(np.asarray(record.parameters, "float64"), n, record.fixed)
     centre = np.asarray(record.fixed[:n], "float64") if len(record.fixed) >= n else np.zeros(n)
     whole = np.eye(n + 1)
@@ -83,11 +83,11 @@ def to_transform(record: ItkRecord):
 def _field(record):
     n, fixed = record.ndim, np.asarray(record.fixed, "float64")
     if len(fixed) != 3 * n + n * n:
-        raise VolumeError(f"a {record.name} has {3 * n + n * n} fixed parameters; got {len(fixed)}.")
+        raise InputError(f"a {record.name} has {3 * n + n * n} fixed parameters; got {len(fixed)}.")
     shape, origin, spacing = (fixed[i * n : (i + 1) * n] for i in range(3))
     shape = tuple(int(size) for size in shape)
     if len(record.parameters) != n * np.prod(shape):
-        raise VolumeError(f"a field on a grid {shape} has {n * np.prod(shape)} values; got {len(record.parameters)}.")
+        raise InputError(f"a field on a grid {shape} has {n * np.prod(shape)} values; got {len(record.parameters)}.")
     affine = np.eye(n + 1)
     affine[:n, :n], affine[:n, n] = fixed[3 * n :].reshape(n, n) * spacing, origin
     affine[:2] *= -1

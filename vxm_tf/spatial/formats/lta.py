@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.freesurfer_geometry import geometry_from_text, geometry_text
 from vxm_tf.spatial.formats.parts import affine_for, check_axes
@@ -26,7 +26,7 @@ def write_lta(path, transform, fixed_grid: Grid, moving_grid: Grid | None = None
             for the image.
 
     Raises:
-        VolumeError: a dense part, other than three axes, or a place that cannot be written.
+        InputError: a dense part, other than three axes, or a place that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "FreeSurfer")
     matrix = affine_for(path, transform).inverse().matrix
@@ -40,21 +40,21 @@ def read_lta(path) -> AffineTransform:
     """Our matrix, from fixed to moving world millimetres, of an .lta between voxels (type 0) or worlds (type 1).
 
     Raises:
-        VolumeError: a damaged file, another type, several matrices, or voxels without their geometry.
+        InputError: a damaged file, another type, several matrices, or voxels without their geometry.
     """
     with reading(path):
         lines = [line.split("#")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
         lines = [line for line in lines if line]
         settings = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines[:4])}
         if settings.get("nxforms") != "1" or "1 4 4" not in lines:
-            raise VolumeError(f"expected an .lta with one 4 x 4 matrix; it says nxforms = {settings.get('nxforms')}.")
+            raise InputError(f"expected an .lta with one 4 x 4 matrix; it says nxforms = {settings.get('nxforms')}.")
         start = lines.index("1 4 4") + 1
         matrix = np.array([row.split() for row in lines[start : start + 4]], "float64")
         if matrix.shape != (4, 4):
-            raise VolumeError(f"its matrix has {len(matrix)} lines of 4; expected 4. The file may be truncated.")
+            raise InputError(f"its matrix has {len(matrix)} lines of 4; expected 4. The file may be truncated.")
         kind = int(settings.get("type", -1))
         if kind not in (_VOXELS, _WORLD):
-            raise VolumeError(f"its matrix is of type {kind}; expected 0 (voxels) or 1 (world). Use lta_convert.")
+            raise InputError(f"its matrix is of type {kind}; expected 0 (voxels) or 1 (world). Use lta_convert.")
         if kind == _VOXELS:
             matrix = _of_worlds(matrix, lines)
         return AffineTransform(matrix).inverse()
@@ -66,6 +66,6 @@ def _of_worlds(matrix, lines):
         start = lines.index(f"{name} volume info") + 1
         grids.append(geometry_from_text(lines[start : start + 8]))
     if None in grids:
-        raise VolumeError("its matrix is between voxels, but the geometry of an image is marked as invalid.")
+        raise InputError("its matrix is between voxels, but the geometry of an image is marked as invalid.")
     source, target = grids
     return target.affine @ matrix @ np.linalg.inv(source.affine)

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 
 from vxm_tf.files.atomic import replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
 
 VECTOR, DISPLACEMENT_VECTOR = 1007, 1006
@@ -19,7 +19,7 @@ def read_intent(path) -> int:
 
 def _header(image):
     if not isinstance(image, nibabel.Nifti1Image):
-        raise VolumeError(f"expected a NIfTI file; this is a {type(image).__name__}.")
+        raise InputError(f"expected a NIfTI file; this is a {type(image).__name__}.")
     return image.header
 
 
@@ -34,7 +34,7 @@ def read_vectors(path, shapes: str):
         (vectors, grid, intent code), the vectors as stored, float32 or float64.
 
     Raises:
-        VolumeError: another shape, or a plane that is not axial.
+        InputError: another shape, or a plane that is not axial.
     """
     image = nibabel.load(path)
     intent = int(_header(image)["intent_code"])
@@ -43,10 +43,10 @@ def read_vectors(path, shapes: str):
     fits = fits_5d if shapes == "5-D" else len(shape) == 4 and shape[3] == 3
     if not fits:
         wanted = "[X, Y, Z, 1, 3] or, in 2-D, [X, Y, 1, 1, 2]" if shapes == "5-D" else "[X, Y, Z, 3]"
-        raise VolumeError(f"expected a displacement field of shape {wanted}; got {tuple(shape)}.")
+        raise InputError(f"expected a displacement field of shape {wanted}; got {tuple(shape)}.")
     vectors = np.asanyarray(image.dataobj)
     if vectors.dtype.kind not in "iuf":
-        raise VolumeError(f"a displacement is a number; the file holds values of type {vectors.dtype}.")
+        raise InputError(f"a displacement is a number; the file holds values of type {vectors.dtype}.")
     if vectors.dtype not in ("float32", "float64"):
         vectors = vectors.astype("float32")
     vectors = vectors.reshape(*shape[: shape[-1]], shape[-1])
@@ -57,7 +57,7 @@ def _grid_affine(affine, ndim):
     if ndim == 3:
         return affine
     if np.abs(affine[2, :2]).max() > 1e-3 * np.linalg.norm(affine[:2, :2]):
-        raise VolumeError("a 2-D field lies in an axial plane (axes R and A); this one's plane is another.")
+        raise InputError("a 2-D field lies in an axial plane (axes R and A); this one's plane is another.")
     return np.block([[affine[:2, :2], affine[:2, 3:]], [np.zeros((1, 2)), np.ones((1, 1))]])
 
 
@@ -65,7 +65,7 @@ def write_vectors(path, vectors, grid: Grid, shapes: str, intent: int):
     """Write vectors `[*grid.shape, ndim]` as float32, whole or not at all; see `read_vectors`.
 
     Raises:
-        VolumeError: a sheared grid, or a place that cannot be written.
+        InputError: a sheared grid, or a place that cannot be written.
     """
     check_not_sheared(path, grid, "a NIfTI header that ITK, FSL and AFNI agree on")
     shape = (*grid.shape, *[1] * (4 - grid.ndim), grid.ndim) if shapes == "5-D" else vectors.shape
@@ -80,10 +80,10 @@ def write_vectors(path, vectors, grid: Grid, shapes: str, intent: int):
 
 
 def check_not_sheared(path, grid: Grid, where: str):
-    """Raise `VolumeError` if the axes of a grid are not at right angles."""
+    """Raise `InputError` if the axes of a grid are not at right angles."""
     axes = grid.affine[:-1, :-1] / np.array(grid.spacing_mm)
     if np.abs(axes.T @ axes - np.eye(grid.ndim)).max() > 1e-4:
-        raise VolumeError(
+        raise InputError(
             f"{path}: the axes of the fixed image are not at right angles, and {where} cannot hold that. Write .h5 or "
             ".x5 instead, or resample the image to a grid without shear."
         )

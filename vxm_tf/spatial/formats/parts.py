@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, flattened, is_affine, slabs
 
@@ -24,11 +24,11 @@ def affine_for(path, transform) -> AffineTransform:
     """`as_affine`, for a file that holds a matrix only.
 
     Raises:
-        VolumeError: a part is dense.
+        InputError: a part is dense.
     """
     affine = as_affine(transform)
     if affine is None:
-        raise VolumeError(
+        raise InputError(
             f"{path}: a file of this kind holds an affine matrix only, but the transform has a displacement field. "
             "Choose a name that ends in .nii.gz, .h5, .mgz or .x5."
         )
@@ -36,15 +36,15 @@ def affine_for(path, transform) -> AffineTransform:
 
 
 def check_axes(path, ndim: int, tool: str):
-    """Raise `VolumeError` unless there are three axes, for the formats that know no others."""
+    """Raise `InputError` unless there are three axes, for the formats that know no others."""
     if ndim != 3:
-        raise VolumeError(f"{path}: {tool} transforms have three axes; this one has {ndim}. Use format itk.")
+        raise InputError(f"{path}: {tool} transforms have three axes; this one has {ndim}. Use format itk.")
 
 
 def required_grid(path, grid: Grid | None, which: str, why: str) -> Grid:
-    """The grid, or a `VolumeError` that says which image is missing and what for."""
+    """The grid, or a `InputError` that says which image is missing and what for."""
     if grid is None:
-        raise VolumeError(f"{path}: the {which} image is needed as well, because {why}. Give it.")
+        raise InputError(f"{path}: the {which} image is needed as well, because {why}. Give it.")
     return grid
 
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from vxm_tf.files.atomic import replace_atomically
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats.parts import check_axes, zero_outside_parts
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
@@ -21,12 +21,12 @@ def x5_module(path):
     """NiTransforms' module for X5.
 
     Raises:
-        VolumeError: NiTransforms is not installed.
+        InputError: NiTransforms is not installed.
     """
     try:
         import nitransforms.io.x5
     except ImportError as error:
-        raise VolumeError(
+        raise InputError(
             f"{path}: X5 files need NiTransforms. Install it with: pip install 'vxm-tf[transforms]'"
         ) from error
     return nitransforms.io.x5
@@ -43,7 +43,7 @@ def read_x5(path):
     """The transform in an X5 file: its only one, or the first of its chains.
 
     Raises:
-        VolumeError: NiTransforms is missing; a damaged file; several transforms without a chain; spline coefficients.
+        InputError: NiTransforms is missing; a damaged file; several transforms without a chain; spline coefficients.
     """
     x5 = x5_module(path)
     with reading(path):
@@ -55,7 +55,7 @@ def read_x5(path):
             order = order.decode() if isinstance(order, bytes) else str(order)
             transforms = [transforms[int(number)] for number in order.split("/")]
         elif len(transforms) != 1:
-            raise VolumeError(f"holds {len(transforms)} transforms and no chain that says in which order they go.")
+            raise InputError(f"holds {len(transforms)} transforms and no chain that says in which order they go.")
         return transforms[0] if len(transforms) == 1 else Chain(tuple(transforms))
 
 
@@ -68,7 +68,7 @@ def write_x5(path, transform, fixed_grid: Grid):
         fixed_grid: of the fixed image.
 
     Raises:
-        VolumeError: NiTransforms is missing, other than three axes, or a place that cannot be written.
+        InputError: NiTransforms is missing, other than three axes, or a place that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "X5")
     x5 = x5_module(path)
@@ -101,16 +101,16 @@ def _to_node(x5, part, fixed_grid):
 def _from_node(node):
     if node.type == "linear":
         if node.array_length != 1 or np.shape(node.transform) != (4, 4):
-            raise VolumeError(f"expected one matrix [4, 4]; got an array of shape {np.shape(node.transform)}.")
+            raise InputError(f"expected one matrix [4, 4]; got an array of shape {np.shape(node.transform)}.")
         return AffineTransform(node.transform)
     if node.type != "nonlinear" or node.subtype not in (None, "densefield"):
-        raise VolumeError(f"holds a {node.type} transform, {node.subtype}; expected an affine or a dense field.")
+        raise InputError(f"holds a {node.type} transform, {node.subtype}; expected an affine or a dense field.")
     if node.domain is None or not node.domain.grid:
-        raise VolumeError("holds a field without the grid it lies on.")
+        raise InputError("holds a field without the grid it lies on.")
     grid = Grid(tuple(node.domain.size), node.domain.mapping)
     vectors = np.asarray(node.transform)
     if node.representation not in ("displacements", "deformations"):
-        raise VolumeError(f"holds a field of {node.representation}; expected displacements or deformations.")
+        raise InputError(f"holds a field of {node.representation}; expected displacements or deformations.")
     if node.representation == "deformations" and vectors.shape == (*grid.shape, grid.ndim):
         vectors = (vectors - grid.points()).astype("float32")
     return DisplacementField(grid, vectors, outside="zero")

@@ -83,6 +83,24 @@ class Certificate:
     inverse_consistency: InverseConsistency | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class PairCertificate:
+    """Certificates of a transform and of its inverse.
+
+    Attributes:
+        transform: certificate of the transform from fixed to moving space, on the fixed image's grid.
+        inverse_transform: certificate of its inverse, on the moving image's grid; None if there was no inverse.
+    """
+
+    transform: Certificate
+    inverse_transform: Certificate | None = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether neither direction folds anywhere."""
+        return self.transform.passes and (self.inverse_transform is None or self.inverse_transform.passes)
+
+
 def certify(displacement, inverse_displacement=None, spacing_mm=1.0) -> Certificate:
     """Whether x -> x + u(x) folds anywhere, and how regular it is.
 

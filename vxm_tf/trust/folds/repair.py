@@ -6,9 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf import metrics
-from vxm_tf.trust.folds.certificate import spacing_of_axes
 from vxm_tf.spatial import AffineTransform, DisplacementField, dense
 from vxm_tf.spatial.transforms import voxel_displacement
+from vxm_tf.trust.folds.certificate import spacing_of_axes
 
 MARGIN = 0.05
 """Determinant that a repair asks for, so that rounding in a file, or another grid, does not undo it."""
@@ -34,6 +34,24 @@ class Repair:
     changed_voxels: int = 0
     mean_change_mm: float = 0.0
     max_change_mm: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformRepair:
+    """What was done to a transform so that it folds nowhere.
+
+    Attributes:
+        integration_steps: squarings with which the velocity was integrated again, where that removed folds; None if
+            it was not.
+        integration_mean_change_mm: mean change of the transform by that integration over all voxels, in millimetres.
+        integration_max_change_mm: largest change of the transform by that integration, in millimetres.
+        displacement: record of what `repair` changed afterwards.
+    """
+
+    integration_steps: int | None = None
+    integration_mean_change_mm: float = 0.0
+    integration_max_change_mm: float = 0.0
+    displacement: Repair = Repair()
 
 
 def repair(displacement, spacing_mm=1.0, towards=None):

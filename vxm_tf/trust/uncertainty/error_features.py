@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.metrics import local_correlation
 from vxm_tf.data.warping import warp_array
+from vxm_tf.metrics import local_correlation
 
 # Nothing below is told apart, in voxels for lengths.
 FLOOR = 1e-3

@@ -7,8 +7,8 @@ import numpy as np
 
 from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.data.synthetic.random_fields import random_diffeomorphism, random_series
-from vxm_tf.metrics import foreground
 from vxm_tf.data.warping import warp_array
+from vxm_tf.metrics import foreground
 from vxm_tf.trust.uncertainty.perturbation import composed
 
 # Individuals differ in how far they are deformed, in parts of an axis, and in noise, as scans do.

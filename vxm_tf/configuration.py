@@ -1,0 +1,45 @@
+"""Settings as dataclasses whose fields carry their own description.
+
+The command line, the class docstring and the reference pages are all made from these descriptions.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from vxm_tf.files.errors import InputError
+
+Configuration = TypeVar("Configuration", bound=type)
+
+
+def option(default: Any, description: str, *, choices: Sequence[str] = ()) -> Any:
+    """A dataclass field with its description.
+
+    Args:
+        default: value of the field where none is given.
+        description: one or a few sentences that say what the setting does, its unit, and what its default means.
+        choices: the values that the field may take; empty for any.
+    """
+    return dataclasses.field(default=default, metadata={"description": description, "choices": tuple(choices)})
+
+
+def described(configuration: Configuration) -> Configuration:
+    """Class decorator that lists every field with its description in the class docstring, as `Attributes:`."""
+    lines = [f"    {field.name}: {description(field)}" for field in dataclasses.fields(configuration)]
+    configuration.__doc__ = "\n".join([(configuration.__doc__ or "").rstrip(), "", "Attributes:", *lines, ""])
+    return configuration
+
+
+def description(field: dataclasses.Field) -> str:
+    """The description of a field, followed by its choices where it has some."""
+    choices = [choice or "empty" for choice in field.metadata["choices"]]
+    listed = f" One of {', '.join(choices)}." if choices else ""
+    return field.metadata["description"] + listed
+
+
+def check_choices(configuration: Any) -> None:
+    """Raise `InputError` for the first field whose value is not among its choices."""
+    for field in dataclasses.fields(configuration):
+        choices, value = field.metadata["choices"], getattr(configuration, field.name)
+        if choices and value not in choices:
+            raise InputError(f"{field.name} is one of {', '.join(choices)}; got {value!r}.")

@@ -1,0 +1,1 @@
+"""Images and label maps that nobody scanned: phantoms, random contrasts, random deformations."""

@@ -1,0 +1,1 @@
+"""The affine transform between two scans."""

@@ -1,0 +1,1 @@
+"""Registration of one pair by gradient descent on its own velocity."""

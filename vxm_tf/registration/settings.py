@@ -1,0 +1,78 @@
+"""What a registration computes, whatever files or arrays it is given."""
+
+import dataclasses
+
+from vxm_tf.configuration import check_choices, described, option
+from vxm_tf.files.errors import InputError
+
+AFFINES = ("none", "header", "register")
+SIMILARITIES = ("lncc", "mse", "mi")
+
+
+@described
+@dataclasses.dataclass(frozen=True)
+class RegistrationSettings:
+    """Settings of `register_images`: what is computed, never where files are.
+
+    Raises:
+        InputError: a choice that does not exist, or a number out of range.
+    """
+
+    affine: str = option(
+        "header",
+        "How the images are brought together before anything is deformed. header: both lie where their headers say. "
+        "register: from there, an affine transform is searched (extra affine). none: headers are ignored and voxel i "
+        "lies on voxel i, for images that share one grid.",
+        choices=AFFINES,
+    )
+    dof: int = option(
+        12,
+        "Degrees of freedom of the affine search: 6 rigid, 7 with one scale, 9 with a scale for each axis, 12 affine; "
+        "in 2-D 3 rigid, 4 with one scale, 6 affine.",
+    )
+    similarity: str = option(
+        "lncc",
+        "Similarity that optimisation maximises and the verdict goes by: local correlation, mean squared difference, "
+        "or mutual information for images of unlike contrast.",
+        choices=SIMILARITIES,
+    )
+    refine: int = option(
+        -1,
+        "Steps of optimisation for this pair, from the network's answer or from the identity; -1 stands for 0 with a "
+        "network and for 75 without.",
+    )
+    refine_seconds: float = option(0.0, "Time limit of the optimisation, in seconds; 0 for no limit.")
+    repair: bool = option(
+        False,
+        "Change a transform that folds, and its inverse, until they do not, before anything is moved. A transform that "
+        "folds nowhere stays as it is, bit for bit.",
+    )
+    uncertainty: bool = option(False, "Estimate how far plausible registrations of the pair lie apart.")
+    error_bound: bool = option(
+        False, "Estimate the radius that holds the true displacement; for a network that vxm-calibrate has measured."
+    )
+    samples: int = option(
+        0,
+        "Number of registrations from which uncertainty and error bound are estimated; 0 stands for 16 where one of "
+        "them is asked for, and for none otherwise.",
+    )
+    spacing_mm: float = option(
+        0.0,
+        "Voxel size to register at, in millimetres, where the model records none; 0 for the fixed image's own (without "
+        "a network, coarser where that would be slow).",
+    )
+    orientation: str = option(
+        "", "Axes to register in, such as LIA, where the model records none; empty for the fixed image's own."
+    )
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.samples < 0 or self.samples == 1:
+            raise InputError(f"samples is 2 or more, or 0; got {self.samples}.")
+        if self.refine < -1 or self.refine_seconds < 0 or self.spacing_mm < 0:
+            raise InputError("refine is -1 or a number of steps; refine_seconds and spacing_mm are 0 or more.")
+
+    @property
+    def estimates_spread(self) -> bool:
+        """Whether the pair is registered several times to see how far the answers lie apart."""
+        return self.uncertainty or self.error_bound or self.samples > 0

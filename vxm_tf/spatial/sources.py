@@ -1,0 +1,110 @@
+"""Images and label maps as users have them: paths, nibabel images, images in memory."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import nibabel
+import numpy as np
+
+from vxm_tf.files.errors import InputError
+from vxm_tf.files.volumes import image_in_memory, labels_in_memory, read_image
+from vxm_tf.spatial.image import IN_MEMORY, SpatialImage, on_grid_of, read_spatial_labels, read_together
+
+Source: TypeAlias = str | os.PathLike | nibabel.spatialimages.SpatialImage | SpatialImage
+"""An image as users have it: a path, a nibabel image, or a `SpatialImage`."""
+LabelSource: TypeAlias = Source | np.ndarray
+"""A label map as users have it: what an image may be, or integers `[*spatial]` on the grid of its image."""
+
+
+def source_name(source: LabelSource, role: str) -> str:
+    """The path of a source, or what stands for it where it has no file: "moving (in memory)".
+
+    Args:
+        source: the image.
+        role: what to call an image that has no name of its own, such as "moving".
+    """
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, SpatialImage):
+        return source.name if source.volume else f"{role} {IN_MEMORY}"
+    if isinstance(source, np.ndarray):
+        return f"{role} {IN_MEMORY}"
+    path = source.get_filename()
+    # What was changed after it was loaded is not what the file holds.
+    if path and nibabel.is_proxy(source.dataobj):
+        return str(path)
+    return f"{Path(path).name if path else role} {IN_MEMORY}"
+
+
+def open_pair(moving: Source, fixed: Source, *, multichannel: bool = False) -> list[SpatialImage]:
+    """The images of one pair, see `read_together`.
+
+    Args:
+        moving: image to move.
+        fixed: image to align it with.
+        multichannel: the last axis of both is channels.
+
+    Raises:
+        InputError: an unusable image or file, or something else than an image.
+    """
+
+    def reader(source: Source, role: str) -> Callable:
+        if isinstance(source, str | os.PathLike):
+            return lambda path: read_image(path, multichannel=multichannel)
+        if isinstance(source, nibabel.spatialimages.SpatialImage):
+            return lambda image: image_in_memory(image, source_name(image, role), multichannel=multichannel)
+        if isinstance(source, SpatialImage):
+            return lambda image: _checked(image, role)
+        raise InputError(
+            f"The {role} image is a path, a nibabel image or a SpatialImage; got {type(source).__name__}. An array "
+            "knows no voxel size: give SpatialImage(array, Grid(shape, affine))."
+        )
+
+    return read_together((moving, reader(moving, "moving")), (fixed, reader(fixed, "fixed")))
+
+
+def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentation") -> np.ndarray:
+    """A label map on an image's grid, integers `[*spatial]`.
+
+    Args:
+        image: the image that the map must share its voxels with.
+        labels: path, nibabel image, `SpatialImage`, or integers or booleans `[*spatial]`.
+        what: the map is, for messages.
+
+    Raises:
+        InputError: an unusable file, another grid than the image's, or values that are not whole numbers.
+    """
+    if isinstance(labels, str | os.PathLike):
+        return read_spatial_labels(labels, image, what).array
+    if isinstance(labels, SpatialImage):
+        if labels.grid.shape != image.grid.shape or not labels.grid.is_same(image.grid):
+            raise InputError(f"The {what} lies on another grid than {image.name}. Resample it there first.")
+        return labels.array
+    if isinstance(labels, nibabel.spatialimages.SpatialImage):
+        return on_grid_of(image, labels_in_memory(labels, source_name(labels, what)), what).array
+    array = np.asarray(labels)
+    if array.shape != image.grid.shape or array.dtype.kind not in "iub":
+        raise InputError(
+            f"A {what} is integers of shape {image.grid.shape}, those of {image.name}; got an array of "
+            f"{array.dtype} of shape {array.shape}."
+        )
+    return array
+
+
+def _checked(image: SpatialImage, role: str) -> SpatialImage:
+    """An image in memory with an axis of channels, float32."""
+    name = source_name(image, role)
+    array = np.asarray(image.array, "float32")
+    array = array if array.ndim > image.grid.ndim else array[..., None]
+    if array.shape[:-1] != image.grid.shape or image.grid.ndim not in (2, 3):
+        raise InputError(
+            f"{name}: an image in memory is [*spatial, channels] with the 2 or 3 axes of its grid; got an array of "
+            f"shape {image.array.shape} on a grid of shape {image.grid.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: holds NaN or infinite voxels. Replace them, for example by 0.")
+    if array.min() == array.max():
+        raise InputError(f"{name}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
+    return image.with_array(array)

@@ -1,0 +1,1 @@
+"""How far off a registration may be."""

@@ -1,0 +1,95 @@
+"""A certificate as it is written: JSON with the criteria, both directions and every file's hash."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.models.saved import model_path
+from vxm_tf.registration import RegistrationResult, RegistrationSettings
+from vxm_tf.spatial import Grid
+from vxm_tf.trust.folds.certificate import Certificate, PairCertificate
+from vxm_tf.workflows.provenance import file_record, file_records, hash_of_model, software
+from vxm_tf.workflows.register_config import NO_MODEL, RegisterConfig
+
+CRITERION = (
+    "Passes if at every voxel all Jacobian determinants of forward and backward differences (+++ to ---) and of both "
+    "middle tetrahedra (1*, 2*) are above 0: Liu et al., IJCV 2024, arXiv 2212.06060. They are 1 where nothing is "
+    "deformed. Central differences (000) decide nothing."
+)
+INPUTS = ("moving", "fixed", "moving_mask", "fixed_mask", "labels", "points")
+
+
+def certificate_of(
+    config: RegisterConfig, settings: RegistrationSettings, result: RegistrationResult, outputs: tuple[str, ...]
+) -> dict[str, Any]:
+    """The certificate of a registration, with the hashes of the files that it read and wrote.
+
+    Args:
+        config: files of the registration.
+        settings: what was computed.
+        result: what came out.
+        outputs: names of the fields of `config` that hold the path of a written file.
+
+    Returns:
+        Plain values, as they are written.
+    """
+    record = {
+        **both_directions(result.certificate(), result.fixed.grid, result.moving.grid),
+        "model": _model_record(config.model),
+        "inputs": file_records(config, INPUTS),
+        "outputs": file_records(config, outputs),
+        "settings": settings_record(config, settings),
+        "software": software(),
+    }
+    if config.gate:
+        record["verdict"] = dataclasses.asdict(result.verdict())
+    if result.repair:
+        repairs = {"transform": result.repair, "inverse_transform": result.inverse_repair}
+        record["repair"] = {name: repair and dataclasses.asdict(repair) for name, repair in repairs.items()}
+    return record
+
+
+def settings_record(config: RegisterConfig, settings: RegistrationSettings) -> dict[str, Any]:
+    """Files and settings of a registration in one flat record; a map's path stands for whether it was computed."""
+    return {**dataclasses.asdict(settings), **dataclasses.asdict(config)}
+
+
+def both_directions(certificate: PairCertificate, grid: Grid, inverse_grid: Grid | None = None) -> dict[str, Any]:
+    """Verdict, criterion and measures of both directions as plain values; each direction is also logged.
+
+    Args:
+        certificate: of the transform and, where there is one, its inverse.
+        grid: on which the transform was certified.
+        inverse_grid: on which the inverse was certified.
+    """
+    directions = {"transform": (certificate.transform, grid)}
+    if certificate.inverse_transform is not None and inverse_grid is not None:
+        directions["inverse_transform"] = (certificate.inverse_transform, inverse_grid)
+    for name, (each, _) in directions.items():
+        _log(name, each)
+    described = {name: _described(*each) for name, each in directions.items()}
+    return {"passes": certificate.passes, "criterion": CRITERION, **described}
+
+
+def _described(certificate: Certificate, grid: Grid) -> dict[str, Any]:
+    affine = np.round(grid.affine, 6).tolist()
+    return {**dataclasses.asdict(certificate), "orientation": grid.orientation, "grid_affine_ras_mm": affine}
+
+
+def _log(name: str, certificate: Certificate) -> None:
+    verdict = "folds nowhere" if certificate.passes else f"FOLDS at {certificate.failing_voxels} voxels"
+    consistency = certificate.inverse_consistency
+    undone = f"; undone within {consistency.max_mm:.2g} mm, {consistency.mean_mm:.2g} on average" if consistency else ""
+    logging.info(
+        "Certificate of the %s: %s, determinants %.3g to %.3g%s.",
+        name.replace("_", " "), verdict, certificate.smallest_determinant, certificate.largest_determinant, undone,
+    )  # fmt: skip
+
+
+def _model_record(model: str) -> dict | None:
+    if model == NO_MODEL:
+        return None
+    digest = hash_of_model(model)
+    return file_record(str(model_path(model)) if digest else model, digest)

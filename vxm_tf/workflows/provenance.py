@@ -1,0 +1,44 @@
+"""Where a result comes from: hashes of the files that were read and written, and versions of the software."""
+
+import platform
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from vxm_tf._version import __version__
+from vxm_tf.files.checksum import sha256_of
+from vxm_tf.models.saved import model_path
+from vxm_tf.spatial.image import IN_MEMORY
+from vxm_tf.workflows.register_config import NO_MODEL
+
+
+def software() -> dict[str, str]:
+    """Versions that numbers may depend on."""
+    return {
+        "vxm_tf": __version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+    }
+
+
+def hash_of(source: str) -> str | None:
+    """SHA-256 of a file, as "sha256:..."; None for an image that came in memory."""
+    return None if source.endswith(IN_MEMORY) else sha256_of(source)
+
+
+def hash_of_model(model: str) -> str | None:
+    """SHA-256 of a model's file, as "sha256:..."; None without a model, or for one that came in memory."""
+    return None if model == NO_MODEL or model.endswith(IN_MEMORY) else sha256_of(model_path(model))
+
+
+def file_record(path: str, digest: str | None) -> dict[str, str | None]:
+    """The entry of one file in a certificate: its path and its SHA-256 in hexadecimal digits, None if unknown."""
+    return {"path": str(path), "sha256": digest and digest.removeprefix("sha256:")}
+
+
+def file_records(config: Any, names: Iterable[str]) -> dict[str, dict]:
+    """The entries of all files that a configuration names under these fields."""
+    paths = {name: getattr(config, name) for name in names if getattr(config, name)}
+    return {name: file_record(path, hash_of(path)) for name, path in paths.items()}

@@ -1,0 +1,94 @@
+"""A registration that knows where its images came from, so that it can be saved with all its outputs."""
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.registration import RegistrationResult, RegistrationSettings
+from vxm_tf.spatial.sources import LabelSource, source_name
+from vxm_tf.workflows.output_names import with_bids_names
+from vxm_tf.workflows.outputs import check_outputs, write_outputs
+from vxm_tf.workflows.register_config import RegisterConfig
+from vxm_tf.workflows.registration_inputs import read_along
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class RegisteredPair(RegistrationResult):
+    """A `RegistrationResult` that can be saved.
+
+    Attributes:
+        config: files of the registration; an image that came in memory is named, and marked as such.
+        settings: what was computed.
+        multichannel: whether the last axis of the images is channels.
+        elapsed_seconds: wall time of reading and registering, in seconds.
+    """
+
+    config: RegisterConfig
+    settings: RegistrationSettings
+    multichannel: bool = False
+    elapsed_seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        result: RegistrationResult,
+        config: RegisterConfig,
+        settings: RegistrationSettings,
+        multichannel: bool,
+        elapsed_seconds: float,
+    ) -> "RegisteredPair":
+        """The same registration, with its sources."""
+        pair = cls(
+            **{field.name: getattr(result, field.name) for field in dataclasses.fields(RegistrationResult)},
+            config=config,
+            settings=settings,
+            multichannel=multichannel,
+            elapsed_seconds=elapsed_seconds,
+        )
+        # What the result has computed already (transform, inverse, certificate) is not computed again.
+        pair.__dict__.update({name: value for name, value in result.__dict__.items() if name not in pair.__dict__})
+        return pair
+
+    def save(
+        self,
+        folder: str | os.PathLike,
+        *,
+        labels: LabelSource | None = None,
+        points: str | os.PathLike | None = None,
+        points_convention: str = "RAS",
+    ) -> Path:
+        """Write all that `register.py --output_dir` writes: images, transforms, certificate, verdict, picture, report.
+
+        Args:
+            folder: made if it does not exist; the names in it are those of BIDS derivatives.
+            labels: segmentation of the moving image, to be written moved to the fixed grid.
+            points: table of landmarks of the moving image in millimetres, to be written in the fixed image's space.
+            points_convention: world axes of that table, "RAS" or "LPS".
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: a folder that cannot be written, an unusable segmentation or table, or two images of one name.
+        """
+        start = time.perf_counter() - self.elapsed_seconds
+        config = RegisterConfig(
+            moving=self.config.moving,
+            fixed=self.config.fixed,
+            model=self.config.model,
+            moving_mask=self.config.moving_mask,
+            fixed_mask=self.config.fixed_mask,
+            strip_command=self.config.strip_command,
+            labels="" if labels is None else source_name(labels, "segmentation"),
+            points=os.fspath(points or ""),
+            points_convention=points_convention,
+            output_dir=os.fspath(folder),
+        )
+        check_output_dir(config.output_dir)
+        config = with_bids_names(config, uncertainty=self.settings.uncertainty or self.settings.samples > 0)
+        check_outputs(config, self.settings, self.fixed.grid.ndim)
+        along = read_along(self.moving, labels, config.points, points_convention)
+        write_outputs(config, self.settings, self, along, multichannel=self.multichannel, start=start)
+        return Path(folder)

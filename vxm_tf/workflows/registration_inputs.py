@@ -1,0 +1,129 @@
+"""All that a registration reads: two images, their masks, and what moves along with the moving image."""
+
+import dataclasses
+
+import numpy as np
+
+from vxm_tf.files.errors import InputError
+from vxm_tf.models import RegistrationNetwork, input_settings
+from vxm_tf.registration import RegistrationSettings
+from vxm_tf.registration.align import Masks
+from vxm_tf.spatial import SpatialImage
+from vxm_tf.spatial.headers import check_axial
+from vxm_tf.spatial.points import PointTable, read_points
+from vxm_tf.spatial.sources import LabelSource, Source, labels_on, open_pair
+from vxm_tf.trust.uncertainty.pair_spread import is_calibrated
+from vxm_tf.workflows.brain_mask import brain_mask
+from vxm_tf.workflows.register_config import RegisterConfig
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MovedAlong:
+    """What moves along with the moving image.
+
+    Attributes:
+        labels: segmentation of the moving image, integers `[*spatial]`; None without one.
+        points_mm: landmarks of the moving image, `[points, ndim]` in world millimetres (RAS); None without any.
+        table: table that the landmarks stand in, so that it can be written again; None without one.
+    """
+
+    labels: np.ndarray | None = None
+    points_mm: np.ndarray | None = None
+    table: PointTable | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegistrationInputs:
+    """Two images and their masks.
+
+    Attributes:
+        moving: image to move.
+        fixed: image to align it with.
+        masks: bool `[*spatial]` of the moving and of the fixed image, None for all of it.
+    """
+
+    moving: SpatialImage
+    fixed: SpatialImage
+    masks: Masks = (None, None)
+
+
+def read_inputs(
+    moving: Source,
+    fixed: Source,
+    network: RegistrationNetwork | None = None,
+    *,
+    moving_mask: LabelSource | None = None,
+    fixed_mask: LabelSource | None = None,
+    strip_command: str = "",
+    config: RegisterConfig | None = None,
+) -> RegistrationInputs:
+    """Read two images and their masks.
+
+    Args:
+        moving: image to move.
+        fixed: image to align it with.
+        network: the network that will register them, for what it says of channels; None without one.
+        moving_mask: mask of the moving image; None for none.
+        fixed_mask: mask of the fixed image; None for none.
+        strip_command: command that writes a mask for an image without one, see `brain_mask`.
+        config: files of the registration; its transforms are refused now where the images' planes fit no such file.
+
+    Raises:
+        InputError: an unusable image or mask.
+    """
+    images = open_pair(moving, fixed, multichannel=is_multichannel(network))
+    if config is not None:
+        for path, image in ((config.transform, images[1]), (config.inverse_transform, images[0])):
+            if path and image.volume:
+                check_axial(image.volume, path)
+    masks = [
+        brain_mask(image, mask, strip_command) for image, mask in zip(images, (moving_mask, fixed_mask), strict=True)
+    ]
+    return RegistrationInputs(*images, (masks[0], masks[1]))
+
+
+def read_along(
+    moving: SpatialImage, labels: LabelSource | None, points: str | None, convention: str = "RAS"
+) -> MovedAlong:
+    """Read a segmentation and landmarks of the moving image.
+
+    Args:
+        moving: the moving image.
+        labels: its segmentation; None for none.
+        points: path of a table of landmarks, see `read_points`; None for none.
+        convention: world axes of the table's numbers, "RAS" or "LPS".
+
+    Raises:
+        InputError: an unusable file, or a segmentation on another grid.
+    """
+    found = MovedAlong() if labels is None else MovedAlong(labels=labels_on(moving, labels))
+    if points:
+        points_mm, table = read_points(points, convention, ndim=moving.grid.ndim)
+        found = dataclasses.replace(found, points_mm=points_mm, table=table)
+    return found
+
+
+def is_multichannel(network: RegistrationNetwork | None) -> bool:
+    """Whether the last axis of a network's images is channels."""
+    return network is not None and bool(input_settings(network)["multichannel"])
+
+
+def check_calibrated(network: RegistrationNetwork | None, settings: RegistrationSettings, model: str) -> None:
+    """Raise `InputError` where an error bound is asked for that nothing was measured for.
+
+    Args:
+        network: that registers; None without one.
+        settings: what is computed.
+        model: how the user named the network.
+    """
+    if not settings.error_bound:
+        return
+    if settings.refine > 0:
+        raise InputError("--error_bound is what the network alone was calibrated for; leave --refine out.")
+    if network is None:
+        raise InputError("--error_bound is for a network that vxm-calibrate has measured; name it with --model.")
+    if not is_calibrated(network):
+        raise InputError(
+            f"--error_bound: {model} does not know how large its errors are. Calibrate it: vxm-calibrate "
+            f"--model {model} --output CALIBRATED.keras, then --model CALIBRATED.keras."
+        )
