@@ -114,7 +114,7 @@ def test_every_picture_and_slider_says_what_it_is(contents):
     assert len(pictures) == 3 * 8 and all(image["alt"] for image in pictures)
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     named = {attributes.get("aria-labelledby") for attributes in page.all("section")} - {None}
-    assert len(named) == 5 and named <= ids
+    assert len(named) == 6 and named <= ids
 
 
 def test_a_2_d_page_needs_no_viewer_for_volumes(contents, registered, rng):

@@ -85,7 +85,7 @@ def contents_of(result, certificate, max_voxels: int) -> ReportContents:
         placed=placed,
         names=tuple(Path(image.name).name for image in (result.moving, result.fixed)),
         certificate=certificate,
-        verdict=getattr(result, "verdict", None),
+        verdict=result.verdict(),
         seconds=result.seconds,
         steps=result.steps,
         affine_volume=float(np.linalg.det(result.affine.matrix[:-1, :-1])),

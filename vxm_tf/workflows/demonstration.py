@@ -15,8 +15,8 @@ from vxm_tf.models import load_model
 from vxm_tf.report import registration_panel, write_picture
 from vxm_tf.serving import export_saved_model
 from vxm_tf.training import TrainConfig, train
+from vxm_tf.workflows.file_registration import register_files
 from vxm_tf.workflows.register_config import RegisterConfig
-from vxm_tf.workflows.register_files import register_files
 
 SHAPE = (64, 64, 64)
 
