@@ -18,6 +18,8 @@ from vxm_tf.training import TrainConfig, train
 
 DESCRIPTION = "Train, evaluate, export and register on procedural head phantoms, and draw the result."
 SHAPE = (64, 64, 64)
+# Directions of a phantom's axes.
+ORIENTATION = "PRS"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,7 @@ def _register(output_dir, data_dir, model):
     result = register_files(RegisterConfig(model=str(model), **files, **moved))
     images = [read_image(files[name]).array / 255.0 for name in ("moving", "fixed", "moved")]
     picture = output_dir / "registration.png"
-    write_picture(picture, registration_panel(*images, result.displacement, zoom=3))
+    write_picture(picture, registration_panel(*images, result.displacement, zoom=3, orientation=ORIENTATION))
     return picture
 
 

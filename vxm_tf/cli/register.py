@@ -4,6 +4,7 @@ from absl import logging
 
 from vxm_tf.cli import command
 from vxm_tf.data import normalize
+from vxm_tf.files.headers import has_place
 from vxm_tf.files.json_file import read_json
 from vxm_tf.registration import RegisterConfig, register_files
 from vxm_tf.registration.bids import beside, with_bids_names
@@ -99,5 +100,7 @@ def _draw_panel(result, config):
         resample(result.moving.array, result.moving.grid, grid, result.chain),
     ]
     images = [normalize(image, "percentile") for image in images]
-    picture = registration_panel(*images, voxel_displacement(dense(result.field, grid)))
+    displacement = voxel_displacement(dense(result.field, grid))
+    orientation = DRAWN[grid.ndim] if result.fixed.volume is not None and has_place(result.fixed.volume) else ""
+    picture = registration_panel(*images, displacement, orientation=orientation, spacing=grid.spacing_mm)
     write_picture(beside(config.transform, ".png"), picture)

@@ -15,8 +15,8 @@ def certificate_section(certificate) -> str:
         ("Smallest determinant: strongest shrinking", *(number(part["smallest_determinant"]) for part in parts)),
         ("Largest determinant: strongest growth", *(number(part["largest_determinant"]) for part in parts)),
         ("Spread of the logarithm of the determinant", *(number(part["log_jacobian_std"]) for part in parts)),
-        ("Undone by the other direction", *(_consistency(part.get("inverse_consistency")) for part in parts)),
-        ("Looked at on", *map(_grid, parts)),
+        ("Inverse consistency", *(_consistency(part.get("inverse_consistency")) for part in parts)),
+        ("Grid of the test", *map(_grid, parts)),
     ]
     return (
         table(rows, ("", *(name for _, name in directions)))

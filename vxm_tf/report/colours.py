@@ -7,6 +7,11 @@ JACOBIAN_LIMIT = 2.0
 # Beyond a half and twice the volume the colour stays as it is.
 JACOBIAN_SHOWN = 1.0
 FOLDED = (255, 43, 214)
+# Colours of a picture for people that is no map: its sheet, the words on it, and the ground and letters of its panes.
+SHEET = (246, 247, 249)
+INK = (27, 31, 36)
+PANE = (24, 26, 31)
+LETTERS = (255, 214, 102)
 
 
 def _ramp(places, *stops):
@@ -16,16 +21,22 @@ def _ramp(places, *stops):
     return np.stack([np.interp(places, at, channel) for channel in channels], axis=-1).round().astype("uint8")
 
 
-def _jacobian():
+def _volume(*stops):
     logarithm = JACOBIAN_LIMIT * (np.arange(256) - 128) / 127
-    places = np.clip(0.5 + 0.5 * logarithm / JACOBIAN_SHOWN, 0.0, 1.0)
-    table = _ramp(places, "d8ecff", "4a9cf0", "1c4f8c", "20242b", "8f4312", "f08a3c", "ffe6c9")
+    table = _ramp(np.clip(0.5 + 0.5 * logarithm / JACOBIAN_SHOWN, 0.0, 1.0), *stops)
     table[0] = FOLDED
     return table
 
 
 # Blue shrinks, dark stays, orange grows.
-JACOBIAN = _jacobian()
+JACOBIAN = _volume("d8ecff", "4a9cf0", "1c4f8c", "20242b", "8f4312", "f08a3c", "ffe6c9")
+# The same quantity for thin lines on a dark pane, which have to be seen where nothing changes: light grey stays.
+GRID_LINES = _volume("0a6cff", "63a4ff", "d5d9de", "ff9d4d", "ff6a00")
+# Blue is negative, dark is 0 (code 128 of `linear_codes` between -limit and limit), red is positive.
+DIFFERENCE = _ramp(
+    np.clip(0.5 + 0.5 * (np.arange(256) - 128) / 127, 0.0, 1.0),
+    "c9e6ff", "3f93ff", "1c4f8c", "1d2026", "94261d", "ff5a3c", "ffe0cf",
+)  # fmt: skip
 # From nothing to much; lightness grows all the way, so it reads in grey too.
 UNCERTAINTY = _ramp(np.linspace(0.0, 1.0, 256), "0b0a20", "3b1065", "7d1d6d", "bb3754", "ed6925", "fbb41a", "fcffa4")
 

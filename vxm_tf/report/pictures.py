@@ -8,8 +8,8 @@ from PIL import Image
 from skimage.transform import resize
 
 from vxm_tf.report.colours import JACOBIAN, JACOBIAN_LIMIT, JACOBIAN_SHOWN, UNCERTAINTY, jacobian_codes, linear_codes
-from vxm_tf.report.panel import grid_view
 from vxm_tf.report.planes import Plane, slice_of
+from vxm_tf.report.warped_grid import grid_lines
 
 # Longest side of a still picture; the viewer shows every voxel.
 LONGEST = 256
@@ -35,7 +35,7 @@ def still_views(contents, plane: Plane) -> dict[str, np.ndarray]:
         "checkerboard": checkerboard(fixed, moved),
         "difference before": difference(moving, fixed),
         "difference after": difference(moved, fixed),
-        "warped grid": np.round(255 * grid_view(contents.displacement, plane.axis)).astype("uint8"),
+        "warped grid": np.round(255 * grid_lines(contents.displacement, plane)).astype("uint8"),
         "Jacobian determinant": JACOBIAN[jacobian_codes(determinant, folded)],
     }
     if contents.uncertainty_mm is not None:

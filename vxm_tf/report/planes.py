@@ -1,8 +1,14 @@
 """The planes that a volume is looked at in, the way viewers turn them."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+
+from vxm_tf.spatial.grid import check_orientation
+
+# The two ends of each axis of the usual orientation, "RAS".
+RAS_ENDS = ("LR", "PA", "IS")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +57,26 @@ def slice_across(volume, axis: int | None, index: int | None = None) -> np.ndarr
     index = volume.shape[axis] // 2 if index is None else index
     # Transposed and flipped, so that the last of the two axes runs upwards as in a viewer.
     return np.swapaxes(np.take(volume, index, axis=axis), 0, 1)[::-1]
+
+
+def turned_to_ras(
+    images: Sequence[np.ndarray], displacement: np.ndarray, spacing: Sequence[float], orientation: str
+) -> tuple[list[np.ndarray], np.ndarray, tuple[float, ...]]:
+    """Images with their displacement and voxel size, turned so that the axes point right, anterior and superior.
+
+    Args:
+        images: arrays `[*spatial]` of three axes.
+        displacement: `[*spatial, 3]`, in voxels.
+        spacing: voxel size along each axis.
+        orientation: the directions in which the axes point, such as "LIA".
+
+    Raises:
+        VolumeError: an orientation that does not name each direction once.
+    """
+    check_orientation(orientation, 3)
+    order = [next(k for k, letter in enumerate(orientation) if letter in ends) for ends in RAS_ENDS]
+    flipped = [axis for axis, ends in enumerate(RAS_ENDS) if orientation[order[axis]] == ends[0]]
+    signs = np.where(np.isin(range(3), flipped), -1, 1).astype(displacement.dtype)
+    turned = [np.flip(image.transpose(order), flipped) for image in images]
+    displacement = signs * np.flip(displacement.transpose(*order, 3), flipped)[..., order]
+    return turned, displacement, tuple(spacing[axis] for axis in order)

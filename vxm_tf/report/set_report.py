@@ -13,7 +13,7 @@ from vxm_tf.files.json_file import write_text
 from vxm_tf.metrics import correlation
 from vxm_tf.report.markup import Raw, asset, facts, filled, table, text
 from vxm_tf.report.panel import registration_panel
-from vxm_tf.report.pictures import png, within
+from vxm_tf.report.pictures import png
 from vxm_tf.report.plots import histogram, label_boxes
 from vxm_tf.report.registration_page import LIMIT_BYTES, page_head, versions
 
@@ -132,8 +132,8 @@ class SetReport:
 
 
 def _picture(moving, fixed, moved, displacement):
-    picture = within(registration_panel(moving, fixed, moved, displacement, zoom=1)[..., 0], WIDEST)
-    return png(picture), picture.shape
+    picture = registration_panel(moving, fixed, moved, displacement, zoom=1, widest=WIDEST)
+    return png(picture), picture.shape[:2]
 
 
 def _case(number_of, pair, picture):

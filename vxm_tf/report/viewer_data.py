@@ -8,8 +8,8 @@ import json
 import numpy as np
 
 from vxm_tf.report.colours import JACOBIAN, JACOBIAN_LIMIT, UNCERTAINTY, jacobian_codes, linear_codes
-from vxm_tf.report.panel import GRID_STEP
 from vxm_tf.report.planes import planes_of
+from vxm_tf.report.warped_grid import GRID_STEP
 
 
 def viewer_data(contents) -> str:
