@@ -10,8 +10,7 @@ from vxm_tf.report.panel import WIDEST
 from vxm_tf.report.panel_layout import COLUMNS, panel_layout
 from vxm_tf.report.planes import planes_of
 
-SHEET, INK, PANE = (246, 247, 249), (27, 31, 36), (24, 26, 31)
-UNCHANGED_LINE, GROWN_LINE, SHRUNK_LINE, FOLD = (213, 217, 222), (255, 106, 0), (10, 108, 255), (255, 43, 214)
+SHEET, INK, FOLD = (246, 247, 249), (27, 31, 36), (255, 43, 214)
 NO_DIFFERENCE, MOST_NEGATIVE, MOST_POSITIVE, DARK_BLUE = (29, 32, 38), (201, 230, 255), (255, 224, 207), (28, 79, 140)
 
 
@@ -52,18 +51,6 @@ def identity(shape):
 
 def grey(shape, *values):
     return [np.full((*shape, 1), value, "float32") for value in values]
-
-
-def grid_of(displacement):
-    """The pane of the warped grid, in the first row."""
-    shape = displacement.shape[:-1]
-    return panes(registration_panel(*grey(shape, 0.5, 0.5, 0.5), displacement), shape)["warped grid"]
-
-
-def brightest(pane):
-    """The colour in the middle of a line: that of the pixel which differs most from the ground of the pane."""
-    pixels = pane.reshape(-1, 3).astype(int)
-    return tuple(pixels[np.abs(pixels - PANE).sum(axis=-1).argmax()].tolist())
 
 
 @pytest.fixture
@@ -220,41 +207,11 @@ def test_one_anatomy_has_one_picture_however_its_axes_are_stored(rng):
     np.testing.assert_array_equal(turned, expected)
 
 
-def test_an_identity_has_lines_in_the_neutral_colour():
-    pane = grid_of(identity((60, 60)))
-    share = (pane - np.array(PANE)) / (np.array(UNCHANGED_LINE) - PANE)
-    assert brightest(pane) == UNCHANGED_LINE and np.ptp(share, axis=-1).max() < 0.02
-
-
-@pytest.mark.parametrize("axis", range(3))
-@pytest.mark.parametrize(("factor", "colour"), [(2.0, GROWN_LINE), (0.5, SHRUNK_LINE)])
-def test_lines_have_the_colour_of_the_local_volume(axis, factor, colour):
-    size = (54, 55, 56)
-    displacement = identity(size)
-    displacement[..., axis] = (factor - 1.0) * np.indices(size)[axis]
-    assert brightest(grid_of(displacement)) == colour
-
-
-def test_folds_are_pink_where_no_line_is_too():
-    size = (30, 31)
-    displacement = identity(size)
-    displacement[..., 0] = -2.0 * np.arange(30)[:, None]
-    assert everywhere(grid_of(displacement), FOLD)
-
-
-def test_a_fold_that_central_differences_overlook_is_pink():
-    displacement = identity((52, 52))
-    displacement[20, 20, 0] = 1.5
-    pink = (grid_of(displacement) == FOLD).all(axis=-1)
-    # At voxel 20 the neighbours on either side are 2 voxels apart, as they were; voxel 21 now lies before it.
-    assert pink[41, 41] and pink[43, 41] and not pink[:30].any() and not pink[:, :30].any()
-
-
-def test_what_is_no_number_is_drawn_as_a_fold_and_ends_nothing():
-    displacement, image = identity((20, 20, 20)), np.full((20, 20, 20, 1), np.nan, "float32")
-    displacement[:] = np.nan
-    pane = panes(registration_panel(image, image, image, displacement), (20, 20, 20))["warped grid"]
-    assert everywhere(pane, FOLD)
+def test_what_is_no_number_ends_nothing():
+    size = (20, 20, 20)
+    image, displacement = np.full((*size, 1), np.nan, "float32"), np.full((*size, 3), np.nan, "float32")
+    shown = panes(registration_panel(image, image, image, displacement), size)
+    assert everywhere(shown["warped grid"], FOLD) and not shown["moving"].any()
 
 
 def test_a_picture_is_written_as_png(tmp_path, rng):

@@ -25,8 +25,7 @@ def write(sheet: Image.Image, place: tuple[float, float], words: str, font_size:
 def write_over(sheet: Image.Image, place: tuple[float, float], words: str, font_size: int, anchor: str) -> None:
     """Write words on a picture, with an outline so that they can be read on bright and on dark tissue."""
     font = ImageFont.load_default(font_size)
-    outline = {"stroke_width": 2, "stroke_fill": PANE}
-    ImageDraw.Draw(sheet).text(place, words, LETTERS, font, anchor, **outline)
+    ImageDraw.Draw(sheet).text(place, words, LETTERS, font, anchor, stroke_width=2, stroke_fill=PANE)
 
 
 def write_upwards(sheet: Image.Image, place: tuple[int, int], words: str, font_size: int) -> None:

@@ -35,7 +35,7 @@ def grid_lines(
     """
     shape = displacement.shape[:-1]
     indices = np.indices(shape, sparse=True)
-    lines = 0.0
+    lines = np.zeros(())
     for axis in (plane.across, plane.up):
         location = slice_of(displacement[..., axis], plane) + slice_of(np.broadcast_to(indices[axis], shape), plane)
         location = resized(np.nan_to_num(location, posinf=0.0, neginf=0.0), size or location.shape)
@@ -64,8 +64,8 @@ def grid_picture(displacement: np.ndarray, plane: Plane, size: tuple[int, int]) 
     lines = grid_lines(displacement, plane, size, step, width=1.5)[..., None]
     nearest = Image.fromarray(codes).resize(size[::-1], Image.Resampling.NEAREST)
     folded = Image.fromarray(255 * (codes == 0).astype("uint8")).resize(size[::-1], Image.Resampling.BOX)
-    picture = np.round(lines * GRID_LINES[np.asarray(nearest)] + (1.0 - lines) * PANE).astype("uint8")
-    return np.where(np.asarray(folded)[..., None] > 0, np.uint8(FOLDED), picture)
+    picture = np.round(lines * GRID_LINES[np.asarray(nearest)] + (1.0 - lines) * np.array(PANE)).astype("uint8")
+    return np.where(np.asarray(folded)[..., None] > 0, np.array(FOLDED, "uint8"), picture)
 
 
 def local_volume_codes(displacement: np.ndarray, plane: Plane) -> np.ndarray:
