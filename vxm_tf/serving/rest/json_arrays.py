@@ -1,0 +1,154 @@
+"""Turns JSON lists into arrays of the types that a signature asks for; errors have the words of TensorFlow Serving."""
+
+import base64
+from itertools import chain
+from typing import Any, NoReturn
+
+import numpy as np
+import rapidjson
+import tensorflow as tf
+
+from vxm_tf.serving.rest.body import InflationGuard
+from vxm_tf.serving.rest.errors import RequestError, invalid, type_name
+
+# NumPy before 2.0 has no more axes.
+MOST_LEVELS = 32
+# An error quotes the value that is wrong; a volume in it would be as large as the request.
+QUOTED_CHARACTERS = 1000
+NUMBER_TOO_BIG = "JSON Parse error: Number too big to be stored in double."
+JSON_TYPES = {type(None): "Null", dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
+INTEGERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64)
+ACCEPTED = {
+    **dict.fromkeys((tf.float32, tf.float64), {int, float}),
+    **dict.fromkeys(INTEGERS, {int}),
+    tf.bool: {bool},
+    tf.string: {str, dict},
+}
+
+
+def shown(value: Any) -> str:
+    """Return a JSON value for an error message: objects over several lines, lists on one, cut where it gets long.
+
+    Example:
+        >>> shown([1, 2.5, None])
+        '[1, 2.5, null]'
+    """
+    text = rapidjson.dumps(value, indent=4, write_mode=rapidjson.WM_SINGLE_LINE_ARRAY, ensure_ascii=False)
+    return text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS] + "..."
+
+
+def is_binary(value: Any) -> bool:
+    """Return whether a JSON value is `{"b64": "..."}`."""
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def read_array(value: Any, dtype: tf.DType, guard: InflationGuard) -> np.ndarray:
+    """Return the array of a JSON scalar, or of lists in lists.
+
+    Args:
+        value: the parsed JSON value.
+        dtype: type of the signature's input.
+        guard: limits what the binary inputs inflate to.
+
+    Raises:
+        RequestError: 400 where lists are uneven or a value does not suit; 501 for a type that cannot be sent.
+    """
+    if dtype not in ACCEPTED:
+        first = value
+        while isinstance(first, list) and first:
+            first = first[0]
+        raise RequestError(501, f"Conversion of JSON Value: {shown(first)} to type: {type_name(dtype)}")
+    shape, leaves = [], [value]
+    # Level by level, which is fast; a request that this does not understand is explained value by value.
+    while leaves and type(leaves[0]) is list:
+        size = len(leaves[0])
+        if set(map(type, leaves)) != {list} or set(map(len, leaves)) != {size} or len(shape) == MOST_LEVELS:
+            _explain(value, dtype)
+        shape.append(size)
+        leaves = list(chain.from_iterable(leaves))
+    if not set(map(type, leaves)) <= ACCEPTED[dtype]:
+        _explain(value, dtype)
+    array = np.empty(len(leaves), object)
+    array[:] = [_bytes(leaf, guard) for leaf in leaves] if dtype == tf.string else leaves
+    return (array if dtype == tf.string else _numbers(array, dtype)).reshape(shape)
+
+
+def _bytes(leaf: str | dict, guard: InflationGuard) -> bytes:
+    if isinstance(leaf, str):
+        return leaf.encode("utf-8")
+    if not is_binary(leaf):
+        raise invalid(f"JSON Value: {shown(leaf)} not formatted correctly for base64 data")
+    data = decode_base64(leaf["b64"])
+    guard.check(data)
+    return data
+
+
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of standard base64; padding may be missing, white space is skipped.
+
+    Raises:
+        RequestError: 400 for anything else, the URL-safe alphabet included.
+    """
+    for has_white_space in (False, True):
+        # White space is rare, and looking for it would copy a large volume.
+        text = "".join(text.split()) if has_white_space else text
+        try:
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            continue
+    raise invalid("Unable to base64 decode")
+
+
+def _numbers(leaves: np.ndarray, dtype: tf.DType) -> np.ndarray:
+    if dtype == tf.bool:
+        return leaves.astype(bool)
+    if dtype.is_integer:
+        outside = (leaves < dtype.min) | (leaves > dtype.max)
+        if np.any(outside):
+            raise _type_error(leaves[np.argmax(outside)], dtype)
+        return leaves.astype(dtype.as_numpy_dtype)
+    try:
+        wide = leaves.astype(np.float64)
+    except OverflowError:
+        raise invalid(NUMBER_TOO_BIG) from None
+    with np.errstate(over="ignore"):
+        array = wide.astype(dtype.as_numpy_dtype)
+    lost = np.isinf(array) & np.isfinite(wide)
+    if np.any(lost):
+        value, name = leaves[np.argmax(lost)], type_name(dtype)
+        raise invalid(f"Cannot convert JSON value: {value!r} to {name} without loss of precision.")
+    return array
+
+
+def _explain(value: Any, dtype: tf.DType) -> NoReturn:
+    """Find the first value that is wrong, in the order in which TensorFlow Serving reads, and raise its error."""
+    shape, first = [], value
+    while isinstance(first, list):
+        shape.append(len(first))
+        first = first[0] if first else None
+    if len(shape) > MOST_LEVELS:
+        raise invalid(f"Lists are nested {len(shape)} levels deep; at most {MOST_LEVELS} are served.")
+    _walk(value, 0, shape, dtype)
+    raise invalid(f"JSON Value: {shown(value)} is no tensor of type: {type_name(dtype)}")
+
+
+def _walk(value: Any, level: int, shape: list[int], dtype: tf.DType) -> None:
+    if not isinstance(value, list):
+        if level != len(shape):
+            place = f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {len(shape)}"
+            raise invalid(f"JSON Value: {shown(value)} {place}")
+        if type(value) not in ACCEPTED[dtype]:
+            raise _type_error(value, dtype)
+        return
+    if level >= len(shape):
+        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+    if len(value) != shape[level]:
+        size = f"{len(value)} at level: {level} expected size: {shape[level]}"
+        raise invalid(f"Encountered list at unexpected size: {size}")
+    for item in value:
+        _walk(item, level + 1, shape, dtype)
+
+
+def _type_error(value: Any, dtype: tf.DType) -> RequestError:
+    kind = str(value) if isinstance(value, bool) else JSON_TYPES[type(value)]
+    return invalid(f"JSON Value: {shown(value)} Type: {kind} is not of expected type: {type_name(dtype)}")
