@@ -3,7 +3,7 @@
 import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import anyio
@@ -57,7 +57,7 @@ register_url_convertor("version", VersionOrLabel())
 class ModelRoute(Route):
     """A route whose address is read in upper and lower case, and that takes one method only."""
 
-    def __init__(self, method: str, path: str, endpoint):
+    def __init__(self, method: str, path: str, endpoint: Callable[..., Awaitable[Response]]):
         super().__init__(path, endpoint)
         self.methods = {method}
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
@@ -123,9 +123,6 @@ class RestApp:
     Args:
         models: served models by name.
         limits: limits of the server.
-
-    Attributes:
-        queue: the queue of inferences.
     """
 
     def __init__(self, models: Mapping[str, Model], limits: Limits):
@@ -150,10 +147,8 @@ class RestApp:
         """Answer one request."""
         scope["state"] = {"body": RequestBody(scope, receive)}
         with contextlib.suppress(ClientDisconnect):
-            if scope["path"].lower().startswith("/v1/"):
-                await self._answer(scope, receive, partial(self._send_in_time, send))
-            else:
-                await self._page(scope)(scope, receive, partial(self._send_in_time, send))
+            answer = self._answer if scope["path"].lower().startswith("/v1/") else self._page(scope)
+            await answer(scope, receive, partial(self._send_in_time, send))
 
     def _page(self, scope: Scope) -> Answer:
         """Return the answer to a request that concerns no model."""
@@ -164,8 +159,7 @@ class RestApp:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that concerns a model, and count it."""
         if scope["method"] == "OPTIONS":
-            await Answer([], headers=OPTIONS_HEADERS)(scope, receive, send)
-            return
+            return await Answer([], headers=OPTIONS_HEADERS)(scope, receive, send)
         started = time.perf_counter()
 
         async def count_and_send(message: Message) -> None:

@@ -48,16 +48,17 @@ def _predict(find_version: Callable[[], LoadedVersion], body: bytes | bytearray,
         raise invalid(f'Serving signature name: "{wanted or DEFAULT_SIGNATURE}" not found in signature def')
     if not signature.inputs or signature.function is None:
         raise invalid(f"Failed to get input map for signature: {wanted or 'DEFAULT'}")
-    request = read_request(members, signature.inputs, InflationGuard(inflated_limit))
+    arrays = read_request(members, signature.inputs, InflationGuard(inflated_limit))
+    rows = "instances" in members
     # The parsed request may be far larger than the tensors, and the graph needs the memory.
     del members
-    tensors = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in request.arrays.items()}
+    tensors = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in arrays.items()}
     try:
         outputs = signature.function(**tensors)
     except CLIENT_ERRORS:
         _check_axes(tensors, signature)
         raise
-    return write_response(outputs, request.rows)
+    return write_response(outputs, rows)
 
 
 def _check_axes(tensors: Mapping[str, tf.Tensor], signature: Signature) -> None:

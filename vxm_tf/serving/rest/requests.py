@@ -1,6 +1,5 @@
 """Turns the JSON body of a predict request into arrays; errors have the words of TensorFlow Serving."""
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,20 +13,8 @@ from vxm_tf.serving.rest.errors import RequestError, invalid
 from vxm_tf.serving.rest.json_arrays import NUMBER_TOO_BIG, is_binary, read_array, shown
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+Inputs = Mapping[str, tf.TensorSpec]
 WITHOUT_OFFSET = ("The document is empty", "Number too big", "The surrogate pair")
-
-
-@dataclasses.dataclass
-class Request:
-    """Arrays that a client sent.
-
-    Attributes:
-        arrays: array of each input, by name; strings are objects of type bytes.
-        rows: whether the request has rows ("instances"), as its answer will; otherwise columns ("inputs").
-    """
-
-    arrays: dict[str, np.ndarray]
-    rows: bool
 
 
 class _Decoder(rapidjson.Decoder):
@@ -90,8 +77,8 @@ def signature_name(members: Mapping[str, Any]) -> str:
     return name
 
 
-def read_request(members: Mapping[str, Any], inputs: Mapping[str, tf.TensorSpec], guard: InflationGuard) -> Request:
-    """Return the arrays of a request, from its rows ("instances") or its columns ("inputs").
+def read_request(members: Mapping[str, Any], inputs: Inputs, guard: InflationGuard) -> dict[str, np.ndarray]:
+    """Return the array of each input, from rows ("instances") or columns ("inputs"); strings are objects of type bytes.
 
     Args:
         members: the request's JSON object.
@@ -105,13 +92,13 @@ def read_request(members: Mapping[str, Any], inputs: Mapping[str, tf.TensorSpec]
         words = "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
         raise invalid(f"JSON Value: {shown(members)} {words}")
     if "instances" in members:
-        return Request(_rows(members, inputs, guard), rows=True)
+        return _rows(members, inputs, guard)
     if "inputs" in members:
-        return Request(_columns(members["inputs"], inputs, guard), rows=False)
+        return _columns(members["inputs"], inputs, guard)
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _columns(value: Any, inputs: Mapping[str, tf.TensorSpec], guard: InflationGuard) -> dict[str, np.ndarray]:
+def _columns(value: Any, inputs: Inputs, guard: InflationGuard) -> dict[str, np.ndarray]:
     if not _has_names(value):
         if len(inputs) > 1:
             raise invalid(
@@ -127,7 +114,7 @@ def _columns(value: Any, inputs: Mapping[str, tf.TensorSpec], guard: InflationGu
     return arrays
 
 
-def _rows(members: Mapping[str, Any], inputs: Mapping[str, tf.TensorSpec], guard: InflationGuard) -> dict:
+def _rows(members: Mapping[str, Any], inputs: Inputs, guard: InflationGuard) -> dict:
     rows = members["instances"]
     if not isinstance(rows, list):
         raise invalid(f"JSON Value: {shown(members)} Expecting 'instances' to be an list/array")
@@ -158,7 +145,7 @@ def _has_names(value: Any) -> bool:
     return isinstance(value, dict) and not is_binary(value)
 
 
-def _check_names(index: int, row: Any, inputs: Mapping[str, tf.TensorSpec]) -> None:
+def _check_names(index: int, row: Any, inputs: Inputs) -> None:
     if not _has_names(row):
         raise invalid(f"Expecting object but got list at item {index} of input list")
     unknown = next((name for name in row if name not in inputs), None)
@@ -181,17 +168,12 @@ def _error_of_row(values: list, dtype: tf.DType, guard: InflationGuard, error: R
         try:
             array = read_array(value, dtype, guard)
             shape = array.shape if shape is None else shape
-            _check_shape(array, shape)
+            if array.size != np.prod(shape):
+                raise invalid(f"Expecting tensor size: {int(np.prod(shape))} but got: {array.size}")
+            if array.shape != shape:
+                expected, got = ("[" + ",".join(map(str, dims)) + "]" for dims in (shape, array.shape))
+                raise invalid(f"Expecting shape {expected} but got: {got}")
         except RequestError as reason:
             text = f"Failed to process element: {index}{key} of 'instances' list. "
             return RequestError(reason.status, f"{text}Error: INVALID_ARGUMENT: {reason.message}")
     return error
-
-
-def _check_shape(array: np.ndarray, shape: tuple[int, ...]) -> None:
-    size = int(np.prod(shape))
-    if array.size != size:
-        raise invalid(f"Expecting tensor size: {size} but got: {array.size}")
-    if array.shape != shape:
-        expected, got = ("[" + ",".join(map(str, dims)) + "]" for dims in (shape, array.shape))
-        raise invalid(f"Expecting shape {expected} but got: {got}")
