@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 from pathlib import Path
+from typing import Any
 
 import nibabel
 from absl import logging
@@ -73,7 +74,7 @@ def register_through_server(config: ClientConfig) -> dict[str, Path]:
 
 
 def _client(config: ClientConfig) -> RegistrationCalls:
-    settings = {
+    settings: dict[str, Any] = {
         "model": config.model_name,
         "version": config.version or None,
         "label": config.label or None,
@@ -116,8 +117,8 @@ def _write_gzip(path: str | Path, content: bytes) -> None:
 class ProgressLog:
     """Logs a line at each quarter of the bytes that are sent and received."""
 
-    def __init__(self):
-        self._shown = None
+    def __init__(self) -> None:
+        self._shown: tuple[str, int | None] | None = None
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Log the progress.

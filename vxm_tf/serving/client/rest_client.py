@@ -109,7 +109,9 @@ class Client(RegistrationCalls):
 
     def _call(self, path: str, body: JsonBody) -> bytearray:
         """Return the content of the answer, once its status is 200."""
-        for attempt in range(1, self._retries + 2):
+        attempt = 0
+        while True:
+            attempt += 1
             last = attempt > self._retries
             try:
                 answer = exchange(self._address, path, body, self._timeout_seconds, self._progress)

@@ -91,7 +91,7 @@ class Answer(Response):
 class RequestCounters:
     """Counts requests by model and status, and the time they take, under TensorFlow Serving's names."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         names = ["model_name", "status"]
         self._count = Counter(":tensorflow:serving:request_count", "Requests.", names, registry=self._registry)

@@ -18,7 +18,8 @@ QUOTED_CHARACTERS = 1000
 NUMBER_TOO_BIG = "JSON Parse error: Number too big to be stored in double."
 JSON_TYPES = {type(None): "Null", dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
 INTEGERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64)
-ACCEPTED = {
+# Python types of the JSON values that each type of tensor takes.
+ACCEPTED: dict[tf.DType, set[type]] = {
     **dict.fromkeys((tf.float32, tf.float64), {int, float}),
     **dict.fromkeys(INTEGERS, {int}),
     tf.bool: {bool},
@@ -58,7 +59,8 @@ def read_array(value: Any, dtype: tf.DType, guard: InflationGuard) -> np.ndarray
         while isinstance(first, list) and first:
             first = first[0]
         raise RequestError(501, f"Conversion of JSON Value: {shown(first)} to type: {type_name(dtype)}")
-    shape, leaves = [], [value]
+    shape: list[int] = []
+    leaves = [value]
     # Level by level, which is fast; a request that this does not understand is explained value by value.
     while leaves and type(leaves[0]) is list:
         size = len(leaves[0])

@@ -1,6 +1,5 @@
 """Turns the JSON body of a predict request into arrays; errors have the words of TensorFlow Serving."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,7 +56,7 @@ def parse(body: bytes | bytearray) -> dict[str, Any]:
 
 
 def _parse_error(text: str) -> str:
-    offset, message = re.fullmatch(r"Parse error at offset (\d+): (.*)", text).groups()
+    offset, message = text.removeprefix("Parse error at offset ").split(": ", maxsplit=1)
     if message.startswith("The document is empty"):
         message = message.rstrip(".")
     place = "" if message.startswith(WITHOUT_OFFSET) else f" at offset: {offset}"

@@ -41,7 +41,7 @@ def json_pieces(value: Any, rows: bool = False) -> list[bytes]:
         value: objects, iterables, numbers and strings; each character of a string stands for one byte.
         rows: whether lists stay on one line.
     """
-    pieces = _Pieces()
+    pieces: Any = _Pieces()
     mode = rapidjson.WM_SINGLE_LINE_ARRAY if rows else rapidjson.WM_PRETTY
     rapidjson.dump(value, pieces, indent=INDENT, write_mode=mode, ensure_ascii=False, chunk_size=MEGABYTE)
     return pieces

@@ -32,7 +32,7 @@ class Limits:
     request_seconds: float = 60
     answer_seconds: float = 600
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(self).items():
             least = {"queue": 0, "workers": 1}.get(name)
             if (value <= 0) if least is None else (value < least):
