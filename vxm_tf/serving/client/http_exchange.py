@@ -166,5 +166,5 @@ def _failure(address: Address, error: Exception) -> Exception:
         if isinstance(cause, ConnectionRefusedError):
             return ConnectionRefusedError("nobody listens there")
         cause = cause.__cause__ or cause.__context__
-    text = str(error) or type(error).__name__
+    text = str(error).rstrip(".") or type(error).__name__
     return ConnectionError(f"the answer was cut ({text})" if "complete message body" in text else text)

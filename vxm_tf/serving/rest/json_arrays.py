@@ -1,8 +1,7 @@
 """Turns JSON lists into arrays of the types that a signature asks for; errors have the words of TensorFlow Serving."""
 
 import base64
-from itertools import chain
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import rapidjson
@@ -54,22 +53,18 @@ def read_array(value: Any, dtype: tf.DType, guard: InflationGuard) -> np.ndarray
     Raises:
         RequestError: 400 where lists are uneven or a value does not suit; 501 for a type that cannot be sent.
     """
+    shape, first = [], value
+    while isinstance(first, list):
+        shape.append(len(first))
+        if not first:
+            break
+        first = first[0]
     if dtype not in ACCEPTED:
-        first = value
-        while isinstance(first, list) and first:
-            first = first[0]
         raise RequestError(501, f"Conversion of JSON Value: {shown(first)} to type: {type_name(dtype)}")
-    shape: list[int] = []
-    leaves = [value]
-    # Level by level, which is fast; a request that this does not understand is explained value by value.
-    while leaves and type(leaves[0]) is list:
-        size = len(leaves[0])
-        if set(map(type, leaves)) != {list} or set(map(len, leaves)) != {size} or len(shape) == MOST_LEVELS:
-            _explain(value, dtype)
-        shape.append(size)
-        leaves = list(chain.from_iterable(leaves))
-    if not set(map(type, leaves)) <= ACCEPTED[dtype]:
-        _explain(value, dtype)
+    if len(shape) > MOST_LEVELS:
+        raise invalid(f"Lists are nested {len(shape)} levels deep; at most {MOST_LEVELS} are served.")
+    leaves: list[Any] = []
+    _collect(value, 0, shape, dtype, leaves)
     array = np.empty(len(leaves), object)
     array[:] = [_bytes(leaf, guard) for leaf in leaves] if dtype == tf.string else leaves
     return (array if dtype == tf.string else _numbers(array, dtype)).reshape(shape)
@@ -80,17 +75,13 @@ def _bytes(leaf: str | dict, guard: InflationGuard) -> bytes:
         return leaf.encode("utf-8")
     if not is_binary(leaf):
         raise invalid(f"JSON Value: {shown(leaf)} not formatted correctly for base64 data")
-    data = decode_base64(leaf["b64"])
+    data = _decoded(leaf["b64"])
     guard.check(data)
     return data
 
 
-def decode_base64(text: str) -> bytes:
-    """Return the bytes of standard base64; padding may be missing, white space is skipped.
-
-    Raises:
-        RequestError: 400 for anything else, the URL-safe alphabet included.
-    """
+def _decoded(text: str) -> bytes:
+    """Return the bytes of standard base64, not of its URL-safe form; padding may be missing."""
     for has_white_space in (False, True):
         # White space is rare, and looking for it would copy a large volume.
         text = "".join(text.split()) if has_white_space else text
@@ -122,33 +113,26 @@ def _numbers(leaves: np.ndarray, dtype: tf.DType) -> np.ndarray:
     return array
 
 
-def _explain(value: Any, dtype: tf.DType) -> NoReturn:
-    """Find the first value that is wrong, in the order in which TensorFlow Serving reads, and raise its error."""
-    shape, first = [], value
-    while isinstance(first, list):
-        shape.append(len(first))
-        first = first[0] if first else None
-    if len(shape) > MOST_LEVELS:
-        raise invalid(f"Lists are nested {len(shape)} levels deep; at most {MOST_LEVELS} are served.")
-    _walk(value, 0, shape, dtype)
-    raise invalid(f"JSON Value: {shown(value)} is no tensor of type: {type_name(dtype)}")
-
-
-def _walk(value: Any, level: int, shape: list[int], dtype: tf.DType) -> None:
-    if not isinstance(value, list):
-        if level != len(shape):
-            place = f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {len(shape)}"
-            raise invalid(f"JSON Value: {shown(value)} {place}")
+def _collect(value: Any, level: int, shape: list[int], dtype: tf.DType, leaves: list[Any]) -> None:
+    """Append the scalars of lists in lists, and refuse the first that is wrong, in TensorFlow Serving's order."""
+    if level == len(shape):
+        if isinstance(value, list):
+            raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
         if type(value) not in ACCEPTED[dtype]:
             raise _type_error(value, dtype)
-        return
-    if level >= len(shape):
-        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-    if len(value) != shape[level]:
+        leaves.append(value)
+    elif not isinstance(value, list):
+        place = f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {len(shape)}"
+        raise invalid(f"JSON Value: {shown(value)} {place}")
+    elif len(value) != shape[level]:
         size = f"{len(value)} at level: {level} expected size: {shape[level]}"
         raise invalid(f"Encountered list at unexpected size: {size}")
-    for item in value:
-        _walk(item, level + 1, shape, dtype)
+    elif level == len(shape) - 1 and ACCEPTED[dtype].issuperset(map(type, value)):
+        # The scalars of one list are checked together, which is fast.
+        leaves += value
+    else:
+        for item in value:
+            _collect(item, level + 1, shape, dtype, leaves)
 
 
 def _type_error(value: Any, dtype: tf.DType) -> RequestError:

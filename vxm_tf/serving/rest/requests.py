@@ -13,6 +13,7 @@ from vxm_tf.serving.rest.json_arrays import NUMBER_TOO_BIG, is_binary, read_arra
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 Inputs = Mapping[str, tf.TensorSpec]
+# Messages that an offset would not make clearer.
 WITHOUT_OFFSET = ("The document is empty", "Number too big", "The surrogate pair")
 
 
