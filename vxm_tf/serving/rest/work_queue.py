@@ -80,15 +80,10 @@ class WorkQueue:
             RequestError: 504; it took too long.
         """
         work = self._executor.submit(function)
-        try:
-            with anyio.fail_after(seconds):
-                return await asyncio.wrap_future(work)
-        except TimeoutError:
-            # A function may raise this error, too, before the time is over.
-            if work.done() and not work.cancelled():
-                raise
-            self._abandon(work)
-            raise RequestError(504, f"No answer within {seconds:g} seconds, the limit here.") from None
+        with anyio.move_on_after(seconds):
+            return await asyncio.wrap_future(work)
+        self._abandon(work)
+        raise RequestError(504, f"No answer within {seconds:g} seconds, the limit here.")
 
     def close(self) -> None:
         """Wait for the functions that run, and drop those that wait."""
