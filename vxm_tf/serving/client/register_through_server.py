@@ -8,9 +8,10 @@ from typing import Any
 import nibabel
 from absl import logging
 
+from vxm_tf.configuration import described, option
 from vxm_tf.files.atomic import check_output_dir, replace_atomically
 from vxm_tf.files.distinct_paths import check_distinct
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.rest_client import Client
 
@@ -19,33 +20,24 @@ REST_URL, GRPC_ADDRESS = "http://127.0.0.1:8501", "127.0.0.1:8500"
 COMPRESSION = 1
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class ClientConfig:
-    """Settings of a registration by a model server.
+    """Settings of `register_through_server`; `vxm-client` has one flag for each."""
 
-    Attributes:
-        url: address of the server's REST interface, or host:port of gRPC; this machine's if empty.
-        model_name: name of the model on the server.
-        moving: scan to move, in a format that nibabel reads.
-        fixed: scan to move it to.
-        output_dir: folder for `moved.nii.gz` and `transform.nii.gz`.
-        timeout_seconds: longest silence of the server.
-        retries: number of attempts after the first while the server is busy or out of reach.
-        version: number of the model's version; 0 for the latest.
-        label: label of a version, such as "stable"; empty for none.
-        grpc: whether to call by gRPC instead of REST.
-    """
-
-    url: str = ""
-    model_name: str = "vxm"
-    moving: str = ""
-    fixed: str = ""
-    output_dir: str = ""
-    timeout_seconds: float = 300.0
-    retries: int = 5
-    version: int = 0
-    label: str = ""
-    grpc: bool = False
+    url: str = option(
+        "",
+        f"Address of the server: {REST_URL} if empty; with grpc host:port, {GRPC_ADDRESS} if empty.",
+    )
+    model_name: str = option("vxm", "Name of the model on the server.")
+    moving: str = option("", "Scan to move: NIfTI as it is; other formats that nibabel reads are converted.")
+    fixed: str = option("", "Scan to align it with, whose grid both outputs get.")
+    output_dir: str = option("", "Folder for moved.nii.gz and transform.nii.gz (ITK, LPS mm).")
+    timeout_seconds: float = option(300.0, "Longest silence of the server, in seconds.")
+    retries: int = option(5, "Number of attempts after the first while the server is busy or out of reach.")
+    version: int = option(0, "Number of the model's version; 0 for the latest.")
+    label: str = option("", "Label of a version, such as stable, instead of its number.")
+    grpc: bool = option(False, "Call by gRPC instead of REST; needs the extra grpc.")
 
 
 def register_through_server(config: ClientConfig) -> dict[str, Path]:
@@ -55,7 +47,7 @@ def register_through_server(config: ClientConfig) -> dict[str, Path]:
         The files that were written, by name: "moved" and "transform".
 
     Raises:
-        VolumeError: a scan that cannot be read, or a folder that cannot be written.
+        InputError: a scan that cannot be read, or a folder that cannot be written.
         ServingError: no answer, or an error of the server.
         ValueError: settings that contradict each other, or a package that is not installed.
     """
@@ -94,18 +86,18 @@ def nifti_bytes(path: str | Path) -> bytes:
     """Return a scan as the content of a NIfTI file; other formats are converted in memory.
 
     Raises:
-        VolumeError: missing, unreadable, or in a format that nibabel does not read.
+        InputError: missing, unreadable, or in a format that nibabel does not read.
     """
     path = Path(path)
     if not path.is_file():
-        raise VolumeError(f"{path}: there is no such file.")
+        raise InputError(f"{path}: there is no such file.")
     try:
         if path.name.lower().endswith((".nii", ".nii.gz")):
             return path.read_bytes()
         logging.info("%s is converted to NIfTI.", path)
         return gzip.compress(nibabel.Nifti1Image.from_image(nibabel.load(path)).to_bytes(), COMPRESSION)
     except Exception as error:
-        raise VolumeError(f"{path}: cannot be read as a scan ({type(error).__name__}: {error}).") from error
+        raise InputError(f"{path}: cannot be read as a scan ({type(error).__name__}: {error}).") from error
 
 
 def _write_gzip(path: str | Path, content: bytes) -> None:
