@@ -45,7 +45,7 @@ def test_flags_and_settings_are_the_same():
     names = {field.name for field in dataclasses.fields(ClientConfig)}
     assert set(values) == names
     for name in names:
-        assert f"        {name}: " in ClientConfig.__doc__
+        assert f"    {name}: " in ClientConfig.__doc__
         assert values[name].default == getattr(ClientConfig(), name)
 
 
