@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vxm_tf"
 COMMANDS = (
     "register", "train", "evaluate", "apply", "compose", "invert", "certify", "calibrate", "convert", "export",
-    "serve", "demo",
+    "serve", "client", "demo",
 )  # fmt: skip
 # Pages that lie outside of docs/: page of the site -> (title in the navigation, file).
 COPIED = {

@@ -32,7 +32,7 @@ def load(path):
 
 @pytest.fixture
 def job(tmp_path, rng, constant_network):
-    """Options of a registration as a dict: everything that can be given, files of random voxels, a network that shifts."""
+    """Options of a registration: everything that can be given, files of random voxels, a network that shifts."""
     network = constant_network(SHAPE, SHIFT)
     network.metadata = {"normalization": "minmax", "multichannel": False}
     network.save(tmp_path / "model.keras")

@@ -161,4 +161,7 @@ def _draw_panel(path: str, result: RegistrationResult) -> None:
     fixed = resample(result.fixed.array, result.fixed.grid, grid)
     moved = resample(result.moving.array, result.moving.grid, grid, result.chain)
     moving, fixed, moved = (normalize(image, "percentile") for image in (moving, fixed, moved))
-    write_picture(path, registration_panel(moving, fixed, moved, voxel_displacement(dense(result.field, grid))))
+    displacement = voxel_displacement(dense(result.field, grid))
+    orientation = DRAWN[grid.ndim] if result.fixed.has_place else ""
+    panel = registration_panel(moving, fixed, moved, displacement, orientation=orientation, spacing=grid.spacing_mm)
+    write_picture(path, panel)
