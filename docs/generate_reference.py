@@ -28,9 +28,9 @@ PICTURE_FOLDERS = ("benchmarks/results", "studies/results")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SETTINGS_HEADING = """# Settings
 
-Every command takes `--name value` for each of these flags, `--help` for the same list, and `--debug` for the traceback of an
-error. A flag that is true or false is written `--name` or `--noname`. The fields of the configurations in Python have the
-same names."""
+Every command takes `--name value` for each of these flags, `--help` for the same list, and `--debug` for the
+traceback of an error. A flag that is true or false is written `--name` or `--noname`. The fields of the configurations
+in Python have the same names."""
 
 
 # What mkdocs calls.
@@ -38,7 +38,10 @@ same names."""
 
 def on_config(config):
     """Add the generated pages to the sections "Reference" and "Results" of the navigation."""
-    generated = {"Reference": reference_navigation(), "Results": [{title: page} for page, (title, _) in copied().items()]}
+    generated = {
+        "Reference": reference_navigation(),
+        "Results": [{title: page} for page, (title, _) in copied().items()],
+    }
     for section in config.nav:
         for title, pages in generated.items():
             if title in section:
@@ -75,26 +78,28 @@ def packages():
 
 def reference_pages():
     """Page -> Markdown, one for each package: its public names first, then the other public names of its modules."""
-    return {_reference_path(name): _reference_page(name, folder) for name, folder in packages().items()}
+    return {reference_page_path(name): _reference_page(name, folder) for name, folder in packages().items()}
 
 
 def reference_navigation():
     """Entries of the navigation: the settings, then one page for each package."""
-    return [{"Settings": "reference/settings.md"}, *({name: _reference_path(name)} for name in packages())]
+    return [{"Settings": "reference/settings.md"}, *({name: reference_page_path(name)} for name in packages())]
 
 
-def _reference_path(package):
+def reference_page_path(package):
     return f"reference/{package.replace('.', '-')}.md"
 
 
 def _reference_page(package, folder):
     source = folder / "__init__.py"
-    exported, bound = exported_names(package), bound_names(source)
+    modules = {path.stem for path in folder.glob("*.py")}
+    exported, bound = exported_names(package), bound_names(source) - modules
     lines = [f"# {package}", "", *_directive(package, [name for name in exported if name in bound])]
     for name in sorted(set(exported) - bound):
-        # Imported when it is first asked for, which no static analysis sees.
+        # Static analysis sees no name that is imported when it is first asked for, and takes one for its module that
+        # is called as a module is.
         value = getattr(importlib.import_module(package), name)
-        lines += ["", f"## {package}.{name}", "", *_directive(f"{value.__module__}.{value.__qualname__}")]
+        lines += ["", *_directive(f"{value.__module__}.{value.__qualname__}")]
     for module in sorted(folder.glob("[!_]*.py")):
         names = [name for name in defined_names(module) if name not in exported]
         if names:
@@ -104,9 +109,10 @@ def _reference_page(package, folder):
 
 
 def _directive(identifier, members=None):
-    """Lines that ask mkdocstrings for an object, with these of its members; None for the default ones."""
-    options = [] if members is None else [f"      members: {json.dumps(members) if members else 'false'}"]
-    return [f"::: {identifier}", "    options:", "      show_root_heading: false", *options]
+    """Lines that ask mkdocstrings for a module with these of its members or, without members, for one object."""
+    shown = ["show_root_heading: true", "show_root_full_path: false", "show_root_toc_entry: true"]
+    options = shown if members is None else [f"members: {json.dumps(members) if members else 'false'}"]
+    return [f"::: {identifier}", "    options:", *(f"      {option}" for option in options)]
 
 
 def exported_names(package):
@@ -169,7 +175,9 @@ def _row(flag):
     default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default
     shown = "" if default in ("", None) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
     choices = [value for value in getattr(flag.parser, "enum_values", None) or () if value]
-    text = flag.help if not choices or "One of " in flag.help else f"{flag.help} One of {', '.join(choices)}."
+    # absl writes the choices before the description of a flag that has some.
+    text = re.sub(r"^<[^>]*>: ", "", flag.help)
+    text = text if not choices or "One of " in text else f"{text} One of {', '.join(choices)}."
     return f"| `--{flag.name}` | {shown} | {html.escape(text, quote=False).replace('|', chr(92) + '|')} |"
 
 
@@ -179,7 +187,8 @@ def _row(flag):
 def notebook_pages():
     """Page -> Markdown of every notebook: its text and its code, and a link to the notebook itself."""
     return {
-        f"notebooks/{path.stem}.md": notebook_markdown(path) for path in sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
+        f"notebooks/{path.stem}.md": notebook_markdown(path)
+        for path in sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
     }
 
 
