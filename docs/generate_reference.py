@@ -99,7 +99,7 @@ def _reference_page(package, folder):
         # Static analysis sees no name that is imported when it is first asked for, and takes one for its module that
         # is called as a module is.
         value = getattr(importlib.import_module(package), name)
-        lines += ["", *_directive(f"{value.__module__}.{value.__qualname__}")]
+        lines += ["", *_directive(f"{value.__module__}.{value.__qualname__}"), f"      heading: {name}"]
     for module in sorted(folder.glob("[!_]*.py")):
         names = [name for name in defined_names(module) if name not in exported]
         if names:
@@ -155,9 +155,13 @@ def settings_page():
             "",
             html.escape(f"{command.DESCRIPTION.rstrip('.')}. {inspect.getdoc(command.define_flags)}", quote=False),
             "",
+            '<div class="settings" markdown="1">',
+            "",
             "| flag | default | description |",
             "| --- | --- | --- |",
             *(_row(values[flag]) for flag in values),
+            "",
+            "</div>",
         ]
     return "\n".join(lines) + "\n"
 
