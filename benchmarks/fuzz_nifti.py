@@ -1,10 +1,10 @@
-"""Damaged NIfTI files against the graph that reads them, and against a whole exported `register_nifti`.
+"""Send damaged NIfTI files to the graph that reads them, and to a whole exported `register_nifti`.
 
     python benchmarks/fuzz_nifti.py --minutes 10 --seed 0
 
-A worker process asks, under a ceiling of memory; its death, an answer after more than `SECONDS`, or an error that is
-none of TensorFlow's is a failure, whose files go to `benchmarks/results/fuzz-nifti-failures`. Writes
-`benchmarks/results/fuzz-nifti.json`.
+A worker process with limited memory calls them. A crash, an answer after more than `SECONDS`, a value that is not
+finite and an error that is not TensorFlow's are failures, whose files go to `benchmarks/results/fuzz-nifti-failures`.
+Writes `benchmarks/results/fuzz-nifti.json`.
 """
 
 import argparse
@@ -26,14 +26,16 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from vxm_tf.files.json_file import write_json
+
 RESULTS = Path(__file__).resolve().parent / "results"
 FAILURES = RESULTS / "fuzz-nifti-failures"
 SECONDS, STARTING_SECONDS = 60, 300
-# What a worker may take beyond what TensorFlow and the network take before the first file: enough for the largest grid
-# to work on that is not refused. TensorFlow does not always survive where memory is refused to it.
+# Memory that a worker may use beyond that of TensorFlow and the network before the first file: enough for the largest
+# working grid that is not refused. TensorFlow does not always survive an allocation that fails.
 MEGABYTES = 8192
 REGISTER_EVERY = 5
-# Of a NIfTI header: offset, format, values at and beyond the edges of what they mean.
+# Fields of a NIfTI header: offset, format, and values at and beyond the edges of their meaning.
 SHORTS = (-32768, -1, 0, 1, 2, 3, 4, 5, 7, 8, 16, 64, 127, 128, 255, 256, 512, 1024, 4096, 32767)
 FLOATS = (
     0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 100.0, 348.0, 351.9, 352.0, 353.0, 1e-45, 1e-30, 1e-6, 1e3, 1e6, 1e9, 1e30,
@@ -61,7 +63,7 @@ NUMBERS = re.compile(r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)\b", re.IGNORECASE
 
 
 def seeds(rng):
-    """Good files: types, byte orders, orientations, with and without qform and sform."""
+    """Valid files of all types, byte orders and orientations, with and without qform and sform."""
     files = []
     for index, kind in enumerate(("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8") * 2):
         shape = tuple(int(size) for size in rng.integers(4, 14, 3))
@@ -79,7 +81,7 @@ def seeds(rng):
 
 
 def mutated(content, rng):
-    """A file with one to four kinds of damage, gzipped or not, the archive damaged or not."""
+    """A file with one to four kinds of damage; some are gzipped, and some of those archives are damaged too."""
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 5))):
         data = rng.choice([random_bytes, field, field, field, truncated, voxel_bytes])(data, rng)
@@ -88,7 +90,7 @@ def mutated(content, rng):
 
 
 def random_bytes(data, rng):
-    """Some bytes of the header at random."""
+    """Replace some bytes of the header at random."""
     for _ in range(int(rng.integers(1, 6))):
         if data:
             data[int(rng.integers(min(len(data), 352)))] = int(rng.integers(256))
@@ -96,7 +98,7 @@ def random_bytes(data, rng):
 
 
 def field(data, rng):
-    """One field of the header at a boundary, in the file's own byte order."""
+    """Set one field of the header to a boundary value, in the file's own byte order."""
     offset, form, values = FIELDS[str(rng.choice(list(FIELDS)))]
     order = "<" if data[:4] == struct.pack("<i", 348) else ">"
     packed = struct.pack(order + form, values[int(rng.integers(len(values)))])
@@ -106,12 +108,12 @@ def field(data, rng):
 
 
 def truncated(data, rng):
-    """Cut somewhere, half the time among the voxels."""
+    """Cut three files in ten at a random byte."""
     return data[: int(rng.integers(len(data) + 1))] if rng.random() < 0.3 else data
 
 
 def voxel_bytes(data, rng):
-    """Some voxels at random, or at the ends of their type."""
+    """Replace some voxels by random bytes, or by the extremes of their type."""
     for _ in range(int(rng.integers(1, 4))):
         if len(data) > 368:
             place = int(rng.integers(352, len(data) - 8))
@@ -120,7 +122,7 @@ def voxel_bytes(data, rng):
 
 
 def damaged_archive(data, rng):
-    """gzip, and most of the time something wrong with it."""
+    """Compress with gzip, and damage most of the archives."""
     archive, kind = bytearray(gzip.compress(data, 1)), int(rng.integers(6))
     if kind == 0:
         return bytes(archive[: int(rng.integers(len(archive)))])
@@ -137,7 +139,7 @@ def damaged_archive(data, rng):
 
 
 def cases(seed):
-    """(signature, moving, fixed) without end; one file is for `read_nifti` alone."""
+    """Yield (signature, moving, fixed) without end; `read_nifti` gets one file."""
     rng = np.random.default_rng(seed)
     files = seeds(rng)
     for number in range(2**62):
@@ -150,14 +152,14 @@ def cases(seed):
 
 
 def message_class(message):
-    """What an error says, without its numbers and whatever TensorFlow writes around it."""
+    """Message of an error, without its numbers and without the text that TensorFlow adds."""
     from vxm_tf.serving.rest.errors import graph_message
 
     return " ".join(NUMBERS.sub("#", graph_message(message)).split())[:160]
 
 
 def export(folder):
-    """A small network with every signature."""
+    """Export a small network with every signature."""
     import keras
 
     from vxm_tf.models import VxmDense
@@ -171,7 +173,7 @@ def export(folder):
 
 
 def functions(folder):
-    """Name -> what answers (moving, fixed)."""
+    """The model, and {signature: function of (moving, fixed)}."""
     import tensorflow as tf
 
     from vxm_tf.serving.graph.nifti_reading import read_nifti
@@ -186,7 +188,7 @@ def functions(folder):
 
 
 def outcome(function, moving, fixed):
-    """(kind, message): accepted, refused or failed."""
+    """Call a function; returns (kind, message), the kind being accepted, refused or failed."""
     import tensorflow as tf
 
     try:
@@ -203,7 +205,7 @@ def outcome(function, moving, fixed):
 
 
 def work(folder):
-    """Answer each line of standard input with a line."""
+    """Answer each case on standard input with a line of JSON."""
     # The graph stays alive with its model.
     model, found = functions(folder)
     rng = np.random.default_rng(0)
@@ -225,14 +227,14 @@ def reply(message):
 
 
 class Worker:
-    """A process that answers, and that is started anew when it dies."""
+    """A process that answers cases, and that is restarted when it dies."""
 
     def __init__(self, folder):
         self.folder = folder
         self.process = None
 
     def ask(self, case):
-        """(kind, message) of one case."""
+        """Let the process answer one case; returns (kind, message)."""
         if self.process is None:
             self._start()
         name, *files = case
@@ -271,7 +273,7 @@ class Worker:
 
 
 def keep(number, case, kind, message):
-    """Save the files of a failure."""
+    """Save the files and the message of a failure."""
     FAILURES.mkdir(parents=True, exist_ok=True)
     for role, content in zip(("moving", "fixed"), case[1:]):
         (FAILURES / f"{number}-{role}.bin").write_bytes(content)
@@ -279,7 +281,7 @@ def keep(number, case, kind, message):
 
 
 def fuzz(minutes, seed, folder):
-    """Counts of what came out."""
+    """Ask for so many minutes; returns the numbers of outcomes and messages."""
     worker = Worker(folder)
     counts = {name: collections.Counter() for name in ("read_nifti", "register_nifti")}
     messages, failures = collections.Counter(), collections.Counter()
@@ -315,8 +317,8 @@ def versions():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="time limit")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the damage")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -326,7 +328,7 @@ def main():
         found = fuzz(arguments.minutes, arguments.seed, folder)
     settings = {"minutes": arguments.minutes, "seed": arguments.seed, "megabytes_beyond_start": MEGABYTES}
     result = {**settings, "register_every": REGISTER_EVERY, "versions": versions(), **found}
-    (RESULTS / "fuzz-nifti.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_json(RESULTS / "fuzz-nifti.json", result)
     print(json.dumps(result, indent=2))
 
 

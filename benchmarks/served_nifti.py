@@ -1,15 +1,14 @@
-"""Whole files through a server, beside `register.py` and SimpleITK: do they give one answer?
+"""Check that a server registers whole files as `register.py` does, and that SimpleITK reads the answer so.
 
     python benchmarks/served_nifti.py --model models/brains-2mm-fast/last.keras --data_dir ../shared/data
 
 Two scans of 1 mm, one of them in three other orders of axes, and volumes cut from them with oblique axes, thick
-slices, odd shapes, other types and byte orders, go to `register_nifti` over HTTP as files. Compared are the moved
-image and the transform with those of `register.py --affine header`, and the moved image with SimpleITK's, which
-applies the returned transform to the original file. Writes `benchmarks/results/served-nifti.json`.
+slices, odd shapes, other types and byte orders, go to `register_nifti` over HTTP as files. The moved image and the
+transform are compared with those of `register.py --affine header`, and the moved image with SimpleITK's, which applies
+the returned transform to the original file. Writes `benchmarks/results/served-nifti.json`.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from serving import HERE, ROOT, start_server
 
+from vxm_tf.files.json_file import write_json
 from vxm_tf.serving.client import Client
 
 
@@ -45,7 +45,7 @@ def cut(image, shape, spacing, degrees, dtype, slope=None, sform=True):
 
 
 def pairs(data_dir, folder):
-    """{name: (moving, fixed)}, files."""
+    """Files of each pair, {name: (moving, fixed)}."""
     scans = [data_dir / "brains-1mm" / "val" / f"oasis_{number}_norm.nii.gz" for number in (1003, 1004)]
     turned = sorted((data_dir / "orientations-48").glob("*.nii.gz"))
     image = nibabel.load(scans[0])
@@ -67,7 +67,7 @@ def pairs(data_dir, folder):
 
 
 def compare(client, moving, fixed, model, folder):
-    """Largest differences of one pair."""
+    """Largest differences between the server, `register.py` and SimpleITK for one pair."""
     answer = client.register_nifti(moving.read_bytes(), fixed.read_bytes())
     served = {"moved": folder / "served.nii", "transform": folder / "served_transform.nii"}
     for name, path in served.items():
@@ -93,7 +93,7 @@ def compare(client, moving, fixed, model, folder):
 
 
 def by_simpleitk(moving, fixed, served):
-    """The original file moved by the returned transform, `[x, y, z]`."""
+    """The original file, moved by the returned transform in SimpleITK, `[x, y, z]`."""
     field = SimpleITK.ReadImage(str(served["transform"]), SimpleITK.sitkVectorFloat64)
     transform = SimpleITK.DisplacementFieldTransform(field)
     images = [SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32) for path in (moving, fixed)]
@@ -103,8 +103,8 @@ def by_simpleitk(moving, fixed, served):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data_dir", required=True, type=Path)
+    parser.add_argument("--model", required=True, help="a .keras file, or shipped")
+    parser.add_argument("--data_dir", required=True, type=Path, help="folder with brains-1mm and orientations-48")
     options = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as directory:
@@ -122,7 +122,7 @@ def main():
     worst = {key: max(pair[key] for pair in found.values()) for key in numbers}
     print(worst)
     result = {"model": options.model, "worst": worst, "pairs": found}
-    (HERE / "results" / "served-nifti.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_json(HERE / "results" / "served-nifti.json", result)
 
 
 if __name__ == "__main__":
