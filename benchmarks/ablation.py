@@ -5,7 +5,7 @@
 
 Every third scan of `brains-2mm/train` is held out from training, and every ordered pair of those is scored; `val` is
 not touched. Each row runs in a process of its own, so that the patches of one never reach another. Writes
-`benchmarks/results/ablation.json` and `docs/ablation.md`.
+`benchmarks/results/ablation.json` and `docs/results/ablation.md`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from contest.labels import BRAIN_LABELS
 from vxm_tf.files.json_file import write_json, write_text
 
 HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "ablation.md"
+RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "results" / "ablation.md"
 EVERY = 3
 
 
@@ -150,7 +150,7 @@ def run_row(name, options):
 
 
 def page(results):
-    """Text of `docs/ablation.md`."""
+    """Text of `docs/results/ablation.md`."""
     first = next(iter(results.values()))
     pairs, brains = first["pairs"], first["trained_on"]
     text = (
