@@ -105,10 +105,10 @@ def outcome(function, moving, fixed):
 def work(folder):
     """Answer each case on standard input with a line of JSON."""
     # The graph stays alive with its model.
-    model, found = functions(folder)
+    model, answering = functions(folder)
     rng = np.random.default_rng(0)
     content = seeds(rng)[4]
-    for function in found.values():
+    for function in answering.values():
         function(content, content)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     ceiling = pages * resource.getpagesize() + MEGABYTES * 2**20
@@ -116,7 +116,7 @@ def work(folder):
     reply(["ready", ""])
     for line in sys.stdin:
         name, *files = json.loads(line)
-        reply(outcome(found[name], *map(base64.b64decode, files)))
+        reply(outcome(answering[name], *map(base64.b64decode, files)))
     del model
 
 
@@ -223,9 +223,9 @@ def main():
         return work(arguments.worker)
     with tempfile.TemporaryDirectory() as folder:
         export(folder)
-        found = fuzz(arguments.minutes, arguments.seed, folder)
+        counts = fuzz(arguments.minutes, arguments.seed, folder)
     settings = {"minutes": arguments.minutes, "seed": arguments.seed, "megabytes_beyond_start": MEGABYTES}
-    result = {**settings, "register_every": REGISTER_EVERY, "versions": versions(), **found}
+    result = {**settings, "register_every": REGISTER_EVERY, "versions": versions(), **counts}
     write_json(RESULTS / "fuzz-nifti.json", result)
     print(json.dumps(result, indent=2))
 

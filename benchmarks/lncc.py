@@ -1,4 +1,4 @@
-"""Seconds of LNCC and its gradient, window 9, on 80x96x112: ours beside the same formula with `avg_pool3d`.
+"""Seconds of LNCC and its gradient, window 9, on 80x96x112: ours, and the formula with `avg_pool3d`.
 
     python benchmarks/lncc.py
 

@@ -1,4 +1,4 @@
-"""Check that a server registers whole files as `register.py` does, and that SimpleITK reads the answer so.
+"""Check that a server registers whole files as `register.py` does, and that SimpleITK reads the answer the same way.
 
     python benchmarks/served_nifti.py --model models/brains-2mm-fast/last.keras --data_dir ../shared/data
 
@@ -36,12 +36,12 @@ def cut(image, shape, spacing, degrees, dtype, slope=None, sform=True):
     values = ndimage.affine_transform(source.get_fdata(), step[:3, :3], step[:3, 3], shape, order=1)
     header = nibabel.Nifti1Header(endianness=">" if dtype.startswith(">") else "<")
     header.set_data_dtype(np.dtype(dtype))
-    found = nibabel.Nifti1Image(values.astype(dtype), affine, header)
-    found.set_qform(affine, 1)
-    found.set_sform(affine, int(sform))
+    volume = nibabel.Nifti1Image(values.astype(dtype), affine, header)
+    volume.set_qform(affine, 1)
+    volume.set_sform(affine, int(sform))
     if slope:
-        found.header.set_slope_inter(*slope)
-    return found
+        volume.header.set_slope_inter(*slope)
+    return volume
 
 
 def pairs(data_dir, folder):
@@ -56,14 +56,14 @@ def pairs(data_dir, folder):
         "big-endian float64": cut(image, (101, 141, 141), (1.5, 1.2, 1.2), (5, 0), ">f8"),
         "64-bit integers": cut(image, (101, 141, 141), (1.5, 1.2, 1.2), (0, 7), "<i8"),
     }
-    found = {"two scans": tuple(scans)}
-    found |= {f"moving in {f.name[:3]}": (f, scans[1]) for f in turned[5:48:17]}
-    found[f"fixed in {turned[30].name[:3]}"] = (scans[1], turned[30])
+    files = {"two scans": tuple(scans)}
+    files |= {f"moving in {f.name[:3]}": (f, scans[1]) for f in turned[5:48:17]}
+    files[f"fixed in {turned[30].name[:3]}"] = (scans[1], turned[30])
     for name, volume in volumes.items():
         path = folder / f"{name}.nii.gz"
         nibabel.save(volume, path)
-        found[f"moving {name}"], found[f"fixed {name}"] = (path, scans[1]), (scans[1], path)
-    return found
+        files[f"moving {name}"], files[f"fixed {name}"] = (path, scans[1]), (scans[1], path)
+    return files
 
 
 def compare(client, moving, fixed, model, folder):
@@ -106,7 +106,7 @@ def main():
     parser.add_argument("--model", required=True, help="a .keras file, or shipped")
     parser.add_argument("--data_dir", required=True, type=Path, help="folder with brains-1mm and orientations-48")
     options = parser.parse_args()
-    found = {}
+    differences = {}
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         command = [sys.executable, str(ROOT / "export" / "export_model.py"), "--model", options.model]
@@ -114,14 +114,14 @@ def main():
         process, url = start_server(folder / "vxm")
         try:
             for name, (moving, fixed) in pairs(options.data_dir, folder).items():
-                found[name] = compare(Client(url, timeout_seconds=600), moving, fixed, options.model, folder)
-                print(name, found[name], flush=True)
+                differences[name] = compare(Client(url, timeout_seconds=600), moving, fixed, options.model, folder)
+                print(name, differences[name], flush=True)
         finally:
             process.terminate()
     numbers = ("affine", "moved_fraction_of_range", "transform_mm", "simpleitk_fraction_of_range")
-    worst = {key: max(pair[key] for pair in found.values()) for key in numbers}
+    worst = {key: max(pair[key] for pair in differences.values()) for key in numbers}
     print(worst)
-    result = {"model": options.model, "worst": worst, "pairs": found}
+    result = {"model": options.model, "worst": worst, "pairs": differences}
     write_json(HERE / "results" / "served-nifti.json", result)
 
 

@@ -184,7 +184,7 @@ def main():
         graph_mb = (folder / "1" / "saved_model.pb").stat().st_size / 1e6
         process, url = start_server(folder)
         started = time.perf_counter() - begin - exported
-        found = {name: measure(url, name, call, options.requests) for name, call in calls.items()}
+        signatures = {name: measure(url, name, call, options.requests) for name, call in calls.items()}
         memory = {"after_single_requests": peak_mib(process)}
         print("clients at once", flush=True)
         together = {name: at_once(url, call, options.clients) for name, call in calls.items()}
@@ -202,9 +202,9 @@ def main():
         "saved_model_mb": graph_mb,
         "seconds_until_available": started,
         "requests": options.requests,
-        "signatures": found,
+        "signatures": signatures,
         "network_alone_seconds": network,
-        "register_bytes_beyond_the_network_seconds": found["register_bytes"]["seconds"]["p50"] - network["p50"],
+        "register_bytes_beyond_the_network_seconds": signatures["register_bytes"]["seconds"]["p50"] - network["p50"],
         "at_once": together,
         "new_version_under_load": reload,
         "server_peak_memory_mib": memory,

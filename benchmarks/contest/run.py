@@ -200,8 +200,8 @@ class Journal:
 
 def settings(options):
     # Rows that are left out need no package.
-    found = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in PACKAGES}
-    versions = {name: package.version for name, package in found.items() if package}
+    packages = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in PACKAGES}
+    versions = {name: package.version for name, package in packages.items() if package}
     if options.torch_python:
         versions |= torch_versions(options.torch_python)
     return {
