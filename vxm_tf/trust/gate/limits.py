@@ -1,6 +1,6 @@
 """What is usual of each measure of a registration, from where a person should look, and from where it fails.
 
-Chosen on pairs of training brains at 2 mm, as they are and spoiled (`benchmarks/spoiled.py`), and wide enough for
+Chosen on pairs of training brains at 2 mm, as they are and spoiled (`studies/spoiled.py`), and wide enough for
 brains of 1 mm, hippocampi and phantoms: between what is sound and what is broken, not at the edge of what is sound.
 """
 
