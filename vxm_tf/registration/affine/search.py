@@ -92,9 +92,7 @@ def starts(
     return transforms
 
 
-def turned(
-    matrix: np.ndarray, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray | float = 0.0
-) -> np.ndarray:
+def turned(matrix: np.ndarray, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
     """A transform, followed by a rotation about the point to which it takes the pivot, and by a shift."""
     target = matrix[:-1, :-1] @ pivot + matrix[:-1, -1]
     linear = rotation @ matrix[:-1, :-1]

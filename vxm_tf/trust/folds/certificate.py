@@ -143,9 +143,7 @@ def certify(
         shapes = f"{np.shape(inverse_displacement)} and {displacement.shape}"
         raise ValueError(f"A displacement and its inverse have one shape, on one grid; got {shapes}.")
     grid = Grid(displacement.shape[:-1], np.diag([*spacing_mm, 1.0]))
-    there, back = (
-        DisplacementField(grid, np.asarray(u) * spacing_mm) for u in (displacement, inverse_displacement)
-    )
+    there, back = (DisplacementField(grid, np.asarray(u) * spacing_mm) for u in (displacement, inverse_displacement))
     return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(there, back, grid))
 
 

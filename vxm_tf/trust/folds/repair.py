@@ -100,9 +100,7 @@ def repair(
         tight = _below(field, margin)
         return tight, bool(tight.any())
 
-    shrunk = shrink_locally(
-        before, measure, _near, _smoothed, smoothings=SMOOTHINGS, shrinkings=SHRINKINGS, base=base
-    )
+    shrunk = shrink_locally(before, measure, _near, _smoothed, smoothings=SMOOTHINGS, shrinkings=SHRINKINGS, base=base)
     after = shrunk.field
     lengths = np.linalg.norm((after.astype("float64") - before) * spacing_mm, axis=-1)
     changed = np.any(after != before, axis=-1)

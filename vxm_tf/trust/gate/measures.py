@@ -4,7 +4,6 @@ Lengths are relative to the size of the fixed image's foreground, the edge of a 
 measure is much the same at 1 mm and at 2 mm, for a brain and for a hippocampus.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -12,16 +11,13 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf.metrics import foreground, jacobian_determinant, local_correlation
+from vxm_tf.trust.gate.pair_view import TINY, View, centre_of, or_everything, scaled, view_of
 
-# Number of coarse voxels along the edge of that cube at which images are compared; a head at 2 mm has twice as many.
-COARSE = 30
 # Relative to the edge of the cube: widths of the windows for likeness and for mirrors, and the least depth of a part
 # that counts as missing.
 WINDOW, MIRROR_WINDOW, DEEP = 1 / 20, 1 / 8, 1 / 20
 # A voxel whose volume changes by more than this factor is strongly deformed.
 STRONG = 2.5
-# Contrasts and variances below this are rounding errors.
-_TINY = 1e-5
 
 
 class Spread(Protocol):
@@ -32,32 +28,6 @@ class Spread(Protocol):
         """Standard deviation of the displacement, `[*spatial]`, in millimetres."""
 
 
-@dataclasses.dataclass(frozen=True)
-class View:
-    """A pair prepared for measuring: coarse, without channels, scaled to [0, 1].
-
-    Attributes:
-        moving, fixed, moved: float `[*spatial]`.
-        moving_content, fixed_content, moved_content: bool `[*spatial]`, foreground of each image.
-        displacement: `[*spatial, ndim]`, in coarse voxels.
-        size: edge of a cube with the volume of the fixed image's foreground, in coarse voxels.
-    """
-
-    moving: np.ndarray
-    fixed: np.ndarray
-    moved: np.ndarray
-    moving_content: np.ndarray
-    fixed_content: np.ndarray
-    moved_content: np.ndarray
-    displacement: np.ndarray
-    size: float
-
-    @property
-    def content(self) -> np.ndarray:
-        """Bool `[*spatial]`, foreground of the fixed or the moved image; all voxels if both have none."""
-        return _or_everything(self.fixed_content | self.moved_content)
-
-
 def measures_of(
     moving: np.ndarray,
     fixed: np.ndarray,
@@ -65,7 +35,7 @@ def measures_of(
     uncertainty: Spread | None = None,
     spacing_mm: float = 1.0,
 ) -> dict[str, float]:
-    """Every measure of a registration by name; `limits.LIMITS` explains each in a sentence.
+    """Every measure of a registration by name; `measure_limits.LIMITS` explains each in a sentence.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, on one grid, finite.
@@ -73,11 +43,11 @@ def measures_of(
         uncertainty: estimate of the registration's uncertainty; None leaves its measure out.
         spacing_mm: geometric mean of the voxel size, in millimetres.
     """
-    moving, fixed = _scaled(moving), _scaled(fixed)
-    view = _view(moving, fixed, displacement)
+    moving, fixed = scaled(moving), scaled(fixed)
+    view = view_of(moving, fixed, displacement)
     return {
-        "moving_empty": float(np.ptp(moving) < _TINY),
-        "fixed_empty": float(np.ptp(fixed) < _TINY),
+        "moving_empty": float(np.ptp(moving) < TINY),
+        "fixed_empty": float(np.ptp(fixed) < TINY),
         "noise": max(_noise(moving), _noise(fixed)),
         **_likeness(view),
         **_completeness(view),
@@ -85,53 +55,6 @@ def measures_of(
         **_deformation(view),
         **_uncertainty(uncertainty, fixed, spacing_mm),
     }
-
-
-def _scaled(image: np.ndarray) -> np.ndarray:
-    """Mean of the channels, scaled from its 0.5th and 99.5th percentile to [0, 1]; zeros for a constant image."""
-    image = np.asarray(image, "float32").mean(axis=-1)
-    low, high = np.percentile(image, (0.5, 99.5))
-    if high - low < _TINY:
-        low, high = float(image.min()), float(image.max())
-    return np.clip((image - low) / max(high - low, _TINY), 0.0, 1.0) if high - low >= _TINY else np.zeros_like(image)
-
-
-def _or_everything(content: np.ndarray) -> np.ndarray:
-    """The mask itself, or a mask of all voxels if it is empty."""
-    return content if content.any() else np.ones_like(content)
-
-
-def _centre(content: np.ndarray) -> np.ndarray:
-    """Mean index of the voxels in a mask, `[ndim]`."""
-    return np.mean(np.argwhere(_or_everything(content)), axis=0)
-
-
-def _view(moving: np.ndarray, fixed: np.ndarray, displacement: np.ndarray) -> View:
-    content = foreground(fixed, 1.0)
-    size = max(int(content.sum()), 1) ** (1 / fixed.ndim)
-    factor = max(1, min(round(size / COARSE), min(fixed.shape) // 4))
-    moving, fixed = _shrunk(moving, factor), _shrunk(fixed, factor)
-    components = [_shrunk(component, factor) for component in np.moveaxis(np.asarray(displacement, "float32"), -1, 0)]
-    field = np.stack(components, axis=-1) / factor
-    places = np.moveaxis(field, -1, 0) + np.indices(fixed.shape)
-    moved = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
-    return View(
-        moving=moving,
-        fixed=fixed,
-        moved=moved,
-        moving_content=foreground(moving),
-        fixed_content=foreground(fixed),
-        moved_content=foreground(moved),
-        displacement=field,
-        size=size / factor,
-    )
-
-
-def _shrunk(array: np.ndarray, factor: int) -> np.ndarray:
-    """Means of blocks of `factor` voxels along each axis, without the voxels at the end that fill no block."""
-    whole = array[tuple(slice(0, n // factor * factor) for n in array.shape)]
-    blocks = [n for size in whole.shape for n in (size // factor, factor)]
-    return whole.reshape(blocks).mean(axis=tuple(range(1, 2 * array.ndim, 2)))
 
 
 def _noise(image: np.ndarray) -> float:
@@ -187,8 +110,8 @@ def _places(view: View) -> dict[str, float]:
     """How well the moving image fits as it is, mirrored and turned, before anything is deformed."""
     window = max(view.size * MIRROR_WINDOW, 0.8)
     smooth = [ndimage.gaussian_filter(image, window) for image in (view.moving, view.fixed)]
-    either = _or_everything(view.moving_content | view.fixed_content)
-    centre, own = (_centre(content) for content in (view.fixed_content, view.moving_content))
+    either = or_everything(view.moving_content | view.fixed_content)
+    centre, own = (centre_of(content) for content in (view.fixed_content, view.moving_content))
     measures = {"fit": _correlation(smooth[0][either], smooth[1][either])}
     for axis in range(view.fixed.ndim):
         moving, fixed = ((image - _mirrored(image, axis, centre[axis]))[either] for image in smooth)
@@ -223,12 +146,12 @@ def _correlation(a: np.ndarray, b: np.ndarray, centred: bool = True) -> float:
     if centred:
         a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / scale if scale > _TINY else 0.0
+    return float((a * b).sum()) / scale if scale > TINY else 0.0
 
 
 def _deformation(view: View) -> dict[str, float]:
     """How far, how strongly and how invertibly the fixed foreground is deformed."""
-    inside = _or_everything(view.fixed_content)
+    inside = or_everything(view.fixed_content)
     vectors = view.displacement[inside].astype("float64")
     lengths = np.linalg.norm(vectors, axis=-1) / view.size
     strong = folded = 0.0
@@ -248,7 +171,7 @@ def _uncertainty(uncertainty: Spread | None, fixed: np.ndarray, spacing_mm: floa
     """95th percentile of the spread in the fixed foreground, relative to its size; empty without an estimate."""
     if uncertainty is None:
         return {}
-    content = _or_everything(foreground(fixed, 1.0))
+    content = or_everything(foreground(fixed, 1.0))
     size_mm = content.sum() ** (1 / fixed.ndim) * spacing_mm
     return {"uncertainty": float(np.percentile(uncertainty.displacement_std_mm[content], 95) / size_mm)}
 

@@ -10,7 +10,7 @@ from absl import logging
 
 from vxm_tf.files.json_file import write_json
 from vxm_tf.trust.folds.certificate import Certificate
-from vxm_tf.trust.gate.limits import LIMITS, MIRRORED, SAME_CONTRAST, UNLIKE
+from vxm_tf.trust.gate.measure_limits import LIMITS, MIRRORED, SAME_CONTRAST, UNLIKE
 from vxm_tf.trust.gate.measures import Spread, measures_of
 
 REVIEW, FAIL = 1.0, 2.0
@@ -55,8 +55,8 @@ def judge(
     """Judge whether a registration looks sound, from the images and the displacement alone.
 
     Each measure has a usual value, a value from which on the registration should be reviewed, and one from which on it
-    fails (`limits.LIMITS`); the score is that of the worst measure. A registration that is wrong only where the images
-    show nothing cannot be told from a sound one, and swapped left and right sides of a brain are seldom noticed.
+    fails (`measure_limits.LIMITS`); the score is that of the worst measure. A registration that is wrong only where the
+    images show nothing cannot be told from a sound one, and swapped left and right sides of a brain are seldom noticed.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, 1 to 3 axes, on one grid, already affinely aligned.

@@ -53,9 +53,7 @@ class Calibration:
         parts = (weight * np.asarray(features[name], "float64") for name, weight in self.weights.items())
         return (self.bound * np.exp(sum(parts))).astype("float32")
 
-    def applied(
-        self, uncertainty: Uncertainty, features: Mapping[str, np.ndarray], spacing_mm: float
-    ) -> Uncertainty:
+    def applied(self, uncertainty: Uncertainty, features: Mapping[str, np.ndarray], spacing_mm: float) -> Uncertainty:
         """Add bound and coverage to an `Uncertainty`.
 
         Args:

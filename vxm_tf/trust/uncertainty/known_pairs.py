@@ -34,9 +34,7 @@ class KnownPair:
     inside: np.ndarray
 
 
-def phantom_pairs(
-    shape: Sequence[int], count: int, seed: int = 0, *, alike: bool = False
-) -> Iterator[KnownPair]:
+def phantom_pairs(shape: Sequence[int], count: int, seed: int = 0, *, alike: bool = False) -> Iterator[KnownPair]:
     """Pairs of head phantoms; pair k depends on `(seed, k)` alone.
 
     Args:
