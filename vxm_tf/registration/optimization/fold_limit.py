@@ -50,7 +50,7 @@ class Limits:
 def admissible_change(
     start: np.ndarray, change: np.ndarray, integrate: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The largest part of a change of velocity that folds no more than the velocity did before.
+    """The part of a change of velocity that can be kept without more folds than before the change.
 
     Where the grid folds, or nearly, the change is smoothed, round by round and in growing places; if that is not
     enough, it is halved there; then all of it is halved; the last resort is no change. See `shrink_locally`.
