@@ -32,7 +32,7 @@ from vxm_tf.data import normalize
 from vxm_tf.data.warping import warp_labels
 from vxm_tf.files.json_file import write_json
 from vxm_tf.models.saved import input_settings, load_model
-from vxm_tf.registration.optimization.refine import RefineConfig, refine
+from vxm_tf.registration import RefineConfig, refine
 from vxm_tf.registration.predict import register_pair
 
 HERE = Path(__file__).resolve().parent

@@ -26,7 +26,7 @@ from studies import spoiled
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import write_json, write_text
 from vxm_tf.models.saved import input_settings, load_model
-from vxm_tf.trust.gate.limits import LIMITS
+from vxm_tf.trust.gate.measure_limits import LIMITS
 from vxm_tf.trust.gate.measures import measures_of
 from vxm_tf.trust.gate.verdict import judged
 

@@ -149,7 +149,8 @@ class Network:
         import vxm_tf  # noqa: F401 - before TensorFlow, for oneDNN
         from vxm_tf.data import normalize
         from vxm_tf.models import PRESETS, from_preset, input_settings, load_model
-        from vxm_tf.registration.optimization.refine import STEPS, RefineConfig, refine, starting_velocity
+        from vxm_tf.registration.optimization.config import STEPS, RefineConfig
+        from vxm_tf.registration.optimization.refine import refine, starting_velocity
         from vxm_tf.registration.predict import register_pair
 
         if model in PRESETS:
