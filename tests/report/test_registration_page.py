@@ -128,8 +128,8 @@ def test_a_2_d_page_needs_no_viewer_for_volumes(contents, registered, rng):
 def test_a_calibrated_uncertainty_says_its_bound(contents, registered):
     std = np.full((20, 22, 24), 0.25, "float32")
     for uncertainty, said in (
-        (Uncertainty(std, std, 8, "samples"), False),
-        (Uncertainty(std, std, 8, "samples", bound_mm=3 * std, coverage=0.9), True),
+        (Uncertainty(std, 8, "samples"), False),
+        (Uncertainty(std, 8, "samples", bound_mm=3 * std, coverage=0.9), True),
     ):
         registration = registered((1.0, 2.0, 0.0), (20, 22, 24), uncertainty=uncertainty)
         words = re.sub("<[^>]+>", " ", registration_page(contents(registration=registration)))
@@ -140,7 +140,7 @@ def test_a_calibrated_uncertainty_says_its_bound(contents, registered):
 def test_noise_that_cannot_be_packed_still_fits(registered, tmp_path, rng):
     shape = (100, 104, 108)
     std = rng.random(shape, "float32")
-    result, certificate = registered((1.0, 0.0, 0.0), shape, uncertainty=Uncertainty(std, std, 8, "samples"))
+    result, certificate = registered((1.0, 0.0, 0.0), shape, uncertainty=Uncertainty(std, 8, "samples"))
     write_registration_report(tmp_path / "report.html", result, certificate)
     assert (tmp_path / "report.html").stat().st_size <= LIMIT_BYTES < 6_000_000
 

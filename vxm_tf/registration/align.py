@@ -11,7 +11,8 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.registration.affine.estimate import register_affine
 from vxm_tf.registration.mending import check_affine, mended
-from vxm_tf.registration.optimization.refine import STEPS, RefineConfig, refine, starting_velocity
+from vxm_tf.registration.optimization.config import STEPS, RefineConfig
+from vxm_tf.registration.optimization.refine import refine, starting_velocity
 from vxm_tf.registration.optimization.reintegration import Integral, finer, network_integral, pair_integral
 from vxm_tf.registration.overlap import check_overlap
 from vxm_tf.registration.result import RegistrationResult
