@@ -20,8 +20,8 @@ COMMANDS = (
 )  # fmt: skip
 # Pages that lie outside of docs/: page of the site -> (title in the navigation, file).
 COPIED = {
-    "results/tables.md": ("Tables", "benchmarks/results/README.md"),
-    "results/benchmarks.md": ("Benchmarks", "benchmarks/README.md"),
+    "results/tables.md": ("Accuracy and speed", "benchmarks/results/README.md"),
+    "results/benchmarks.md": ("How they were measured", "benchmarks/README.md"),
     "results/studies.md": ("Studies", "studies/README.md"),
 }
 PICTURE_FOLDERS = ("benchmarks/results", "studies/results")
@@ -45,7 +45,7 @@ def on_config(config):
     for section in config.nav:
         for title, pages in generated.items():
             if title in section:
-                section[title] = [*section[title], *pages]
+                section[title] = [*pages, *section[title]]
     return config
 
 
