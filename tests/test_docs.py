@@ -205,3 +205,18 @@ def parameters_and_documented(source):
 def test_documented_arguments_are_those_of_the_function(source):
     wrong = [(line, names - parameters) for line, parameters, names in parameters_and_documented(source)]
     assert [(line, names) for line, names in wrong if names] == []
+
+
+def test_the_readme_is_short_and_shows_registering_before_training():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    order = [
+        "![",
+        "\n## Install",
+        "\n## Register two scans",
+        "vxm_tf.register(",
+        "\n## Train",
+        "\n## Serve",
+        "\n## Results",
+    ]
+    assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
