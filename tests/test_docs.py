@@ -220,3 +220,19 @@ def test_the_readme_is_short_and_shows_registering_before_training():
         "\n## Results",
     ]
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
+
+
+def moved_modules():
+    """The modules in the last column of the table in design.md, with each list in braces written out."""
+    table = (DOCS / "design.md").read_text(encoding="utf-8").split("## Second edition")[1]
+    for column in re.findall(r"^\|[^|]*\|([^|]*)\|$", table, re.MULTILINE):
+        for code in re.findall(r"`([\w/]+/\w*(?:{[\w,]+})?)`", column):
+            stem, _, names = code.rstrip("}").partition("{")
+            yield from (stem + name for name in names.split(","))
+
+
+def test_the_table_of_moves_names_modules_that_exist():
+    modules = list(moved_modules())
+    assert len(modules) > 50
+    places = [(ROOT / "vxm_tf" / name, ROOT / "vxm_tf" / f"{name}.py", ROOT / name) for name in modules]
+    assert [name for name, paths in zip(modules, places) if not any(path.exists() for path in paths)] == []
