@@ -19,10 +19,10 @@ class CropLike(keras.layers.Layer):
     """
 
     def call(self, tensor: Tensor, reference: Tensor) -> Tensor:
-        wanted, present = spatial_shape(reference), spatial_shape(tensor)
-        if all(isinstance(size, int) for size in (*wanted, *present)) and wanted == present:
+        shape, padded = spatial_shape(reference), spatial_shape(tensor)
+        if all(isinstance(size, int) for size in (*shape, *padded)) and shape == padded:
             return tensor
-        return tensor[(slice(None), *(slice(0, size) for size in wanted))]
+        return tensor[(slice(None), *(slice(0, size) for size in shape))]
 
     def compute_output_shape(self, tensor_shape: Shape, reference_shape: Shape) -> Shape:
         return (tensor_shape[0], *reference_shape[1:-1], tensor_shape[-1])

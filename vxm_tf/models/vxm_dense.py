@@ -51,7 +51,7 @@ class VxmDense(RegistrationNetwork):
             up to 2^levels.
         integration_steps: number of squarings of scaling and squaring; 0 makes the network's answer a plain
             displacement, which may fold and has no inverse (CVPR 2018).
-        resize_rule: how fields change their grid, see `vxm_tf.ops.resize`; "corners" gives the numbers of
+        resize_rule: rule by which fields are resized, see `vxm_tf.ops.resize`; "corners" gives the numbers of
             networks that VoxelMorph 0.1 to dev trained.
         fill_value: intensity of moved images outside the moving image; None repeats its edge.
         outputs: names from the list above. `VxmDense.BIDIRECTIONAL` names those of both directions.

@@ -74,7 +74,7 @@ def sample_at(
     fill_mode: str = "nearest",
     fill_value: float = 0.0,
 ) -> Tensor:
-    """Do as `sample` does, for coordinates given as one tensor `[batch, *any]` for each axis."""
+    """Sample an image at coordinates in one tensor `[batch, *any]` for each axis; see `sample`."""
     check_sampling(interpolation, fill_mode)
     image = ops.convert_to_tensor(image)
     if interpolation == "linear":
