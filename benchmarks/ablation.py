@@ -1,11 +1,11 @@
-"""What each part of `VxmPyramid` and of its training brings: the same steps and seed, one thing changed at a time.
+"""Ablation of `VxmPyramid` and its training: one thing changed at a time, with the same steps and seed.
 
-    python benchmarks/ablation.py --steps 60                 # all rows, those already in the results left out
+    python benchmarks/ablation.py --steps 60                 # all rows that are not in the results yet
     python benchmarks/ablation.py --steps 60 --rows untrained "one step a grid"
 
-Of the scans in `brains-2mm/train`, in order, numbers 3, 6, 9, ... are held out from training and every ordered pair
-of them is scored; `val` is not touched. Each row runs in a process of its own, so that the
-patches of one never reach another. Writes `benchmarks/results/ablation.json` and `docs/ablation.md`.
+Every third scan of `brains-2mm/train` is held out from training, and every ordered pair of those is scored; `val` is
+not touched. Each row runs in a process of its own, so that the patches of one never reach another. Writes
+`benchmarks/results/ablation.json` and `docs/results/ablation.md`.
 """
 
 import argparse
@@ -23,20 +23,20 @@ from contest.labels import BRAIN_LABELS
 from vxm_tf.files.json_file import write_json, write_text
 
 HERE = Path(__file__).resolve().parent
-RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "ablation.md"
+RESULTS, PAGE = HERE / "results" / "ablation.json", HERE.parent / "docs" / "results" / "ablation.md"
 EVERY = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What differs from the first row.
+    """One row of the ablation: how it differs from the first row of its table.
 
     Attributes:
-        meaning: for people.
-        network: settings of the network.
-        training: settings of `TrainConfig`.
-        patch: what the module of `VxmPyramid` has other values for, by name.
-        trained: whether it is trained at all.
+        meaning: description in the table.
+        network: settings of the network that differ.
+        training: settings of `TrainConfig` that differ.
+        patch: values that replace constants and functions of the module `vxm_pyramid`, by name.
+        trained: whether the network is trained at all.
     """
 
     meaning: str
@@ -86,7 +86,7 @@ ROWS = {
 
 
 def run_row(name, options):
-    """Train and score one row; called in its own process."""
+    """Train and score one row; runs in a process of its own."""
     import keras
     import numpy as np
 
@@ -95,8 +95,8 @@ def run_row(name, options):
     from vxm_tf.evaluation.scores import deformation_scores, label_scores
     from vxm_tf.models import from_preset, vxm_pyramid
     from vxm_tf.registration import register_pair
-    from vxm_tf.training import TrainConfig
-    from vxm_tf.training import assembly, scans
+    from vxm_tf.training import TrainConfig, assembly
+    from vxm_tf.training.scans import open_store
     from vxm_tf.training.source import ScanSource
 
     row = ROWS[name]
@@ -115,14 +115,14 @@ def run_row(name, options):
     source = ScanSource(config, [scan for scan in scans if scan not in held])
     for part, value in row.patch.items():
         if not hasattr(vxm_pyramid, part):
-            raise SystemExit(f"The row {name!r} replaces {part}, which VxmPyramid has no more.")
+            raise SystemExit(f"The row {name!r} replaces {part}, which VxmPyramid no longer has.")
         setattr(vxm_pyramid, part, value)
     network = from_preset(config.preset, source.image_shape, **row.network)
     begin = time.perf_counter()
     if row.trained:
         assembly.build_trainer(config, network).fit(source.dataset(0), steps_per_epoch=options.steps, verbose=2)
     minutes = (time.perf_counter() - begin) / 60.0
-    store = scans.open_store(config, held, "held-out")
+    store = open_store(config, held, "held-out")
     scores = []
     for moving, fixed in ordered_pairs(len(held), None, 0):
         result = register_pair(network, *image_pair(store, moving, fixed))
@@ -150,7 +150,7 @@ def run_row(name, options):
 
 
 def page(results):
-    """`docs/ablation.md`."""
+    """Text of `docs/results/ablation.md`."""
     first = next(iter(results.values()))
     pairs, brains = first["pairs"], first["trained_on"]
     text = (
@@ -169,6 +169,7 @@ def page(results):
 
 
 def table(rows):
+    """Markdown table of rows that are compared with the first of them."""
     headings = ("Dice", "difference", "better on", "non-diff. %", "SD log J", "parameters", "minutes", "s a pair")
     lines = [f"| what changed | {' | '.join(headings)} |", "| --- |" + " ---: |" * len(headings)]
     first = next(iter(rows.values()))
@@ -193,9 +194,11 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data" / "brains-2mm"))
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--at_once", type=int, default=1, help="rows side by side, with equal shares of the cores")
+    parser.add_argument("--steps", type=int, default=60, help="steps of training for each trained row")
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS), help="rows to run; all by default")
+    parser.add_argument(
+        "--at_once", type=int, default=1, help="number of rows that run at a time, with equal shares of the cores"
+    )
     parser.add_argument("--one", choices=ROWS, help="run this row here and print it as JSON")
     options = parser.parse_args()
     if options.one:
@@ -221,7 +224,7 @@ def main():
 
 
 def run_alone(name, options):
-    """(name, what `run_row` returns, or None where it failed), by a process with its share of the cores."""
+    """Run a row in a process with its share of the cores; (name, result of `run_row`, or None if it failed)."""
     threads = str(max(1, os.cpu_count() // options.at_once))
     shares = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **dict.fromkeys(shares, threads)}

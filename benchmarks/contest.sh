@@ -1,23 +1,23 @@
 #!/bin/sh
 # Trains two networks of ours for the same minutes, one core each, and VoxelMorph's for as many steps, then compares them
-# with other tools: the folders same-minutes, contest-2mm and contest-1mm of benchmarks/results. From the project's root,
-# with the package and the other tools installed:
+# with other tools. Writes the folders same-minutes, contest-2mm and contest-1mm of benchmarks/results, and its page. Run it
+# from the project's root, with the package and the other tools installed:
 #
 #     make .venv/.installed && .venv/bin/pip install -e '.[benchmarks]'
 #     benchmarks/contest.sh ../shared/data [PYTHON]
 #
-# PYTHON is one with torch, convexAdam and voxelmorph==0.3.4; without, those two are left out. Some two and a half hours on
-# two cores (more where the CPU has no bfloat16), half of it training, 10 to 20 minutes SyN's. What was cut off goes on
-# where it was, VoxelMorph's training from its beginning; remove models/ and the folders' journal.jsonl to start anew.
-# With TRIAL=1 it goes through everything with two steps of training and one pair, in some minutes, and writes to
-# models/contest-trial.
+# PYTHON is an interpreter with torch, convexAdam and voxelmorph==0.3.4; without it, ConvexAdam and VoxelMorph are left out.
+# It takes about two and a half hours on two cores (more if the CPU has no bfloat16); half of that is training, 10 to 20
+# minutes are SyN's. An interrupted run continues where it stopped, except that VoxelMorph's training begins again; remove
+# models/ and the folders' journal.jsonl to start anew. With TRIAL=1 it runs everything with two steps of training and one
+# pair, in a few minutes, and writes to models/contest-trial.
 set -eu
 data=$1
 torch=${2:-}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONPATH="$PWD"
 
-# What is missing is said now, not after an hour of training.
+# A missing package is reported now, not after an hour of training.
 "$python" -c "import ants, matplotlib, picsl_greedy, SimpleITK"
 [ -z "$torch" ] || "$torch" -c "import convexAdam, torch, voxelmorph"
 
@@ -45,7 +45,7 @@ keep() {
     cp "$models-$1.log" "$results/same-minutes/$1/train.log"
 }
 
-# Without these, what was begun in the background would go on after an interrupt.
+# Without these, the trainings in the background would go on after an interrupt.
 trap 'kill "${dense:-}" "${pyramid:-}" 2>/dev/null || true' EXIT
 trap 'exit 130' INT TERM
 
@@ -54,7 +54,7 @@ dense=$!
 train pyramid 1 --preset base --weight 0.5 --learning_rate 5e-4 --epochs 3 --steps_per_epoch "$pyramid_steps"
 pyramid=$!
 wait "$dense"
-# The same minutes: VxmPyramid stops when VxmDense is done, and what it had after its last whole epoch counts.
+# The same minutes: VxmPyramid is stopped when VxmDense is done; its weights after its last whole epoch count.
 [ "${TRIAL:-}" ] || kill "$pyramid" 2>/dev/null || true
 wait "$pyramid" || true
 trap - EXIT INT TERM
@@ -62,7 +62,7 @@ keep dense
 keep pyramid
 torch_tools=
 if [ "$torch" ] && [ ! -e "$models-voxelmorph.json" ]; then
-    # As many steps as VxmDense, on both cores; at the authors' 1e-4 so few move nothing.
+    # As many steps as VxmDense, on both cores; at the authors' learning rate of 1e-4 so few steps move nothing.
     "$torch" benchmarks/contest/train_voxelmorph.py --data_dir "$data/brains-2mm" --steps "$torch_steps" \
         --learning_rate 1e-3 --output "$models-voxelmorph.pt"
 fi
@@ -82,4 +82,4 @@ fi
 "$python" benchmarks/contest/run.py --data_dir "$data/brains-1mm" --image_suffix _norm --labels_suffix _seg $torch_tools \
     --network "VxmDense default"=default --network "VxmPyramid small"=small --network "VxmPyramid base"=base \
     --max_pairs 1 $large_pair "refine from identity" --output_dir "$results/contest-1mm"
-"$python" benchmarks/table.py
+"$python" benchmarks/results_page.py

@@ -1,16 +1,15 @@
-"""Which operations a prediction and a training step spend their time in.
+"""Share of convolutions in the time of a prediction and of a training step.
 
     python benchmarks/convolution_share.py --preset default --what prediction --shape 160 192 224
     python benchmarks/convolution_share.py --preset fast --what training --shape 80 96 112
 
-Times are those of TensorFlow's own profiler, summed over operations of one kind; the share is of the sum
-of all operations. Writes `benchmarks/results/profile-<what>-<preset>.json`.
+Times come from TensorFlow's profiler, summed over operations of one kind and divided by the sum over all operations.
+Writes `benchmarks/results/profile-<what>-<preset>.json` and the results page.
 """
 
 import argparse
 import collections
 import glob
-import json
 import os
 import re
 import tempfile
@@ -19,9 +18,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from results_page import write_page
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import vxm_tf
+from vxm_tf.files.json_file import write_json
 from vxm_tf.training import RegistrationTrainer
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +41,7 @@ def step_function(what, preset, shape):
 
 
 def profile(step, steps):
-    """Seconds a step by kind of operation."""
+    """Seconds per step for each kind of operation."""
     step()
     step()
     with tempfile.TemporaryDirectory() as directory:
@@ -62,8 +63,8 @@ def profile(step, steps):
 
 
 def kind_of(name):
-    """The kind in an executor's event "node name:Kind"; None for what is no operation, or holds others."""
-    # A function compiled as one: the events inside it have names of XLA's own and are not counted again.
+    """Kind of the operation in an executor's event "node name:Kind"; None for events that contain other operations."""
+    # A function that XLA compiled: the events inside it have XLA's names, so they are not counted twice.
     if name == "CpuExecutable::ExecuteAsyncOnStream":
         return "compiled"
     match = re.fullmatch(r"[^:]+:([A-Za-z_]\w*)", name)
@@ -74,10 +75,10 @@ def kind_of(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="default", choices=list(vxm_tf.models.PRESETS))
-    parser.add_argument("--what", default="prediction", choices=("prediction", "training"))
-    parser.add_argument("--shape", type=int, nargs=3, default=(160, 192, 224))
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--preset", default="default", choices=list(vxm_tf.models.PRESETS), help="preset of VxmDense")
+    parser.add_argument("--what", default="prediction", choices=("prediction", "training"), help="kind of step")
+    parser.add_argument("--shape", type=int, nargs=3, default=(160, 192, 224), help="voxels of both images")
+    parser.add_argument("--steps", type=int, default=3, help="steps that are profiled")
     options = parser.parse_args()
     seconds = profile(step_function(options.what, options.preset, tuple(options.shape)), options.steps)
     total = sum(seconds.values())
@@ -93,9 +94,9 @@ def main():
         "seconds_of_all_operations": total,
         "seconds_by_kind": {kind: round(value, 4) for kind, value in seconds.most_common(20)},
     }
-    path = HERE / "results" / f"profile-{options.what}-{options.preset}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    write_json(HERE / "results" / f"profile-{options.what}-{options.preset}.json", result)
+    write_page()
+    print(f"Convolutions take {100 * result['convolution_share']:.0f} % of {total:.2f} s a {options.what} step.")
 
 
 if __name__ == "__main__":

@@ -1,143 +1,43 @@
-"""Damaged NIfTI files against the graph that reads them, and against a whole exported `register_nifti`.
+"""Send damaged NIfTI files to the graph that reads them, and to a whole exported `register_nifti`.
 
     python benchmarks/fuzz_nifti.py --minutes 10 --seed 0
 
-A worker process asks, under a ceiling of memory; its death, an answer after more than `SECONDS`, or an error that is
-none of TensorFlow's is a failure, whose files go to `benchmarks/results/fuzz-nifti-failures`. Writes
-`benchmarks/results/fuzz-nifti.json`.
+A worker process with limited memory calls them. A crash, an answer after more than `SECONDS`, a value that is not
+finite and an error that is not TensorFlow's are failures, whose files go to `benchmarks/results/fuzz-nifti-failures`.
+Writes `benchmarks/results/fuzz-nifti.json`.
 """
 
 import argparse
 import base64
 import collections
-import gzip
 import json
 import platform
 import re
 import resource
 import select
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import nibabel
 import numpy as np
+from nifti_damage import mutated, seeds
+
+from vxm_tf.files.json_file import write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FAILURES = RESULTS / "fuzz-nifti-failures"
 SECONDS, STARTING_SECONDS = 60, 300
-# What a worker may take beyond what TensorFlow and the network take before the first file: enough for the largest grid
-# to work on that is not refused. TensorFlow does not always survive where memory is refused to it.
+# Memory that a worker may use beyond that of TensorFlow and the network before the first file: enough for the largest
+# working grid that is not refused. TensorFlow does not always survive an allocation that fails.
 MEGABYTES = 8192
 REGISTER_EVERY = 5
-# Of a NIfTI header: offset, format, values at and beyond the edges of what they mean.
-SHORTS = (-32768, -1, 0, 1, 2, 3, 4, 5, 7, 8, 16, 64, 127, 128, 255, 256, 512, 1024, 4096, 32767)
-FLOATS = (
-    0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 100.0, 348.0, 351.9, 352.0, 353.0, 1e-45, 1e-30, 1e-6, 1e3, 1e6, 1e9, 1e30,
-    3.4e38, -3.4e38, 2.0**31, -(2.0**31), 2.0**63, float("nan"), float("inf"), float("-inf"),
-)  # fmt: skip
-TYPES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 255, 256, 511, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304, -1, 32767)
-FIELDS = {
-    "sizeof_hdr": (0, "i", (0, -1, 348, 540, 352, 1543569408, 2**31 - 1, -(2**31))),
-    **{f"dim{k}": (40 + 2 * k, "h", SHORTS) for k in range(8)},
-    "datatype": (70, "h", TYPES),
-    "bitpix": (72, "h", SHORTS),
-    **{f"pixdim{k}": (76 + 4 * k, "f", FLOATS) for k in range(8)},
-    "vox_offset": (108, "f", FLOATS),
-    "scl_slope": (112, "f", FLOATS),
-    "scl_inter": (116, "f", FLOATS),
-    "xyzt_units": (123, "B", tuple(range(9)) + (10, 255)),
-    "qform_code": (252, "h", SHORTS),
-    "sform_code": (254, "h", SHORTS),
-    **{f"quaternion{k}": (256 + 4 * k, "f", FLOATS) for k in range(6)},
-    **{f"srow{k}": (280 + 4 * k, "f", FLOATS) for k in range(12)},
-    "magic": (344, "4s", (b"n+1\0", b"ni1\0", b"n+2\0", b"\0\0\0\0", b"\xff\xff\xff\xff")),
-    "extension": (348, "4s", (b"\1\0\0\0", b"\xff\xff\xff\xff")),
-}
 NUMBERS = re.compile(r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)\b", re.IGNORECASE)
 
 
-def seeds(rng):
-    """Good files: types, byte orders, orientations, with and without qform and sform."""
-    files = []
-    for index, kind in enumerate(("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8") * 2):
-        shape = tuple(int(size) for size in rng.integers(4, 14, 3))
-        values = 20 + 80 * rng.random(shape)
-        values[0] = 0
-        header = nibabel.Nifti1Header(endianness="<>"[index % 2])
-        header.set_data_dtype(header.endianness + kind)
-        affine = np.diag([*rng.uniform(2.0, 6.0, 3), 1.0])[[*rng.permutation(3), 3]]
-        affine[:3, 3] = -2.5 * np.abs(affine[:3, :3]).sum(axis=1)
-        image = nibabel.Nifti1Image(values.astype(header.endianness + kind), affine, header)
-        image.set_sform(affine, index % 3 % 2)
-        image.set_qform(affine, index % 3 // 2)
-        files.append(image.to_bytes())
-    return files
-
-
-def mutated(content, rng):
-    """A file with one to four kinds of damage, gzipped or not, the archive damaged or not."""
-    data = bytearray(content)
-    for _ in range(int(rng.integers(1, 5))):
-        data = rng.choice([random_bytes, field, field, field, truncated, voxel_bytes])(data, rng)
-    archive = rng.random() < 0.4
-    return damaged_archive(bytes(data), rng) if archive else bytes(data)
-
-
-def random_bytes(data, rng):
-    """Some bytes of the header at random."""
-    for _ in range(int(rng.integers(1, 6))):
-        if data:
-            data[int(rng.integers(min(len(data), 352)))] = int(rng.integers(256))
-    return data
-
-
-def field(data, rng):
-    """One field of the header at a boundary, in the file's own byte order."""
-    offset, form, values = FIELDS[str(rng.choice(list(FIELDS)))]
-    order = "<" if data[:4] == struct.pack("<i", 348) else ">"
-    packed = struct.pack(order + form, values[int(rng.integers(len(values)))])
-    if len(data) >= offset + len(packed):
-        data[offset : offset + len(packed)] = packed
-    return data
-
-
-def truncated(data, rng):
-    """Cut somewhere, half the time among the voxels."""
-    return data[: int(rng.integers(len(data) + 1))] if rng.random() < 0.3 else data
-
-
-def voxel_bytes(data, rng):
-    """Some voxels at random, or at the ends of their type."""
-    for _ in range(int(rng.integers(1, 4))):
-        if len(data) > 368:
-            place = int(rng.integers(352, len(data) - 8))
-            data[place : place + 8] = rng.bytes(8) if rng.random() < 0.5 else rng.choice([b"\xff" * 8, b"\x7f" * 8])
-    return data
-
-
-def damaged_archive(data, rng):
-    """gzip, and most of the time something wrong with it."""
-    archive, kind = bytearray(gzip.compress(data, 1)), int(rng.integers(6))
-    if kind == 0:
-        return bytes(archive[: int(rng.integers(len(archive)))])
-    if kind == 1:
-        return bytes(archive) + rng.bytes(int(rng.integers(40)))
-    if kind == 2:
-        return bytes(archive[:-4]) + struct.pack("<I", int(rng.choice([0, 1, len(data) + 1, 2**30, 2**32 - 1])))
-    if kind == 3:
-        return bytes(archive) * 2
-    if kind == 4:
-        for _ in range(int(rng.integers(1, 5))):
-            archive[int(rng.integers(len(archive)))] = int(rng.integers(256))
-    return bytes(archive)
-
-
 def cases(seed):
-    """(signature, moving, fixed) without end; one file is for `read_nifti` alone."""
+    """Yield (signature, moving, fixed) without end; `read_nifti` gets one file."""
     rng = np.random.default_rng(seed)
     files = seeds(rng)
     for number in range(2**62):
@@ -150,14 +50,14 @@ def cases(seed):
 
 
 def message_class(message):
-    """What an error says, without its numbers and whatever TensorFlow writes around it."""
+    """Message of an error, without its numbers and without the text that TensorFlow adds."""
     from vxm_tf.serving.rest.errors import graph_message
 
     return " ".join(NUMBERS.sub("#", graph_message(message)).split())[:160]
 
 
 def export(folder):
-    """A small network with every signature."""
+    """Export a small network with every signature."""
     import keras
 
     from vxm_tf.models import VxmDense
@@ -171,7 +71,7 @@ def export(folder):
 
 
 def functions(folder):
-    """Name -> what answers (moving, fixed)."""
+    """The model, and {signature: function of (moving, fixed)}."""
     import tensorflow as tf
 
     from vxm_tf.serving.graph.nifti_reading import read_nifti
@@ -186,7 +86,7 @@ def functions(folder):
 
 
 def outcome(function, moving, fixed):
-    """(kind, message): accepted, refused or failed."""
+    """Call a function; returns (kind, message), the kind being accepted, refused or failed."""
     import tensorflow as tf
 
     try:
@@ -203,12 +103,12 @@ def outcome(function, moving, fixed):
 
 
 def work(folder):
-    """Answer each line of standard input with a line."""
+    """Answer each case on standard input with a line of JSON."""
     # The graph stays alive with its model.
-    model, found = functions(folder)
+    model, answering = functions(folder)
     rng = np.random.default_rng(0)
     content = seeds(rng)[4]
-    for function in found.values():
+    for function in answering.values():
         function(content, content)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     ceiling = pages * resource.getpagesize() + MEGABYTES * 2**20
@@ -216,7 +116,7 @@ def work(folder):
     reply(["ready", ""])
     for line in sys.stdin:
         name, *files = json.loads(line)
-        reply(outcome(found[name], *map(base64.b64decode, files)))
+        reply(outcome(answering[name], *map(base64.b64decode, files)))
     del model
 
 
@@ -225,14 +125,14 @@ def reply(message):
 
 
 class Worker:
-    """A process that answers, and that is started anew when it dies."""
+    """A process that answers cases, and that is restarted when it dies."""
 
     def __init__(self, folder):
         self.folder = folder
         self.process = None
 
     def ask(self, case):
-        """(kind, message) of one case."""
+        """Let the process answer one case; returns (kind, message)."""
         if self.process is None:
             self._start()
         name, *files = case
@@ -271,7 +171,7 @@ class Worker:
 
 
 def keep(number, case, kind, message):
-    """Save the files of a failure."""
+    """Save the files and the message of a failure."""
     FAILURES.mkdir(parents=True, exist_ok=True)
     for role, content in zip(("moving", "fixed"), case[1:]):
         (FAILURES / f"{number}-{role}.bin").write_bytes(content)
@@ -279,7 +179,7 @@ def keep(number, case, kind, message):
 
 
 def fuzz(minutes, seed, folder):
-    """Counts of what came out."""
+    """Ask for so many minutes; returns the numbers of outcomes and messages."""
     worker = Worker(folder)
     counts = {name: collections.Counter() for name in ("read_nifti", "register_nifti")}
     messages, failures = collections.Counter(), collections.Counter()
@@ -315,18 +215,18 @@ def versions():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="time limit")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the damage")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         return work(arguments.worker)
     with tempfile.TemporaryDirectory() as folder:
         export(folder)
-        found = fuzz(arguments.minutes, arguments.seed, folder)
+        counts = fuzz(arguments.minutes, arguments.seed, folder)
     settings = {"minutes": arguments.minutes, "seed": arguments.seed, "megabytes_beyond_start": MEGABYTES}
-    result = {**settings, "register_every": REGISTER_EVERY, "versions": versions(), **found}
-    (RESULTS / "fuzz-nifti.json").write_text(json.dumps(result, indent=2) + "\n")
+    result = {**settings, "register_every": REGISTER_EVERY, "versions": versions(), **counts}
+    write_json(RESULTS / "fuzz-nifti.json", result)
     print(json.dumps(result, indent=2))
 
 

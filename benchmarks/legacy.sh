@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The published networks of 2018 and a network of ours on the validation pairs of brains-1mm.
+# Evaluates the published networks of 2018 and a network of ours on the validation pairs of brains-1mm.
 # Usage: benchmarks/legacy.sh DATA OUR.keras   (DATA holds brains-1mm and legacy-voxelmorph)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ evaluate() {
         --labels "$labels" --nosurface --output_dir "evaluation/legacy/$2"
 }
 for name in miccai2018_10_02_init1 cvpr2018_vm1_cc cvpr2018_vm1_l2 cvpr2018_vm2_cc cvpr2018_vm2_l2; do
-    "$python" -m vxm_tf.convert "$data/legacy-voxelmorph/$name.h5" "models/legacy/$name.keras"
+    "$python" -m vxm_tf.cli.convert "$data/legacy-voxelmorph/$name.h5" "models/legacy/$name.keras"
     evaluate "models/legacy/$name.keras" "$name"
 done
 evaluate "$ours" "$(basename "$(dirname "$ours")")"

@@ -1,6 +1,8 @@
-"""Puts evaluations of several networks on the same pairs into one table.
+"""Collect evaluations of several networks on the same pairs in one table.
 
-python benchmarks/legacy_table.py EVALUATIONS RESULTS   # folders; see benchmarks/legacy.sh
+    python benchmarks/legacy_table.py EVALUATIONS RESULTS   # two folders; benchmarks/legacy.sh calls it
+
+Writes `RESULTS/table.md`, and the results page.
 """
 
 import json
@@ -8,9 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from results_page import write_page
+
+from vxm_tf.files.json_file import write_text
+
 
 def main(evaluations, results):
-    """Copy each evaluation's `summary.json` and write `table.md`, best Dice last."""
+    """Copy each evaluation's `summary.json` and write `table.md`, with the best Dice last."""
     evaluations, results = Path(evaluations), Path(results)
     results.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -33,7 +39,8 @@ def main(evaluations, results):
             f"| {name} | {images} | {_dice(row)} | {100 * mean['fold_fraction']:.4f} | "
             f"{mean['log_jacobian_std']:.3f} | {mean['seconds']:.2f} | {mean['peak_memory_mib']:.0f} |"
         )
-    (results / "table.md").write_text("\n".join(lines) + "\n")
+    write_text(results / "table.md", "\n".join(lines) + "\n")
+    write_page()
 
 
 def _dice(row):

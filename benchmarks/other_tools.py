@@ -1,19 +1,18 @@
-"""Do ANTs, SimpleITK and nitransforms read our transforms as we mean them? On two real brains.
+"""Check that ANTs, SimpleITK and nitransforms read our transforms as we mean them, and that we read ANTs' own.
 
     python benchmarks/other_tools.py --moving A.nii.gz --fixed B.nii.gz --model none --affine register
 
-Registers, writes the transform both ways, deformable alone and composed with the affine, and lets each tool apply each
-file to the image and to 500 landmarks. Printed and written are the largest differences from our own answer: of the
-image as a fraction of its range, of the landmarks in millimetres. Then the other way round: `vxm-apply` with a
-transform that ANTs made. Needs the extra `test`. Writes `benchmarks/results/other-tools.json`.
+Registers two images, writes the transform both ways, deformable alone and composed with the affine part, and lets each
+tool apply each file to the image and to 500 landmarks. Then ANTs registers, and `vxm-apply` applies its transform. The
+result holds the largest differences between the tool and us: for the image as a fraction of its range, for the
+landmarks in millimetres. Needs the extra `benchmarks`. Writes `benchmarks/results/other-tools.json`.
 
-nitransforms interpolates a field between its voxels by cubic splines, unlike the tools whose files these are, so it is
-given landmarks on voxels; and it ends an image at the outermost voxel centres, so the half voxel beyond is left out.
+nitransforms interpolates a field between its voxels by cubic splines, unlike the tools whose files these are, so its
+landmarks lie on voxels; and it ends an image at the outermost voxel centres, so the half voxel beyond is left out.
 """
 
 import argparse
 import importlib.metadata
-import json
 import tempfile
 from pathlib import Path
 
@@ -24,11 +23,11 @@ import numpy as np
 import pandas
 import SimpleITK as sitk
 
+from vxm_tf.files.json_file import write_json
 from vxm_tf.models import load_model
-from vxm_tf.registration import register_images
+from vxm_tf.registration import RegistrationSettings, register_images
 from vxm_tf.spatial import Chain, dense, invert, read_spatial_image, resample
 from vxm_tf.spatial.transform_files import write_transform
-from vxm_tf.workflows import RegisterConfig
 from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +68,7 @@ TOOLS = {"ANTs": with_ants, "SimpleITK": with_simpleitk, "nitransforms": with_ni
 
 
 def cases(result):
-    """Name, transform, image that moves, grid that it moves to."""
+    """Yield (name, transform, moving image, image whose grid it moves to)."""
     moving, fixed = result.moving, result.fixed
     alone = result.field
     back = invert(alone, fixed.grid).transform
@@ -90,13 +89,14 @@ def inside(image, offset, count=500):
 
 
 def between_centres(image, onto, field):
-    """Voxels whose value comes from between voxel centres of the image, or from well outside."""
+    """Mask of the voxels whose value comes from between voxel centres of the image, or from well outside it."""
     location = image.grid.to_indices(onto.grid.points() + field.displacement_mm)
     beyond = np.maximum(-location, location - (np.array(image.grid.shape) - 1)).max(axis=-1)
     return (beyond <= 0) | (beyond > 0.51)
 
 
 def ours_for_others(result, folder):
+    """Rows that compare each tool's reading of our transforms with ours."""
     rows = []
     files = {id(i): as_nifti(i, folder / f"{n}.nii.gz") for n, i in (("m", result.moving), ("f", result.fixed))}
     for name, transform, image, onto in cases(result):
@@ -108,7 +108,7 @@ def ours_for_others(result, folder):
             write_transform(file, Chain((transform,)), onto.grid)
             for tool, apply in TOOLS.items():
                 points = inside(onto, 0.0 if tool == "nitransforms" else 0.3)
-                # Up to half a voxel beyond the outermost centres parts in a chain go on, one field of both does not.
+                # Parts of a chain go on up to half a voxel beyond the outermost centres; one field of both does not.
                 expected = (field if ending == ".nii.gz" else transform).map(points)
                 try:
                     moved, mapped = apply(file, files[id(image)], files[id(onto)], points)
@@ -125,14 +125,14 @@ def ours_for_others(result, folder):
 
 
 def theirs_for_us(result, folder):
-    """ANTs registers; its own transforms, through `vxm-apply` and through ANTs."""
+    """Rows that compare `vxm-apply` with ANTs, for transforms that ANTs made."""
     moving, fixed = (ants.image_read(str(as_nifti(i, folder / f"{n}.nii.gz"))) for n, i in
                      (("m", result.moving), ("f", result.fixed)))  # fmt: skip
     made = ants.registration(fixed, moving, "SyN", reg_iterations=(20, 10, 0), random_seed=1)
     rows = []
     points = inside(result.fixed, 0.3)
     (folder / "points.csv").write_text("x,y,z\n" + "\n".join(",".join(map(str, p)) for p in points * LPS))
-    # ANTs lists transforms in the order of points, we in that of the image.
+    # ANTs lists transforms in the order in which points pass them, we in the order in which the image does.
     for name, transforms, reference, image, where in (
         ("forward", made["fwdtransforms"], "f", "m", [False, False]),
         ("warp alone", made["fwdtransforms"][:1], "f", "m", [False]),
@@ -164,22 +164,22 @@ def theirs_for_us(result, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moving", required=True)
-    parser.add_argument("--fixed", required=True)
-    parser.add_argument("--model", default="none")
-    parser.add_argument("--affine", default="register")
-    parser.add_argument("--refine", type=int, default=-1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--moving", required=True, help="NIfTI file")
+    parser.add_argument("--fixed", required=True, help="NIfTI file")
+    parser.add_argument("--model", default="none", help="shipped, a .keras file, or none")
+    parser.add_argument("--affine", default="register", help="as in register.py")
+    parser.add_argument("--refine", type=int, default=-1, help="as in register.py")
     options = parser.parse_args()
     network = None if options.model == "none" else load_model(options.model)
     moving, fixed = (read_spatial_image(path) for path in (options.moving, options.fixed))
-    config = RegisterConfig(affine=options.affine, refine=options.refine)
-    result = register_images(moving, fixed, network, config)
+    settings = RegistrationSettings(affine=options.affine, refine=options.refine)
+    result = register_images(moving, fixed, network, settings)
     with tempfile.TemporaryDirectory() as folder:
         rows = ours_for_others(result, Path(folder)) + theirs_for_us(result, Path(folder))
     versions = {name: importlib.metadata.version(name) for name in ("antspyx", "SimpleITK", "nitransforms")}
-    said = {"settings": vars(options), "versions": versions, "largest_differences": rows}
-    (HERE / "results" / "other-tools.json").write_text(json.dumps(said, indent=2) + "\n")
+    record = {"settings": vars(options), "versions": versions, "largest_differences": rows}
+    write_json(HERE / "results" / "other-tools.json", record)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""Steady prediction of one 160x192x224 pair: our presets and VoxelMorph's torch network, in turn.
+"""Seconds of a steady prediction of one 160x192x224 pair: our presets and VoxelMorph's torch network, in turn.
 
     python benchmarks/prediction.py --torch_python /path/to/venv/bin/python
 
 Each contestant is a process of its own that waits while another computes. The first call of each is not
-counted. Prints and writes `benchmarks/results/prediction.json`.
+counted. Writes `benchmarks/results/prediction.json` and the results page.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -15,12 +14,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from results_page import write_page
+
+from vxm_tf.files.json_file import write_json
+
 HERE = Path(__file__).resolve().parent
 OURS = ("default", "fast", "small", "base")
 
 
 def start(command):
-    """A worker, once it has said what it is."""
+    """Start a worker; returns the process and the line with which it introduces itself."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parent)}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -29,7 +32,7 @@ def start(command):
 
 
 def ask(process):
-    """Seconds of one prediction."""
+    """Let a worker predict once; returns the seconds that it measured."""
     process.stdin.write("\n")
     process.stdin.flush()
     return float(process.stdout.readline())
@@ -38,8 +41,8 @@ def ask(process):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--torch_python", required=True, help="Python with torch and voxelmorph==0.3.4")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", default=HERE / "results" / "prediction.json", type=Path)
+    parser.add_argument("--rounds", type=int, default=5, help="predictions of each contestant that count")
+    parser.add_argument("--output", default=HERE / "results" / "prediction.json", type=Path, help="result file")
     options = parser.parse_args()
     commands = {"torch": [options.torch_python, str(HERE / "torch_worker.py")]}
     commands |= {preset: [sys.executable, str(HERE / "worker.py"), preset] for preset in OURS}
@@ -60,13 +63,15 @@ def main():
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "contestants": {name: said for name, (_, said) in workers.items()},
+        "contestants": {name: description for name, (_, description) in workers.items()},
         "seconds": seconds,
         "median_seconds": {name: statistics.median(values) for name, values in seconds.items()},
         "median_ratio_to_torch": {name: statistics.median(values) for name, values in ratios.items()},
     }
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps({k: result[k] for k in ("median_seconds", "median_ratio_to_torch")}, indent=2))
+    write_json(options.output, result)
+    write_page()
+    for name, ratio in result["median_ratio_to_torch"].items():
+        print(f"{name}: {result['median_seconds'][name]:.2f} s, {ratio:.2f} of torch's")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""The whole `register.py` process on one pair of 160x192x224 NIfTI files: wall seconds and peak memory.
+"""Wall seconds and peak memory of a whole `register.py` process on one pair of 160x192x224 NIfTI files.
 
     python benchmarks/register_process.py --moving A.nii.gz --fixed B.nii.gz
 
-Both presets in turn, with weights as initialised, on which neither time nor memory depends. Writes
-`benchmarks/results/register-process.json`.
+The presets `default` and `fast` run in turn. Their weights are untrained, since neither time nor memory depends on
+them. Writes `benchmarks/results/register-process.json` and the results page.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -16,14 +15,17 @@ import tempfile
 import time
 from pathlib import Path
 
+from results_page import write_page
+
 import vxm_tf
+from vxm_tf.files.json_file import write_json
 
 HERE = Path(__file__).resolve().parent
 SHAPE = (160, 192, 224)
 
 
 def run(command):
-    """(wall seconds, peak memory in MiB) of a process that must succeed."""
+    """Run a process that must succeed; returns its wall seconds and peak memory in MiB."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     log = process.stderr.read().decode()
@@ -35,9 +37,9 @@ def run(command):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moving", required=True)
-    parser.add_argument("--fixed", required=True)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--moving", required=True, help="NIfTI file of 160x192x224 voxels")
+    parser.add_argument("--fixed", required=True, help="NIfTI file of 160x192x224 voxels")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each preset")
     options = parser.parse_args()
     result = {"shape": list(SHAPE), "cores": os.cpu_count(), "presets": {}}
     with tempfile.TemporaryDirectory() as directory:
@@ -59,7 +61,8 @@ def main():
             "median_seconds": statistics.median(seconds),
             "peak_memory_mib": max(memory),
         }
-    (HERE / "results" / "register-process.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_json(HERE / "results" / "register-process.json", result)
+    write_page()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""Whole files through a server, beside `register.py` and SimpleITK: do they give one answer?
+"""Check that a server registers whole files as `register.py` does, and that SimpleITK reads the answer the same way.
 
     python benchmarks/served_nifti.py --model models/brains-2mm-fast/last.keras --data_dir ../shared/data
 
 Two scans of 1 mm, one of them in three other orders of axes, and volumes cut from them with oblique axes, thick
-slices, odd shapes, other types and byte orders, go to `register_nifti` over HTTP as files. Compared are the moved
-image and the transform with those of `register.py --affine header`, and the moved image with SimpleITK's, which
-applies the returned transform to the original file. Writes `benchmarks/results/served-nifti.json`.
+slices, odd shapes, other types and byte orders, go to `register_nifti` over HTTP as files. The moved image and the
+transform are compared with those of `register.py --affine header`, and the moved image with SimpleITK's, which applies
+the returned transform to the original file. Writes `benchmarks/results/served-nifti.json`.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from serving import HERE, ROOT, start_server
 
+from vxm_tf.files.json_file import write_json
 from vxm_tf.serving.client import Client
 
 
@@ -36,16 +36,16 @@ def cut(image, shape, spacing, degrees, dtype, slope=None, sform=True):
     values = ndimage.affine_transform(source.get_fdata(), step[:3, :3], step[:3, 3], shape, order=1)
     header = nibabel.Nifti1Header(endianness=">" if dtype.startswith(">") else "<")
     header.set_data_dtype(np.dtype(dtype))
-    found = nibabel.Nifti1Image(values.astype(dtype), affine, header)
-    found.set_qform(affine, 1)
-    found.set_sform(affine, int(sform))
+    volume = nibabel.Nifti1Image(values.astype(dtype), affine, header)
+    volume.set_qform(affine, 1)
+    volume.set_sform(affine, int(sform))
     if slope:
-        found.header.set_slope_inter(*slope)
-    return found
+        volume.header.set_slope_inter(*slope)
+    return volume
 
 
 def pairs(data_dir, folder):
-    """{name: (moving, fixed)}, files."""
+    """Files of each pair, {name: (moving, fixed)}."""
     scans = [data_dir / "brains-1mm" / "val" / f"oasis_{number}_norm.nii.gz" for number in (1003, 1004)]
     turned = sorted((data_dir / "orientations-48").glob("*.nii.gz"))
     image = nibabel.load(scans[0])
@@ -56,18 +56,18 @@ def pairs(data_dir, folder):
         "big-endian float64": cut(image, (101, 141, 141), (1.5, 1.2, 1.2), (5, 0), ">f8"),
         "64-bit integers": cut(image, (101, 141, 141), (1.5, 1.2, 1.2), (0, 7), "<i8"),
     }
-    found = {"two scans": tuple(scans)}
-    found |= {f"moving in {f.name[:3]}": (f, scans[1]) for f in turned[5:48:17]}
-    found[f"fixed in {turned[30].name[:3]}"] = (scans[1], turned[30])
+    files = {"two scans": tuple(scans)}
+    files |= {f"moving in {f.name[:3]}": (f, scans[1]) for f in turned[5:48:17]}
+    files[f"fixed in {turned[30].name[:3]}"] = (scans[1], turned[30])
     for name, volume in volumes.items():
         path = folder / f"{name}.nii.gz"
         nibabel.save(volume, path)
-        found[f"moving {name}"], found[f"fixed {name}"] = (path, scans[1]), (scans[1], path)
-    return found
+        files[f"moving {name}"], files[f"fixed {name}"] = (path, scans[1]), (scans[1], path)
+    return files
 
 
 def compare(client, moving, fixed, model, folder):
-    """Largest differences of one pair."""
+    """Largest differences between the server, `register.py` and SimpleITK for one pair."""
     answer = client.register_nifti(moving.read_bytes(), fixed.read_bytes())
     served = {"moved": folder / "served.nii", "transform": folder / "served_transform.nii"}
     for name, path in served.items():
@@ -93,7 +93,7 @@ def compare(client, moving, fixed, model, folder):
 
 
 def by_simpleitk(moving, fixed, served):
-    """The original file moved by the returned transform, `[x, y, z]`."""
+    """The original file, moved by the returned transform in SimpleITK, `[x, y, z]`."""
     field = SimpleITK.ReadImage(str(served["transform"]), SimpleITK.sitkVectorFloat64)
     transform = SimpleITK.DisplacementFieldTransform(field)
     images = [SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32) for path in (moving, fixed)]
@@ -103,10 +103,10 @@ def by_simpleitk(moving, fixed, served):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data_dir", required=True, type=Path)
+    parser.add_argument("--model", required=True, help="a .keras file, or shipped")
+    parser.add_argument("--data_dir", required=True, type=Path, help="folder with brains-1mm and orientations-48")
     options = parser.parse_args()
-    found = {}
+    differences = {}
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         command = [sys.executable, str(ROOT / "export" / "export_model.py"), "--model", options.model]
@@ -114,15 +114,15 @@ def main():
         process, url = start_server(folder / "vxm")
         try:
             for name, (moving, fixed) in pairs(options.data_dir, folder).items():
-                found[name] = compare(Client(url, timeout_seconds=600), moving, fixed, options.model, folder)
-                print(name, found[name], flush=True)
+                differences[name] = compare(Client(url, timeout_seconds=600), moving, fixed, options.model, folder)
+                print(name, differences[name], flush=True)
         finally:
             process.terminate()
     numbers = ("affine", "moved_fraction_of_range", "transform_mm", "simpleitk_fraction_of_range")
-    worst = {key: max(pair[key] for pair in found.values()) for key in numbers}
+    worst = {key: max(pair[key] for pair in differences.values()) for key in numbers}
     print(worst)
-    result = {"model": options.model, "worst": worst, "pairs": found}
-    (HERE / "results" / "served-nifti.json").write_text(json.dumps(result, indent=2) + "\n")
+    result = {"model": options.model, "worst": worst, "pairs": differences}
+    write_json(HERE / "results" / "served-nifti.json", result)
 
 
 if __name__ == "__main__":

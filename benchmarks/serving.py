@@ -1,11 +1,11 @@
-"""A served pair of 160x192x224 on this machine: sizes, seconds, memory, many clients at once, a new version under load.
+"""Measure a server on this machine with a pair of 160x192x224: sizes, seconds, memory, many clients, a new version.
 
     python benchmarks/serving.py --model models/brains-2mm-fast/last.keras --moving A.nii.gz --fixed B.nii.gz
 
-Exports the model, starts `export/serve_local.py` as a process of its own and asks it over HTTP. The network's own
-seconds are those of the signature `displacement_only` on the same grid, called without a server in a process of its
-own after the server has ended; what `register_bytes` takes beyond them is everything else: encoding, transport,
-JSON, decoding, normalising. Writes `benchmarks/results/serving.json`, or `--output`.
+Exports the model, starts `export/serve_local.py` as a process of its own and asks it over HTTP. After the server has
+ended, the signature `displacement_only` is called without a server in a process of its own, which gives the seconds of
+the network alone; the rest of `register_bytes` is encoding, transport, JSON, decoding and normalisation. Writes
+`benchmarks/results/serving.json`, or `--output`.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from vxm_tf.files.json_file import write_json
 from vxm_tf.serving.client import Client, ServingError
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +41,7 @@ for _ in range(int(sys.argv[3]) + 1):
 
 
 def start_server(folder, *flags):
-    """(process, url) once a version is available."""
+    """Start a server and wait until it has a version; returns its process and URL."""
     port = 18500 + os.getpid() % 1000
     command = [sys.executable, str(ROOT / "export" / "serve_local.py"), "--model_base_path", str(folder)]
     process = subprocess.Popen([*command, "--port", str(port), *flags], stderr=subprocess.DEVNULL)
@@ -59,7 +60,7 @@ def start_server(folder, *flags):
 
 
 def peak_mib(process):
-    """Largest resident memory so far, in MiB."""
+    """Largest resident memory of a process so far, in MiB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -69,7 +70,7 @@ def percentiles(seconds):
 
 
 def timed(call, count):
-    """(seconds of `count` calls after a first one, that one's, the last answer)."""
+    """Call once, then `count` times; returns (seconds of the later calls, seconds of the first, last answer)."""
     seconds = []
     for _ in range(count + 1):
         start = time.perf_counter()
@@ -80,7 +81,7 @@ def timed(call, count):
 
 
 class Counted:
-    """Bytes that went over the wire, by a client's progress calls."""
+    """Counter of the bytes that a client sent and received; its progress callback."""
 
     def __init__(self):
         self.bytes = {"sent": 0, "received": 0}
@@ -100,7 +101,7 @@ def measure(url, signature, call_of, count):
 
 
 def at_once(url, call_of, clients):
-    """How many of so many simultaneous calls are answered, and the slowest's seconds."""
+    """Call from `clients` threads at once; returns the number of answers and the seconds of the slowest."""
     done, lock = [], threading.Lock()
 
     def ask():
@@ -122,7 +123,7 @@ def at_once(url, call_of, clients):
 
 
 def reload_under_load(url, call_of, export, clients=2):
-    """Answers and failures while version 2 takes over from 1; clients do not retry."""
+    """Count answers and failures while version 2 replaces version 1; the clients do not retry."""
     counts, stop = {"answered": 0, "failed": 0}, threading.Event()
 
     def ask():
@@ -157,12 +158,12 @@ def network_seconds(folder, shape, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--moving", required=True, type=Path)
-    parser.add_argument("--fixed", required=True, type=Path)
-    parser.add_argument("--requests", type=int, default=20)
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "serving.json")
+    parser.add_argument("--model", required=True, help="a .keras file, or shipped")
+    parser.add_argument("--moving", required=True, type=Path, help="NIfTI file")
+    parser.add_argument("--fixed", required=True, type=Path, help="NIfTI file")
+    parser.add_argument("--requests", type=int, default=20, help="requests of each signature, one after the other")
+    parser.add_argument("--clients", type=int, default=8, help="clients that ask at once")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "serving.json", help="result file")
     options = parser.parse_args()
     files = options.moving.read_bytes(), options.fixed.read_bytes()
     arrays = [np.asarray(nibabel.load(path).dataobj) for path in (options.moving, options.fixed)]
@@ -183,7 +184,7 @@ def main():
         graph_mb = (folder / "1" / "saved_model.pb").stat().st_size / 1e6
         process, url = start_server(folder)
         started = time.perf_counter() - begin - exported
-        found = {name: measure(url, name, call, options.requests) for name, call in calls.items()}
+        signatures = {name: measure(url, name, call, options.requests) for name, call in calls.items()}
         memory = {"after_single_requests": peak_mib(process)}
         print("clients at once", flush=True)
         together = {name: at_once(url, call, options.clients) for name, call in calls.items()}
@@ -201,9 +202,9 @@ def main():
         "saved_model_mb": graph_mb,
         "seconds_until_available": started,
         "requests": options.requests,
-        "signatures": found,
+        "signatures": signatures,
         "network_alone_seconds": network,
-        "register_bytes_beyond_the_network_seconds": found["register_bytes"]["seconds"]["p50"] - network["p50"],
+        "register_bytes_beyond_the_network_seconds": signatures["register_bytes"]["seconds"]["p50"] - network["p50"],
         "at_once": together,
         "new_version_under_load": reload,
         "server_peak_memory_mib": memory,
@@ -211,7 +212,7 @@ def main():
         "load_average": os.getloadavg(),
         "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy", "uvicorn")},
     }
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(options.output, result)
     print(json.dumps({k: v for k, v in result.items() if k != "signatures"}, indent=2))
 
 

@@ -1,4 +1,4 @@
-"""VoxelMorph 0.3.4's torch network, one prediction for each line on standard input; prints seconds.
+"""Predict once with VoxelMorph 0.3.4's torch network for each line on standard input; print the seconds.
 
 Runs under a Python that has `torch` and `voxelmorph==0.3.4`; called by `prediction.py`.
 """

@@ -1,4 +1,7 @@
-"""Our network of one preset, one prediction for each line on standard input; prints seconds."""
+"""Predict once with a network of one preset for each line on standard input; print the seconds.
+
+Called by `prediction.py`.
+"""
 
 import sys
 import time

@@ -1,14 +1,15 @@
-"""Two brains of unlike contrast: the same pairs as they are and with the moving image inverted.
+"""Dice of pairs of unlike contrast: brains as they are, and with the moving image inverted.
 
-    python benchmarks/contrast.py --model shipped
-    python benchmarks/contrast.py --model none
+    python -m studies.contrast --model shipped
+    python -m studies.contrast --model none
 
-- `network` and `network inverted`: with a model, its answer alone;
-- `mi` and `mi inverted`: without one, `refine` from nothing by mutual information.
+- `network` and `network inverted`: the network alone;
+- `mi` and `mi inverted`: with `--model none`, `refine` from the identity by mutual information.
 
-Inverted is 1 - moving where the normalised image is above 0, and 0 where it is 0, as an image of another contrast has
-a dark background too. Labels are moved by nearest neighbour through each displacement. The first pair's seconds hold
-the compiling, which medians leave out and `first_seconds` names. Writes `benchmarks/results/contrast.json`.
+The inverted image is 1 - moving where the normalised image is above 0, and 0 where it is 0, since an image of another
+contrast has a dark background too. Labels are moved by nearest neighbour through each displacement. The seconds of the
+first pair include compilation; medians leave them out. Writes `studies/results/contrast.json` and the page
+`benchmarks/results/README.md`.
 """
 
 import argparse
@@ -22,14 +23,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from contest.labels import BRAIN_LABELS
 
 import vxm_tf  # before tensorflow, for oneDNN
+from benchmarks.contest.labels import BRAIN_LABELS
+from benchmarks.results_page import write_page
 from vxm_tf import metrics
 from vxm_tf.data import normalize
 from vxm_tf.data.warping import warp_labels
+from vxm_tf.files.json_file import write_json
 from vxm_tf.models.saved import input_settings, load_model
-from vxm_tf.registration.optimization.refine import RefineConfig, refine
+from vxm_tf.registration import RefineConfig, refine
 from vxm_tf.registration.predict import register_pair
 
 HERE = Path(__file__).resolve().parent
@@ -37,24 +40,25 @@ SEED = 0
 
 
 def refined(moving, fixed):
-    """(displacement, seconds) by mutual information."""
+    """Register by mutual information; returns (displacement, seconds)."""
     begin = time.perf_counter()
     result = refine(moving, fixed, config=RefineConfig(similarity="mi"))
     return result.displacement, time.perf_counter() - begin
 
 
 def predicted(network, moving, fixed):
+    """Register by a network; returns (displacement, seconds)."""
     result = register_pair(network, moving, fixed)
     return result.displacement, result.seconds
 
 
 def inverted(image):
-    """Another contrast on the same dark background."""
+    """The image in another contrast on the same dark background."""
     return np.where(image > 0, 1.0 - image, 0.0).astype("float32")
 
 
 def contestants(network):
-    """{name: function of (moving, fixed), normalised}."""
+    """{name: function of a normalised moving and fixed image}."""
     name, register = ("mi", refined) if network is None else ("network", functools.partial(predicted, network))
     return {name: register, f"{name} inverted": lambda moving, fixed: register(inverted(moving), fixed)}
 
@@ -75,7 +79,7 @@ def load(path, normalization):
 
 
 def summary(rows):
-    """Of one contestant."""
+    """Means, medians and seconds of one contestant's rows."""
     values = {key: [row[key] for row in rows] for key in rows[0] if key not in ("moving", "fixed", "method")}
     later = values["seconds"][1:] or values["seconds"]
     return {
@@ -102,8 +106,8 @@ def environment():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data" / "brains-2mm"))
-    parser.add_argument("--split", choices=("val", "train"), default="val")
-    parser.add_argument("--pairs", type=int, default=0, help="the first so many ordered pairs; 0 for all")
+    parser.add_argument("--split", choices=("val", "train"), default="val", help="folder of the scans")
+    parser.add_argument("--pairs", type=int, default=0, help="number of ordered pairs, from the first; 0 for all")
     parser.add_argument("--model", default="none", help="shipped, a .keras file, or none")
     parser.add_argument("--output", default=str(HERE / "results" / "contrast.json"))
     return parser.parse_args()
@@ -137,7 +141,8 @@ def report(options, rows, methods):
     result = json.loads(path.read_text()) if path.is_file() else {}
     entry = {"environment": environment(), "summary": table, "pairs": rows}
     result[f"{options.split}, {options.model}"] = entry
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(path, result)
+    write_page()
     print(f"\n{'':14}  mean Dice  median  folds     NDV       median s  first s")
     for name, line in table.items():
         print(

@@ -1,16 +1,16 @@
 """Dice of pairs whose moving file was disturbed: turned, shifted, on other voxels, in another storage order.
 
-    python benchmarks/disturbed.py --method affine
-    python benchmarks/disturbed.py --method register --model FILE.keras
+    python -m studies.disturbed --method affine
+    python -m studies.disturbed --method register --model FILE.keras
 
-"Aligned" carries the undisturbed labels by the transform found for the disturbed image, with the disturbance, which a
-user does not know, taken back: it shows the alignment alone, without the loss of writing labels on other voxels.
+The column "aligned" carries the undisturbed labels by the transform of the disturbed image, after the disturbance,
+which a user does not know, is undone: it shows the alignment alone, without the loss from writing labels on other
+voxels. Writes `studies/results/disturbed-<method>.json` and the page `benchmarks/results/README.md`.
 """
 
 import argparse
 import dataclasses
 import importlib.metadata
-import json
 import os
 import tempfile
 import time
@@ -18,8 +18,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from contest.labels import BRAIN_LABELS
 
+from benchmarks.contest.labels import BRAIN_LABELS
+from benchmarks.results_page import write_page
+from vxm_tf.files.json_file import write_json
 from vxm_tf.metrics import dice
 from vxm_tf.spatial import AffineTransform, Chain, Grid, reoriented
 from vxm_tf.spatial.interpolation import interpolate
@@ -30,7 +32,13 @@ ALLOWED = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
-    """A set of scans. `spacing_mm` is the range from which the disturbed voxel sizes are drawn."""
+    """A set of scans.
+
+    Attributes:
+        labels: ids of the structures that are scored.
+        spacing_mm: range from which the disturbed voxel sizes are drawn.
+        files: (image, labels) of each scan.
+    """
 
     labels: tuple
     spacing_mm: tuple
@@ -38,7 +46,7 @@ class Anatomy:
 
 
 def anatomies(data, brains, skip):
-    """The two sets; hippocampi with `skip` of the shuffled ones left out."""
+    """Both sets of scans; the first `skip` of the shuffled hippocampi are left out."""
     images = sorted((data / "hippocampus" / "images").glob("*.nii.gz"))
     order = np.random.default_rng(0).permutation(len(images))[skip:]
     hippocampi = [(images[k], data / "hippocampus" / "labels" / images[k].name) for k in order]
@@ -51,7 +59,7 @@ def anatomies(data, brains, skip):
 
 
 def pairs_of(anatomy, count, rng):
-    """Ordered pairs of (image, labels); hippocampi of different shapes, nobody twice where there are enough."""
+    """Ordered pairs of (image, labels); of many scans, pairs of unlike shape that share no scan."""
     files = anatomy.files
     if len(files) >= 4 * count:
         pairs = []
@@ -66,14 +74,14 @@ def pairs_of(anatomy, count, rng):
 
 
 def load(path):
-    """(array, grid) of a file."""
+    """Read a file; returns (array, grid)."""
     image = nibabel.load(path)
     array = np.asanyarray(image.dataobj)
     return array, Grid(array.shape, image.affine)
 
 
 def resampled(array, grid, onto, transform, interpolation):
-    """`array` on another grid."""
+    """An array on another grid, after a transform."""
     values = interpolate(array[..., None], grid.to_indices(transform.map(onto.points())), interpolation)
     return values[..., 0]
 
@@ -102,7 +110,7 @@ def random_disturbance(grid, largest_degrees, largest_mm, rng):
 
 
 def write_disturbed(moving, anatomy, args, rng, folder):
-    """New files for an image and its labels; returns their paths, the disturbance `[4, 4]`, and its record."""
+    """Write an image and its labels disturbed; returns their paths, the disturbance `[4, 4]` and its record."""
     image, grid = load(moving[0])
     voxels = other_voxels(grid, rng.uniform(*anatomy.spacing_mm, 3))
     orientation = "".join("RL PA IS".split()[axis][rng.integers(2)] for axis in rng.permutation(3))
@@ -114,8 +122,8 @@ def write_disturbed(moving, anatomy, args, rng, folder):
         values, turned = reoriented(values, voxels, orientation)
         paths.append(folder / f"disturbed-{interpolation}.nii.gz")
         nibabel.save(nibabel.Nifti1Image(values, matrix @ turned.affine), paths[-1])
-    done = {"degrees": degrees, "shift_mm": shift_mm, "spacing_mm": voxels.spacing_mm, "orientation": orientation}
-    return tuple(paths), matrix, done
+    record = {"degrees": degrees, "shift_mm": shift_mm, "spacing_mm": voxels.spacing_mm, "orientation": orientation}
+    return tuple(paths), matrix, record
 
 
 def dice_of(moved_labels, fixed, anatomy):
@@ -125,7 +133,7 @@ def dice_of(moved_labels, fixed, anatomy):
 
 
 def by_affine(moving, fixed, anatomy, affine, args, folder):
-    """(Dice, seconds, transform) of labels moved by the headers, or by `register_affine`."""
+    """Move labels by the headers, or by `register_affine`; returns (Dice, seconds, transform)."""
     from vxm_tf.registration.affine.estimate import register_affine
 
     (image, grid), (target, target_grid), (labels, _) = load(moving[0]), load(fixed[0]), load(moving[1])
@@ -136,11 +144,12 @@ def by_affine(moving, fixed, anatomy, affine, args, folder):
 
 
 def by_register(moving, fixed, anatomy, affine, args, folder):
-    """(Dice, seconds, transform) of labels moved by `register_files`, `affine="register"` or the headers."""
-    from vxm_tf.workflows import RegisterConfig, register_files
+    """Move labels by `register_files`, with an affine search or without; returns (Dice, seconds, transform)."""
+    from vxm_tf.workflows import register_files
+    from vxm_tf.workflows.register_config import files_and_settings
 
     moved = folder / "moved_labels.nii.gz"
-    config = RegisterConfig(
+    config, settings = files_and_settings(
         moving=str(moving[0]),
         fixed=str(fixed[0]),
         model=args.model,
@@ -149,13 +158,13 @@ def by_register(moving, fixed, anatomy, affine, args, folder):
         moved_labels=str(moved),
     )
     start = time.perf_counter()
-    result = register_files(config)
+    result = register_files(config, settings)
     seconds = time.perf_counter() - start
     return dice_of(load(moved)[0], fixed, anatomy), seconds, result.transform
 
 
 def aligned_dice(moving, fixed, transform, matrix, anatomy):
-    """Dice of the undisturbed labels under the transform of the disturbed image, the disturbance taken back."""
+    """Dice of the undisturbed labels under the transform of the disturbed image, after the disturbance is undone."""
     (labels, grid), (_, target_grid) = load(moving[1]), load(fixed[0])
     back = Chain((transform, AffineTransform(matrix).inverse()))
     return dice_of(resampled(labels, grid, target_grid, back, "nearest"), fixed, anatomy)
@@ -166,14 +175,14 @@ METHODS = {"affine": by_affine, "register": by_register}
 
 
 def measure(name, anatomy, args):
-    """One row for each pair."""
+    """Register the pairs of a set; returns one row for each."""
     rng = np.random.default_rng(args.seed)
     rows = []
     for number, (moving, fixed) in enumerate(pairs_of(anatomy, args.pairs, rng)):
         pair_rng = np.random.default_rng((args.seed, number))
         with tempfile.TemporaryDirectory() as folder:
-            disturbed, matrix, done = write_disturbed(moving, anatomy, args, pair_rng, Path(folder))
-            row = {"set": name, "moving": moving[0].name, "fixed": fixed[0].name, **done}
+            disturbed, matrix, record = write_disturbed(moving, anatomy, args, pair_rng, Path(folder))
+            row = {"set": name, "moving": moving[0].name, "fixed": fixed[0].name, **record}
             for key, files, affine in (
                 ("headers", moving, False),
                 ("undisturbed", moving, True),
@@ -191,7 +200,7 @@ def measure(name, anatomy, args):
 
 
 def as_line(row):
-    """A row of the printed table."""
+    """A row as a line of the printed table."""
     cells = [row["set"], *(row[key].removesuffix(".nii.gz") for key in ("moving", "fixed"))]
     cells += [f"{row['degrees']:.0f}", f"{row['shift_mm']:.0f}"]
     cells += [f"{row[key]:.3f}" for key in ("headers", "undisturbed", "disturbed")]
@@ -202,18 +211,22 @@ def as_line(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=METHODS, default="affine")
-    parser.add_argument("--model", default="none", help="with --method register: a .keras file, or none")
-    parser.add_argument("--dof", type=int, default=12)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--sets", nargs="+", default=["hippocampus", "brains-1mm"])
-    parser.add_argument("--brains", default="val", help="folder of brains-1mm; train for tuning")
-    parser.add_argument("--skip", type=int, default=0, help="hippocampi to leave out; 100 for tuning")
-    parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--degrees", type=float, default=20.0, help="largest turn")
-    parser.add_argument("--shift_mm", type=float, default=20.0, help="largest shift")
-    parser.add_argument("--output", type=Path, help="benchmarks/results/disturbed-<method>.json")
+    parser.add_argument(
+        "--method", choices=METHODS, default="affine", help="affine search alone, or all of register.py"
+    )
+    parser.add_argument("--model", default="none", help="with --method register: a .keras file, shipped, or none")
+    parser.add_argument("--dof", type=int, default=12, help="degrees of freedom of --method affine")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with both sets")
+    parser.add_argument("--sets", nargs="+", default=["hippocampus", "brains-1mm"], help="sets of scans")
+    parser.add_argument("--brains", default="val", help="folder of brains-1mm; train for choosing settings")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="number of hippocampi to leave out; 100 for choosing settings"
+    )
+    parser.add_argument("--pairs", type=int, default=10, help="pairs of each set")
+    parser.add_argument("--seed", type=int, default=0, help="seed of pairs and disturbances")
+    parser.add_argument("--degrees", type=float, default=20.0, help="largest angle of the turns")
+    parser.add_argument("--shift_mm", type=float, default=20.0, help="largest length of the shifts")
+    parser.add_argument("--output", type=Path, help="result file; studies/results/disturbed-<method>.json by default")
     args = parser.parse_args()
     print("| set | moving | fixed | degrees | mm | headers | affine | disturbed | aligned | - headers | - affine | s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -227,7 +240,7 @@ def main():
         name: {key: float(np.mean([row[key] for row in rows if row["set"] == name])) for key in MEANS}
         for name in args.sets
     }
-    print(f"Of {len(rows)} disturbed pairs so many lose at most {ALLOWED} of Dice: {within}. Means: {means}")
+    print(f"Disturbed pairs of {len(rows)} that lose at most {ALLOWED} of Dice: {within}. Means: {means}")
     record = {
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()},
         "versions": {name: importlib.metadata.version(name) for name in ("simpleitk", "numpy", "scipy", "nibabel")},
@@ -237,7 +250,8 @@ def main():
         "pairs": rows,
     }
     output = args.output or Path(__file__).parent / "results" / f"disturbed-{args.method}.json"
-    output.write_text(json.dumps(record, indent=2) + "\n")
+    write_json(output, record)
+    write_page()
 
 
 if __name__ == "__main__":

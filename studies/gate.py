@@ -1,12 +1,12 @@
-"""How well the gate tells spoiled pairs from clean ones, without labels.
+"""AUROC of the gate: how well it tells spoiled pairs from clean ones, without labels.
 
-    python benchmarks/gate.py --set val
+    python -m studies.gate --set val
 
 Ordered pairs of brains at 2 mm are registered by the shipped network as they are, and once for each kind in
-`spoiled.KINDS` with the moving image spoiled. AUROC is the chance that a spoiled pair has a higher score than a clean
-one, ties counted half; flagged is everything that does not pass. What is measured is kept pair by pair, so a run that
-was stopped goes on; `--again` judges what was measured before without registering anything. Writes
-`benchmarks/results/gate.json`, `gate.md` and `gate.png`.
+`spoiled.KINDS` with the moving image spoiled. AUROC is the probability that a spoiled pair has a higher score than a
+clean one, ties counted half; a pair is flagged if its verdict is not `pass`. Measures are kept pair by pair, so the
+same command continues an interrupted run; `--again` judges the kept measures without registering anything. Writes
+`studies/results/gate.json`, `gate.md` and `gate.png`.
 """
 
 import argparse
@@ -20,20 +20,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import spoiled
 
 import vxm_tf  # before tensorflow, for oneDNN
+from studies import spoiled
 from vxm_tf.data import normalize
 from vxm_tf.files.json_file import write_json, write_text
 from vxm_tf.models.saved import input_settings, load_model
-from vxm_tf.trust.gate.limits import LIMITS
+from vxm_tf.trust.gate.measure_limits import LIMITS
 from vxm_tf.trust.gate.measures import measures_of
 from vxm_tf.trust.gate.verdict import judged
 
 HERE = Path(__file__).resolve().parent
 SEED = 0
 CLEAN = "clean"
-# Clean against all kinds at once; and against all but the mirrored sides of a nearly symmetric head.
+# Groups that are compared with the clean pairs: all kinds, and all but the flip of a nearly symmetric head.
 POOLED = {"all kinds": spoiled.KINDS, "all but the flip of axis 0": [k for k in spoiled.KINDS if k != "flip of axis 0"]}
 COLOURS = {"pass": "#4a7a4a", "review": "#c98a1b", "fail": "#b03a2e"}
 
@@ -44,13 +44,13 @@ def load(path, organs):
 
 
 def network_for(shape):
-    """(its displacement as a model, the normalisation it wants)."""
+    """The shipped network for a shape: (model of its displacement, normalisation of its images)."""
     network = load_model("shipped")
     return network.for_shape(shape).with_outputs("displacement"), input_settings(network)["normalization"]
 
 
 def measured(model, normalization, moving, fixed):
-    """What the gate measures of two raw images registered, and the seconds of both."""
+    """Register two raw images; returns the gate's measures, and the seconds of registering and of measuring."""
     images = [normalize(image[..., None], normalization) for image in (moving, fixed)]
     begin = time.perf_counter()
     answer = model.predict_on_batch({"moving": images[0][None], "fixed": images[1][None]})
@@ -61,7 +61,7 @@ def measured(model, normalization, moving, fixed):
 
 
 def rows_of(options, done):
-    """A row for every pair and kind; what is in `done` is not made again."""
+    """Yield a row for every pair and kind that is not in `done`."""
     data = Path(options.data_dir)
     organs = data / "hippocampus" / "images"
     scans = {p.stem: load(p, organs) for p in sorted((data / "brains-2mm" / options.set).glob("*.npz"))}
@@ -80,13 +80,13 @@ def rows_of(options, done):
 
 
 def auroc(spoiled_scores, clean_scores):
-    """The chance that one of the first is higher than one of the second, ties counted half."""
+    """Probability that a spoiled pair scores higher than a clean one, ties counted half."""
     first, second = np.array(spoiled_scores)[:, None], np.array(clean_scores)
     return float(np.mean((first > second) + 0.5 * (first == second)))
 
 
 def summary(rows):
-    """`{kind: numbers}`, and the same of all kinds together."""
+    """Numbers of each kind and of each group in `POOLED`."""
     by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in (CLEAN, *spoiled.KINDS)}
     by_kind |= {name: [row for row in rows if row["kind"] in kinds] for name, kinds in POOLED.items()}
     clean = [row["score"] for row in by_kind[CLEAN]]
@@ -108,7 +108,7 @@ def _numbers(kind, rows, clean):
 
 
 def table(numbers):
-    """Markdown."""
+    """Markdown table of the numbers."""
     lines = ["| | pairs | AUROC | flagged | pass | review | fail | score, median | lowest | highest |"]
     lines.append("| --- |" + " ---: |" * 9)
     for kind, n in numbers.items():
@@ -120,7 +120,7 @@ def table(numbers):
 
 
 def draw(path, rows):
-    """A point for each pair: its score, one row a kind."""
+    """Draw the score of each pair as a point, one row for each kind."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -161,11 +161,13 @@ def environment():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", default=str(HERE.parents[1] / "shared" / "data"))
-    parser.add_argument("--set", choices=("val", "train"), default="val")
-    parser.add_argument("--pairs", type=int, default=20, help="so many ordered pairs, drawn at random; 0 for all")
-    parser.add_argument("--output", default=str(HERE / "results" / "gate.json"))
-    parser.add_argument("--again", action="store_true", help="judge what was measured before")
+    parser.add_argument(
+        "--data_dir", default=str(HERE.parents[1] / "shared" / "data"), help="folder with all data sets"
+    )
+    parser.add_argument("--set", choices=("val", "train"), default="val", help="folder of brains-2mm")
+    parser.add_argument("--pairs", type=int, default=20, help="number of ordered pairs, drawn at random; 0 for all")
+    parser.add_argument("--output", default=str(HERE / "results" / "gate.json"), help="result file")
+    parser.add_argument("--again", action="store_true", help="judge the kept measures again, without registering")
     return parser.parse_args()
 
 
@@ -178,8 +180,8 @@ def main():
         rows.append(row)
         write_json(path, {"set": options.set, "pairs": rows})
     for row in rows:
-        found = judged(row["measures"])
-        row |= {"verdict": found.verdict, "score": found.score, "reasons": found.reasons}
+        verdict = judged(row["measures"])
+        row |= {"verdict": verdict.verdict, "score": verdict.score, "reasons": verdict.reasons}
     numbers = summary(rows)
     result = {"set": options.set, "environment": environment(), "summary": numbers, "pairs": rows}
     write_json(path, result)

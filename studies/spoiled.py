@@ -1,7 +1,7 @@
-"""Brains spoiled on purpose, as a scan may arrive by mistake: turned, cut, blank, noisy, or of something else.
+"""Brains spoiled on purpose, as scans may arrive by mistake: turned, cut, blank, noisy, or another organ.
 
-Each kind is a function of (`Scan`, random generator, number of the pair) and answers float32 `[*spatial]` in the scan's
-own intensities, on its own grid.
+Each kind is a function of (`Scan`, random generator, number of the pair) that returns float32 `[*spatial]` in the
+scan's own intensities, on its own grid. `studies.gate` registers them.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ NOISE = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """A brain.
+    """A brain and where to find other organs.
 
     Attributes:
         image: float32 `[*spatial]`, exactly 0 outside the brain.
@@ -33,18 +33,18 @@ class Scan:
 
 
 def flipped(axis):
-    """Mirrored along an axis of the array."""
+    """Kind that mirrors the image along an axis of the array."""
     return lambda scan, rng, number: np.flip(scan.image, axis).copy()
 
 
 def rotated(scan, rng, number):
-    """Turned by 30 degrees in one of the three planes, either way."""
+    """The image turned by 30 degrees in one of the three planes, either way."""
     plane = ((0, 1), (0, 2), (1, 2))[number % 3]
     return ndimage.rotate(scan.image, DEGREES * rng.choice((-1, 1)), plane, reshape=False, order=1)
 
 
 def without_slab(scan, rng, number):
-    """0 over 20 to 25 % of the brain's length along one axis, anywhere along it."""
+    """The image with 20 to 25 % of the brain's length along one axis set to 0, anywhere along it."""
     axis, part = number % 3, rng.uniform(*SLAB)
     inside = np.flatnonzero((scan.image > 0).any(axis=tuple(k for k in range(scan.image.ndim) if k != axis)))
     thickness = round(part * len(inside))
@@ -55,7 +55,7 @@ def without_slab(scan, rng, number):
 
 
 def inverted(scan, rng, number):
-    """Bright where it was dark within the brain, as an image of another contrast; dark around it."""
+    """The image with inverted intensities inside the brain, as in another contrast, and 0 around it."""
     return np.where(scan.image > 0, scan.image.max() + 1 - scan.image, 0.0).astype("float32")
 
 
@@ -76,12 +76,12 @@ def small_organ(scan, rng, number):
 
 
 def blank(scan, rng, number):
-    """Nothing."""
+    """An image of zeros."""
     return np.zeros_like(scan.image)
 
 
 def noisy(scan, rng, number):
-    """Rician noise of 0.3 of white matter, everywhere."""
+    """The image with Rician noise of 0.3 times the intensity of white matter, everywhere."""
     white = np.median(scan.image[np.isin(scan.labels, WHITE_MATTER)])
     real, imaginary = NOISE * white * rng.standard_normal((2, *scan.image.shape), dtype="float32")
     return np.hypot(scan.image + real, imaginary)

@@ -1,13 +1,13 @@
-"""Whether a calibrated error bar says where a registration errs, on pairs whose true displacement is known.
+"""Check calibrated error bars on pairs whose true displacement is known.
 
-    python benchmarks/uncertainty.py --shape 128 128 --calibrate 16 --test 20
-    python benchmarks/uncertainty.py --data_dir ../shared/data/brains-2mm --calibrate 6 --test 5
+    python -m studies.uncertainty --shape 128 128 --calibrate 16 --test 20
+    python -m studies.uncertainty --data_dir ../shared/data/brains-2mm --calibrate 6 --test 5
 
-Calibrates each way to find an error bar on one set of pairs and scores it on another: Spearman's correlation of the bar
-and the error over the voxels inside the head, of all pairs and pair by pair, and how many of them the calibrated 90 %
-bound covers. Pairs are two phantoms, or one scan of --data_dir deformed twice: those of `train` calibrate, those of
-`val` test. They differ in how far they are deformed and in noise, as scans do, unless --alike. Writes
-`results/uncertainty-<shape>.json`, ending in -alike or -scans.
+Each method of finding an error bar is calibrated on one set of pairs and scored on another: Spearman's correlation of
+the bar and the error over the voxels inside the head, for all pairs and pair by pair, and the share of voxels that the
+calibrated 90 % bound covers. Pairs are two phantoms, or one scan of --data_dir deformed twice; scans in `train`
+calibrate, scans in `val` test. The pairs differ in the size of their deformation and in noise, as scans do, unless
+--alike. Writes `studies/results/uncertainty-<shape>.json`, the name ending in -alike or -scans.
 """
 
 import argparse
@@ -41,30 +41,32 @@ CALIBRATION_SEED, TEST_SEED = 11, 12
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", type=int, nargs="+", default=[128, 128])
-    parser.add_argument("--calibrate", type=int, default=16, help="pairs")
-    parser.add_argument("--test", type=int, default=20, help="pairs")
+    parser.add_argument("--shape", type=int, nargs="+", default=[128, 128], help="voxels of the phantoms")
+    parser.add_argument("--calibrate", type=int, default=16, help="number of pairs that calibrate")
+    parser.add_argument("--test", type=int, default=20, help="number of pairs that test")
+    parser.add_argument("--alike", action="store_true", help="phantoms that are all deformed and noisy alike")
     parser.add_argument(
-        "--alike", action="store_true", help="phantoms as `vxm_tf.data.synthetic.phantoms` makes them by default"
+        "--data_dir", default="", help="folder with scans on one grid in train and val, instead of phantoms"
     )
-    parser.add_argument("--data_dir", default="", help="scans on one grid in train and val, instead of phantoms")
-    parser.add_argument("--model", default="base", help="a .keras file, or a preset, which nobody has trained")
-    parser.add_argument("--probabilistic", default="", help=".keras file of a VxmProbabilistic, for its samples")
-    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--model", default="base", help="a .keras file, or a preset with untrained weights")
+    parser.add_argument(
+        "--probabilistic", default="", help=".keras file of a VxmProbabilistic, whose samples are scored too"
+    )
+    parser.add_argument("--samples", type=int, default=16, help="registrations for each estimate")
     return parser.parse_args()
 
 
 def main():
     options = parse()
-    found, draws = {"calibrate": [], "test": []}, None
-    for part in found:
+    rows, draws = {"calibrate": [], "test": []}, None
+    for part in rows:
         for number, pair in enumerate(pairs_of(part, options), 1):
             options.shape = pair.fixed.shape[:-1]
             draws = draws or ways(options, options.shape)
-            found[part].append(rows_of(pair, draws, options.samples, number))
+            rows[part].append(rows_of(pair, draws, options.samples, number))
             print(f"{part} {number} of {getattr(options, part)}", flush=True)
     methods = {
-        name: score(name, *([pair[name] for pair in pairs] for pairs in found.values())) for name in found["test"][0]
+        name: score(name, *([pair[name] for pair in pairs] for pairs in rows.values())) for name in rows["test"][0]
     }
     result = {"settings": settings(options), "methods": methods}
     print(table(result["methods"]))
@@ -73,7 +75,7 @@ def main():
 
 
 def pairs_of(part, options):
-    """Known pairs that calibrate or test."""
+    """Pairs of known displacement that calibrate or test."""
     count, seed = getattr(options, part), {"calibrate": CALIBRATION_SEED, "test": TEST_SEED}[part]
     if not options.data_dir:
         return phantom_pairs(tuple(options.shape), count, seed, alike=options.alike)
@@ -82,7 +84,7 @@ def pairs_of(part, options):
 
 
 def ways(options, shape):
-    """{way to find a spread: (network, how it draws registrations)}."""
+    """{method: (network, function that draws registrations)}."""
     model = options.model
     network = from_preset(model, shape) if model in PRESETS else load_model(model).for_shape(shape)
 
@@ -90,15 +92,18 @@ def ways(options, shape):
         return perturbed_displacements(displacement_by(network), moving, fixed, samples, seed, **settings)
 
     noise_alone = functools.partial(perturbed, size=0.0)
-    found = {"perturbations": (network, perturbed), "noise alone": (network, noise_alone)}
+    methods = {"perturbations": (network, perturbed), "noise alone": (network, noise_alone)}
     if options.probabilistic:
         network = load_model(options.probabilistic).for_shape(shape)
-        found |= {"samples": (network, sampled_displacements)}
-    return found
+        methods |= {"samples": (network, sampled_displacements)}
+    return methods
 
 
 def rows_of(pair, draws, samples, seed):
-    """{row of the table: (error, features, seconds)} of a pair; each way's spread alone and with other features."""
+    """Register a pair by each method; returns {row of the table: (error, features, seconds)}.
+
+    Each method has two rows: its spread alone, and its spread with the other features.
+    """
     images, rows = (pair.moving, pair.fixed), {}
     for name, (network, draw) in draws.items():
         start = time.perf_counter()
@@ -114,7 +119,7 @@ def rows_of(pair, draws, samples, seed):
 
 
 def score(name, calibration_rows, test_rows):
-    """Everything about one way to find an error bar, lengths in voxels."""
+    """Calibrate and test one row of the table; lengths are in voxels."""
     calibration = calibrate([row[:2] for row in calibration_rows], name, 0)
     errors, features, seconds = zip(*test_rows, strict=True)
     radii = [calibration.radius(values) for values in features]
@@ -140,6 +145,7 @@ def score(name, calibration_rows, test_rows):
 
 
 def table(methods):
+    """Markdown table of the scores."""
     lines = [
         "| error bar from | Spearman | of a pair, median | 90 % covers | of a pair | median bound | median error | s |",
         "| --- |" + " ---: |" * 7,

@@ -1,4 +1,4 @@
-"""Save what the authors' package digital-diffeomorphism says of many displacements, as a reference for the tests.
+"""Save the answers of the authors' package digital-diffeomorphism for many displacements, as references for the tests.
 
 The package is under the GPL and wants older libraries than ours, so it runs in an environment of its own::
 
@@ -23,7 +23,7 @@ SHAPES = ((6, 7, 8), (15, 8), (5, 9, 6), (9, 12))
 
 
 def displacements():
-    """Displacements `[*spatial, ndim]`, float32: random ones, then those that fold but for central differences."""
+    """Displacements `[*spatial, ndim]`, float32: random ones, then folds that central differences overlook."""
     # RandomState, since NumPy promises its stream for ever.
     for number in range(NUM_RANDOM):
         yield random_displacement(np.random.RandomState(number), SHAPES[number % len(SHAPES)])
@@ -33,7 +33,7 @@ def displacements():
 
 
 def random_displacement(random, shape):
-    """Noise on a linear map; about half of them fold."""
+    """Displacement of noise on a linear map; about half of them fold."""
     ndim = len(shape)
     noise = 10 ** random.uniform(-1.5, 0.3) * random.normal(size=(*shape, ndim))
     linear = 0.15 * random.normal(size=(ndim, ndim))
@@ -42,7 +42,7 @@ def random_displacement(random, shape):
 
 
 def jumps():
-    """One voxel jumps over its neighbour: within the image, at a face, at a corner."""
+    """Displacements where one voxel jumps over its neighbour: within the image, at a face, at a corner."""
     for shape in SHAPES[:2]:
         for place in itertools.product((0, 2, -1), repeat=len(shape)):
             for axis in range(len(shape)):
@@ -53,7 +53,7 @@ def jumps():
 
 
 def checkerboards():
-    """Every other voxel moves to and fro, but none at the border."""
+    """Displacements where every other voxel moves to and fro, but none at the border."""
     for shape in SHAPES:
         parity = np.indices(shape).sum(0) % 2
         for axis in range(len(shape)):
@@ -63,7 +63,7 @@ def checkerboards():
 
 
 def inverted_middles():
-    """The tetrahedron in the middle of one cube is inside out, and no simplex at a corner is.
+    """Displacements that turn the tetrahedron in the middle of one cube inside out, but no simplex at a corner.
 
     Its two opposite edges, on faces of the cube, pass through each other, by less than reaches the other faces.
     """
@@ -76,7 +76,7 @@ def inverted_middles():
 
 
 def answers(field):
-    """(volume, smallest, failing) of the package."""
+    """(volume, smallest, failing) as the package computes them."""
     import torch
     from digital_diffeomorphism import nda, ndv
     from digital_diffeomorphism.jacobian_calculator_torch import calc_jacdets_2d, calc_jacdets_3d

@@ -113,7 +113,7 @@ def build(arguments, seed):
 
 
 def save_outputs(model, pair, path, bidir=False):
-    """Save the images in `pair` and what `model` makes of them to `path`."""
+    """Save the images in `pair` and the outputs of `model` for them to `path`."""
     outputs = [output.numpy() for output in model(pair)]
     arrays = {
         "moving": pair[0],
@@ -137,7 +137,7 @@ def save_case(folder, case, arguments, seed):
 
 
 def label_branch(number):
-    """Return a label map input and the image that a Lambda and a trainable convolution make of it."""
+    """Return a label map input and the image that a Lambda and a trainable convolution compute from it."""
     encode = lambda x: tf.one_hot(tf.cast(x[..., 0], tf.int32), depth=4)  # noqa: E731
     # The model file holds the lambda's byte code, with the path of its source.
     encode.__code__ = encode.__code__.replace(co_filename="synthesis.py")

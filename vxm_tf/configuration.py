@@ -4,12 +4,16 @@ The command line, the class docstring and the reference pages are all made from 
 """
 
 import dataclasses
+import inspect
+import textwrap
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from vxm_tf.files.errors import InputError
 
 Configuration = TypeVar("Configuration", bound=type)
+WIDTH = 116
+"""Columns of a docstring made from descriptions."""
 
 
 def option(default: Any, description: str, *, choices: Sequence[str] = ()) -> Any:
@@ -26,7 +30,8 @@ def option(default: Any, description: str, *, choices: Sequence[str] = ()) -> An
 def described(configuration: Configuration) -> Configuration:
     """Class decorator that lists every field with its description in the class docstring, as `Attributes:`."""
     lines = [f"    {field.name}: {description(field)}" for field in dataclasses.fields(configuration)]
-    configuration.__doc__ = "\n".join([(configuration.__doc__ or "").rstrip(), "", "Attributes:", *lines, ""])
+    listed = [textwrap.fill(line, WIDTH, subsequent_indent=" " * 8, break_long_words=False) for line in lines]
+    configuration.__doc__ = "\n".join([inspect.cleandoc(configuration.__doc__ or ""), "", "Attributes:", *listed, ""])
     return configuration
 
 

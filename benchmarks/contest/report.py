@@ -13,13 +13,13 @@ RESAMPLES, SEED = 10_000, 0
 
 
 def write_report(folder, entries, reference, settings):
-    """Write everything that a comparison leaves; return the tables.
+    """Write all result files of a comparison; return the tables.
 
     Args:
-        folder: where to.
+        folder: output folder.
         entries: [(`PairScores`, {"seconds", "import_seconds", ...})], pair by pair within a tool.
-        reference: the tool that the others are compared with.
-        settings: kept in `contest.json`.
+        reference: name of the tool that the others are compared with.
+        settings: settings to be recorded in `contest.json`.
     """
     tools = {name: list(group) for name, group in itertools.groupby(entries, lambda entry: entry[0].method)}
     scores = [row for row, _ in entries]
@@ -39,7 +39,7 @@ def write_report(folder, entries, reference, settings):
 
 
 def seconds_of(measured):
-    """Import, first call of the process and the median of a steady one."""
+    """Seconds of the import, of the first call and, as a median, of the later calls; and peak memory."""
     return {
         "import": measured[-1]["import_seconds"],
         "first": measured[-1]["first_seconds"],
@@ -49,7 +49,7 @@ def seconds_of(measured):
 
 
 def differences(tools, reference):
-    """Of every tool's Dice and the reference's, pair by pair: mean, 95 % interval, Wilcoxon's p.
+    """Difference between each tool's Dice and the reference's, pair by pair: mean, 95 % interval, Wilcoxon's p.
 
     The interval resamples people, not pairs: five people make twenty pairs, which are far from independent.
     """
@@ -67,7 +67,7 @@ def differences(tools, reference):
 
 
 def interval_over_people(gains):
-    """95 % bootstrap interval of the mean of {(person, person): value}: people are drawn, their pairs follow."""
+    """95 % bootstrap interval of the mean of {(person, person): value}; people are resampled, not pairs."""
     people = sorted({person for pair in gains for person in pair})
     matrix = np.full((len(people), len(people)), np.nan)
     for (first, second), value in gains.items():
@@ -83,6 +83,7 @@ def interval_over_people(gains):
 
 
 def markdown(summary, times):
+    """Markdown table of accuracy, seconds and memory."""
     lines = [
         "| tool | pairs | Dice | HD95 mm | non-diff. % | SD log J | steady s | first s | import s | peak MiB |",
         "| --- |" + " ---: |" * 9,
@@ -105,6 +106,7 @@ def markdown(summary, times):
 
 
 def difference_table(compared, reference):
+    """Markdown table of the differences to the reference."""
     lines = [
         f"| Dice beside {reference} | pairs | mean difference | 95 % interval over people | Wilcoxon p |",
         "| --- |" + " ---: |" * 4,
@@ -116,7 +118,7 @@ def difference_table(compared, reference):
 
 
 def figure(path, summary, times):
-    """Dice against the seconds of a steady pair, of the tools that had all pairs."""
+    """Draw Dice against seconds per pair, for the tools that registered all pairs."""
     import matplotlib
 
     matplotlib.use("Agg")

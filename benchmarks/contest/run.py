@@ -1,14 +1,14 @@
-"""Registration tools on the same pairs, in turn, on one machine: accuracy, regularity, seconds, memory.
+"""Compare registration tools on the same pairs, in turn, on one machine: accuracy, regularity, seconds, memory.
 
     python benchmarks/contest/run.py --data_dir ../shared/data/brains-2mm --spacing_mm 2 \
         --network VxmPyramid=models/a.keras --network VxmDense=models/b.keras \
         --output_dir benchmarks/results/contest-2mm
 
-Each tool is a process that waits while another computes, and each pair goes through every tool before the next pair,
-so what else the machine does falls on all alike. A pair that is done is kept: the same command goes on where it was
-cut off (import and first seconds are then those of the last start). Networks run alone and with `--refine` steps. A
-tool that takes many minutes a pair can be given `--few` of them, spread over all, and is compared on those.
-Writes `pairs.csv`, `labels.csv`, `table.md`, `differences.md`, `accuracy-and-seconds.png` and `contest.json`.
+Each tool is a process that waits while another computes, and each pair goes through every tool before the next pair, so
+other load on the machine falls on all tools alike. Finished pairs are kept: the same command continues an interrupted
+run (import and first seconds are then those of the last start). Networks run alone and with `--refine` steps. A tool
+that takes many minutes per pair can be given `--few` pairs, spread over all, and is compared on those. Writes
+`pairs.csv`, `labels.csv`, `table.md`, `differences.md`, `accuracy-and-seconds.png` and `contest.json`.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PACKAGES = ("antspyx", "picsl_greedy", "SimpleITK", "tensorflow", "keras", "nump
 
 
 class Worker:
-    """A tool's process, and what it said when it was ready."""
+    """Process of a tool; `ready` is its first message."""
 
     def __init__(self, python, arguments):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parents[1])}
@@ -49,7 +49,7 @@ class Worker:
         self.ready = self._answer()
 
     def register(self, pair, folder):
-        """(displacement, what the worker measured)."""
+        """Let the tool register a pair; returns (displacement, the worker's measurements)."""
         output = Path(folder) / "displacement.npy"
         self.process.stdin.write(json.dumps({"pair": str(pair), "displacement": str(output)}) + "\n")
         self.process.stdin.flush()
@@ -64,7 +64,7 @@ class Worker:
 
 
 def commands(options):
-    """{row of the table: (python, arguments of the worker)}."""
+    """{row of the table: (Python interpreter, arguments of the worker)}."""
     rows = {name: (sys.executable, [name]) for name in PLAIN}
     rows["refine from identity"] = (sys.executable, ["network", "none"])
     if options.torch_python:
@@ -82,26 +82,28 @@ def commands(options):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--image_suffix", default="")
-    parser.add_argument("--labels_suffix", default="")
-    parser.add_argument("--spacing_mm", type=float, default=0, help="of files that hold none")
-    parser.add_argument("--max_pairs", type=int, default=0, help="0 for all ordered pairs of the val folder")
+    parser.add_argument("--data_dir", required=True, help="folder with scans and labels in val")
+    parser.add_argument("--image_suffix", default="", help="as in evaluate.py")
+    parser.add_argument("--labels_suffix", default="", help="as in evaluate.py")
+    parser.add_argument("--spacing_mm", type=float, default=0, help="voxel size of files that state none")
+    parser.add_argument("--max_pairs", type=int, default=0, help="number of ordered pairs of the val folder; 0 for all")
     parser.add_argument(
         "--network",
         action="append",
         default=[],
         metavar="NAME=MODEL",
-        help="a .keras file, shipped, or a preset, which nobody has trained",
+        help="row for a .keras file, shipped, or a preset with untrained weights",
     )
-    parser.add_argument("--refine", type=int, nargs="*", default=[], help="steps for each network, besides none")
+    parser.add_argument(
+        "--refine", type=int, nargs="*", default=[], help="one more row for each network and number of steps"
+    )
     parser.add_argument("--torch_python", default="", help="Python with torch, convexAdam and voxelmorph==0.3.4")
-    parser.add_argument("--torch_weights", default="", help="of train_voxelmorph.py")
+    parser.add_argument("--torch_weights", default="", help="weights written by train_voxelmorph.py")
     parser.add_argument("--few", action="append", default=[], metavar="ROW=PAIRS", help="a row with fewer pairs")
     parser.add_argument("--without", nargs="*", default=[], help="rows to leave out")
     parser.add_argument("--only", nargs="*", default=[], help="rows to run, instead of all")
     parser.add_argument("--reference", default="greedy", help="row that the others are compared with")
-    parser.add_argument("--output_dir", required=True, type=Path)
+    parser.add_argument("--output_dir", required=True, type=Path, help="folder of the results")
     return parser.parse_args()
 
 
@@ -150,7 +152,7 @@ def spread(pairs, count):
 
 
 def load(scan, spacing_mm):
-    """(image float32 from 0 to 255, labels, voxel size)."""
+    """Read a scan: (float32 image from 0 to 255, labels, voxel size)."""
     image = read_image(scan.image).array[..., 0].astype("float32")
     spacing = spacing_mm_of(scan.image) or (spacing_mm,) * image.ndim
     return image * (255.0 / image.max()), read_labels(scan.labels).array, np.array(spacing[: image.ndim], float)
@@ -170,7 +172,7 @@ def score(name, scans, pair, displacement, moving_labels, fixed_labels, spacing_
 
 
 class Journal:
-    """Every pair that a tool has done, a line of JSON each."""
+    """File of finished pairs, one line of JSON for each tool and pair."""
 
     def __init__(self, path):
         self.path, self.lines = path, {}
@@ -184,22 +186,22 @@ class Journal:
         return (name, scans[pair[0]].name, scans[pair[1]].name) in self.lines
 
     def add(self, scores, measured):
-        # Through JSON and back, so that a run that was cut off and one that was not end in the same.
+        # Through JSON and back, so that interrupted and uninterrupted runs give the same report.
         text = json.dumps({"scores": dataclasses.asdict(scores), "measured": measured})
         self._keep(json.loads(text))
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(text + "\n")
 
     def entries(self, scans, pairs_of):
-        """[(`PairScores`, what was measured)], tool by tool."""
+        """[(`PairScores`, measurements)], tool by tool."""
         keys = [(name, scans[m].name, scans[f].name) for name, pairs in pairs_of.items() for m, f in pairs]
         return [(PairScores(**self.lines[key]["scores"]), self.lines[key]["measured"]) for key in keys]
 
 
 def settings(options):
     # Rows that are left out need no package.
-    found = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in PACKAGES}
-    versions = {name: package.version for name, package in found.items() if package}
+    packages = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in PACKAGES}
+    versions = {name: package.version for name, package in packages.items() if package}
     if options.torch_python:
         versions |= torch_versions(options.torch_python)
     return {

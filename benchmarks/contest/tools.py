@@ -2,7 +2,8 @@
 
 Images are float32 `[*spatial]`, 0 to 255, already aligned by an affine transform. The displacement is float32
 `[*spatial, 3]`, in voxels: moved(x) = moving(x + displacement(x)). A class imports what it needs when it is made, so
-that a tool's import is timed too. Settings are those that each tool documents for brains; the source is beside them.
+that a tool's import is timed too. Settings are those that each tool documents for brains; each class names their
+source.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ THREADS = 2
 
 
 class Affine:
-    """The images as they came."""
+    """No registration: the images as they came."""
 
     def register(self, moving, fixed, spacing_mm):
         return np.zeros((*fixed.shape, 3), "float32")
@@ -64,7 +65,7 @@ class SyN:
 
 
 class SyNQuick(SyN):
-    """The same as `antsRegistrationSyNQuick.sh` runs it: mutual information of 32 bins, nothing on the finest grid."""
+    """ANTs' SyN as `antsRegistrationSyNQuick.sh` runs it: mutual information of 32 bins, no finest grid."""
 
     settings = {**SyN.settings, "syn_metric": "mattes", "syn_sampling": 32, "reg_iterations": (100, 70, 50, 0)}
 
@@ -141,14 +142,15 @@ class TorchVoxelMorph:
 class Network:
     """A network of ours, alone or with steps of refinement.
 
-    `model` "none" refines from the identity; the name of a preset is a network that nobody trained, for its seconds.
+    `model` "none" refines from the identity; the name of a preset stands for its network with untrained weights.
     """
 
     def __init__(self, model, steps=0):
         import vxm_tf  # noqa: F401 - before TensorFlow, for oneDNN
         from vxm_tf.data import normalize
         from vxm_tf.models import PRESETS, from_preset, input_settings, load_model
-        from vxm_tf.registration.optimization.refine import STEPS, RefineConfig, refine, starting_velocity
+        from vxm_tf.registration.optimization.config import STEPS, RefineConfig
+        from vxm_tf.registration.optimization.refine import refine, starting_velocity
         from vxm_tf.registration.predict import register_pair
 
         if model in PRESETS:
@@ -184,7 +186,7 @@ TOOLS = {
 
 
 def _itk_image(array, spacing_mm):
-    """ITK's arrays run z, y, x."""
+    """An array `[x, y, z]` as an ITK image; ITK's arrays run z, y, x."""
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
@@ -193,7 +195,7 @@ def _itk_image(array, spacing_mm):
 
 
 def _itk_displacement(field, spacing_mm):
-    """Millimetres along ITK's axes, which are the array's here, to voxels."""
+    """Displacement in voxels from ITK's in millimetres, whose axes are the array's here."""
     import SimpleITK
 
     return (SimpleITK.GetArrayFromImage(field).transpose(2, 1, 0, 3) / np.array(spacing_mm)).astype("float32")

@@ -1,10 +1,10 @@
-"""Trains VoxelMorph 0.3.4's torch network on the pairs that `train.py` would see, with its own losses.
+"""Train VoxelMorph 0.3.4's torch network on the pairs that `train.py` would see, with its own losses.
 
     PYTHON_WITH_TORCH benchmarks/contest/train_voxelmorph.py --data_dir ../shared/data/brains-2mm --steps 2000 \
         --output models/voxelmorph-torch.pt
 
-Normalised cross-correlation in windows of 9, squared gradient of weight 1, Adam at 1e-4, one pair a step: what the
-authors' training script defaults to. Images are divided by 255.
+The defaults are those of the authors' training script: normalised cross-correlation in windows of 9, squared gradient
+of weight 1, Adam at 1e-4, one pair per step. Images are divided by 255.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from voxelmorph_network import in_bfloat16, new_network, padded
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--minutes", type=float, default=0, help="stop after so long; 0 for no limit")
-    parser.add_argument("--weight", type=float, default=1.0)
-    parser.add_argument("--learning_rate", type=float, default=1e-4)
-    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--data_dir", required=True, help="folder with NPZ scans in train")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of training")
+    parser.add_argument("--minutes", type=float, default=0, help="time limit; 0 for none")
+    parser.add_argument("--weight", type=float, default=1.0, help="weight of the squared gradient")
+    parser.add_argument("--learning_rate", type=float, default=1e-4, help="learning rate of Adam")
+    parser.add_argument("--output", required=True, type=Path, help="weights (.pt); a record goes beside them as .json")
     options = parser.parse_args()
     torch.manual_seed(0)
     random.seed(0)

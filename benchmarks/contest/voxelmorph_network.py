@@ -1,4 +1,4 @@
-"""VoxelMorph 0.3.4's network with the widths of its papers; for a Python with torch and voxelmorph."""
+"""VoxelMorph 0.3.4's network with the widths of its papers; needs torch and voxelmorph."""
 
 import torch
 from voxelmorph.nn.models import VxmPairwise
@@ -12,9 +12,9 @@ def new_network():
 
 
 def in_bfloat16(function):
-    """The same function with its convolutions in bfloat16 on CPUs that compute those several times faster.
+    """Let a function compute its convolutions in bfloat16 on CPUs where that is several times faster.
 
-    Others imitate them, twenty times slower than float32; there the function stays as it is.
+    Other CPUs emulate bfloat16, twenty times slower than float32; there the function stays as it is.
     """
     if not torch.cpu._is_avx512_bf16_supported():
         return function
@@ -33,6 +33,6 @@ def load_network(weights):
 
 
 def padded(image):
-    """An image `[1, 1, *spatial]` with zeros behind it, as the network asks for multiples of its coarsest voxels."""
+    """Pad an image `[1, 1, *spatial]` with zeros at the far ends to multiples of the network's coarsest voxels."""
     behind = [-size % MULTIPLE for size in image.shape[2:]]
     return torch.nn.functional.pad(image, [end for size in reversed(behind) for end in (0, size)])

@@ -1,8 +1,8 @@
-"""One tool in a process of its own: reads pairs from standard input, answers with seconds and memory.
+"""Run one tool in a process of its own: read pairs from standard input, answer with seconds and memory.
 
-Called by `run.py` as `worker.py TOOL [ARGUMENT ...]`. A line of input is JSON, {"pair": NPZ, "displacement": NPY};
-a line of output is JSON too. What a tool prints itself goes to standard error. A process's first registration, which
-may compile, is done twice unless it takes long, so that one pair is enough for the seconds of a steady process.
+Called by `run.py` as `worker.py TOOL [ARGUMENT ...]`. A line of input is JSON, {"pair": NPZ, "displacement": NPY}; a
+line of output is JSON too. Output of the tool itself goes to standard error. The first registration of a process, which
+may compile, is repeated unless it takes long, so that one pair is enough for the seconds of a steady process.
 """
 
 import json
@@ -22,7 +22,7 @@ def say(value):
 
 
 def peak_memory_mib():
-    """Of this process alone: `getrusage` begins with what its parent had when it started."""
+    """Peak memory of this process alone; `getrusage` would begin with the memory of its parent."""
     with open("/proc/self/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 2**10
 

@@ -15,7 +15,8 @@ import pytest
 from absl import flags
 
 from vxm_tf.cli import client
-from vxm_tf.cli.client import ClientConfig, Progress, nifti_bytes
+from vxm_tf.serving.client import Client, register_through_server
+from vxm_tf.serving.client.register_through_server import ClientConfig, ProgressLog, nifti_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 NIFTI = b"\x5c\x01\0\0"
@@ -44,7 +45,7 @@ def test_flags_and_settings_are_the_same():
     names = {field.name for field in dataclasses.fields(ClientConfig)}
     assert set(values) == names
     for name in names:
-        assert f"        {name}: " in ClientConfig.__doc__
+        assert f"    {name}: " in ClientConfig.__doc__
         assert values[name].default == getattr(ClientConfig(), name)
 
 
@@ -114,7 +115,7 @@ def test_a_disk_that_is_full_leaves_what_was_there(command, stub_server, nifti, 
         Path(path).write_bytes(content[:2])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(client, "_write_gzip", write_half)
+    monkeypatch.setattr(register_through_server, "_write_gzip", write_half)
     server, scan, folder = stub_server(GOOD), nifti("a.nii"), tmp_path / "out"
     folder.mkdir()
     (folder / "moved.nii.gz").write_bytes(b"before")
@@ -152,7 +153,7 @@ def test_by_grpc(command, nifti, tmp_path, monkeypatch):
             made.append((address, settings))
 
         def register_nifti(self, moving, fixed):
-            return client.Client.register_nifti(self, moving, fixed)
+            return Client.register_nifti(self, moving, fixed)
 
         def predict(self, signature, inputs):
             return {"moved_bytes": NIFTI, "transform_bytes": NIFTI}
@@ -169,8 +170,8 @@ def test_by_grpc(command, nifti, tmp_path, monkeypatch):
 
 def test_progress_is_a_few_lines(monkeypatch):
     lines = []
-    monkeypatch.setattr(client.logging, "info", lambda text, *values: lines.append(text % values))
-    progress = Progress()
+    monkeypatch.setattr(register_through_server.logging, "info", lambda text, *values: lines.append(text % values))
+    progress = ProgressLog()
     for done in range(0, 100_000_001, 1_000_000):
         progress("sent", done, 100_000_000)
     for done in (1_000_000, 2_000_000):

@@ -15,6 +15,8 @@ from skimage.io import imread
 
 from vxm_tf.cli import demo
 from vxm_tf.data.synthetic.phantoms import write_population
+from vxm_tf.report.panel_layout import panel_layout
+from vxm_tf.report.planes import planes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,4 +111,6 @@ def test_the_demo_does_the_whole_job(tiny, tmp_path, monkeypatch):
     assert 0.2 < before < 1.0 and 0.2 < after < 1.0
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     assert names == {"phantoms", "model", "evaluation", "served", "pair", "registration.png"}
-    assert imread(tmp_path / "demo" / "registration.png").shape[0] == 3 * 32
+    layout = panel_layout((32, 32), (1.0, 1.0), planes_of(2, False), zoom=3, widest=2000)
+    assert layout.pictures == ((104, 104),)
+    assert imread(tmp_path / "demo" / "registration.png").shape[:2] == layout.size[::-1]

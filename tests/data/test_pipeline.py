@@ -99,3 +99,8 @@ def test_scans_are_padded_to_a_larger_atlas(store, rng):
 
 def test_an_atlas_of_the_same_shape_keeps_the_shape_known(store, rng):
     assert pair_shape(store((9, 10)), rng.random((9, 10, 1))) == (9, 10)
+
+
+def test_an_index_of_the_atlas_needs_an_atlas(store):
+    with pytest.raises(ValueError, match="Index -1 stands for the atlas, but there is none"):
+        image_pair(store((5, 6)), 0, -1)

@@ -156,3 +156,8 @@ def test_progress_counts_to_the_number_of_scans(scans):
 def test_nifti_and_npz_scans_share_a_store(scans, tmp_path, rng, affine):
     nibabel.save(nibabel.Nifti1Image(rng.random(SHAPE), affine), tmp_path / "n.nii.gz")
     assert ScanStore([*scans, Scan("n", tmp_path / "n.nii.gz", None)]).image_shape == SHAPE
+
+
+def test_a_cache_on_disk_needs_a_folder(scans):
+    with pytest.raises(InputError, match="give cache_dir"):
+        ScanStore(scans, cache="disk")

@@ -10,7 +10,7 @@ import pytest
 
 from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.csv_file import write_csv
-from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import read_json, write_json, write_text
 from vxm_tf.files.volumes import read_image
 from vxm_tf.files.writing import write_volume
@@ -43,13 +43,13 @@ def only(path, content):
 
 @pytest.mark.parametrize("error", (OSError(28, "No space left on device"), ValueError("bad"), KeyboardInterrupt()))
 def test_a_failing_save_leaves_the_old_file_and_no_temporary(old, error):
-    with pytest.raises((VolumeError, type(error))):
+    with pytest.raises((InputError, type(error))):
         replace_atomically(old, half_then(error))
     assert only(old, b"what was there before")
 
 
 def test_a_full_disk_is_told_with_the_file_and_the_reason(old):
-    with pytest.raises(VolumeError, match="No space left on device") as caught:
+    with pytest.raises(InputError, match="No space left on device") as caught:
         replace_atomically(old, half_then(OSError(28, "No space left on device")))
     assert str(old) in str(caught.value)
 
@@ -95,7 +95,7 @@ def test_missing_folders_are_made(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, below):
     (tmp_path / "file").write_text("a regular file")
     target = tmp_path / "file" / below
-    with pytest.raises(VolumeError, match="cannot be written") as caught:
+    with pytest.raises(InputError, match="cannot be written") as caught:
         write_volume(target, RAMP)
     assert str(target) in str(caught.value)
     assert (tmp_path / "file").read_text() == "a regular file"
@@ -140,12 +140,12 @@ def test_json_survives_writing_and_reading(tmp_path):
 @pytest.mark.parametrize("content", (b"", b'{"half": [1, 2', b"\xff\xfe"))
 def test_damaged_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(VolumeError, match="a.json: cannot be read"):
+    with pytest.raises(InputError, match="a.json: cannot be read"):
         read_json(tmp_path / "a.json")
 
 
 def test_missing_json_is_named(tmp_path):
-    with pytest.raises(VolumeError, match="gone.json: cannot be read"):
+    with pytest.raises(InputError, match="gone.json: cannot be read"):
         read_json(tmp_path / "gone.json")
 
 

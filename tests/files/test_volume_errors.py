@@ -2,10 +2,12 @@
 
 import gzip
 
+import nibabel
 import numpy as np
 import pytest
 
 from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.placement import spacing_mm_of
 from vxm_tf.files.volumes import read_image, read_labels
 from vxm_tf.files.writing import write_volume
 
@@ -32,6 +34,21 @@ def refused(read, path, *reasons):
 @pytest.mark.parametrize("name", ("gone.nii.gz", "gone.npz", "gone.mgz"))
 def test_a_missing_file_is_named(tmp_path, read, name):
     refused(read, tmp_path / name, "no such file")
+
+
+def test_a_header_that_cannot_be_read_is_named(tmp_path):
+    refused(spacing_mm_of, tmp_path / "gone.nii.gz", "no such file")
+    write_volume(tmp_path / "v.nii.gz", RAMP)
+    (tmp_path / "v.nii.gz").write_bytes((tmp_path / "v.nii.gz").read_bytes()[:40])
+    refused(spacing_mm_of, tmp_path / "v.nii.gz", "cannot be read")
+
+
+def test_values_on_a_surface_are_no_volume(tmp_path):
+    vertices = nibabel.cifti2.BrainModelAxis.from_surface([0, 1, 2], 3, "CortexLeft")
+    scalars = nibabel.cifti2.ScalarAxis(["thickness"])
+    image = nibabel.Cifti2Image(np.zeros((1, 3), "float32"), (scalars, vertices))
+    nibabel.save(image, tmp_path / "v.dscalar.nii")
+    refused(read_image, tmp_path / "v.dscalar.nii", "holds no volume but a Cifti2Image")
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path):

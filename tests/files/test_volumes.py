@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.extensions import extension, stem
 from vxm_tf.files.placement import spacing_mm_of
-from vxm_tf.files.volumes import Volume, extension, own_labels, read_image, read_labels, read_series, stem
+from vxm_tf.files.volumes import Volume, own_labels, read_image, read_labels, read_series
 from vxm_tf.files.writing import write_volume
 
 SHAPE = (9, 10, 11)

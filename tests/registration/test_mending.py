@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf.files import InputError
-from vxm_tf.registration import align, register_images
+from vxm_tf.registration import RegistrationSettings, align, register_images
 from vxm_tf.registration import result as native
 from vxm_tf.registration.mending import TransformRepair
 from vxm_tf.registration.optimization import reintegration as integration
@@ -15,7 +15,6 @@ from vxm_tf.spatial import DisplacementField, Grid, SpatialImage, dense, invert,
 from vxm_tf.trust import certify
 from vxm_tf.trust.folds.certificate import certify_transform
 from vxm_tf.trust.folds.repair import Repair
-from vxm_tf.workflows import RegisterConfig
 
 SHAPE = (18, 20, 16)
 OBLIQUE = np.array([[1.9, 0.3, -0.2, -20.0], [-0.4, 1.5, 0.3, -11.0], [0.2, -0.2, 2.6, -17.0], [0, 0, 0, 1.0]])
@@ -37,7 +36,7 @@ def register(images, constant_network, monkeypatch):
 
     def run(displacement, **settings):
         monkeypatch.setattr(align, "_predict", lambda *_: (displacement.astype("float32"), None))
-        return register_images(*images, network, RegisterConfig(**settings))
+        return register_images(*images, network, RegistrationSettings(**settings))
 
     return run
 
@@ -72,7 +71,7 @@ def test_everything_that_is_moved_follows_the_repaired_transform(register, image
     np.testing.assert_array_equal(result.moved, resample(moving.array, moving.grid, fixed.grid, result.transform))
     points = fixed.grid.points()[6:12, 7:13, 5:11]
     there = result.transform.map(points).reshape(-1, 3)
-    np.testing.assert_allclose(result.moved_points(there), points.reshape(-1, 3), atol=1.5)
+    np.testing.assert_allclose(result.points(there), points.reshape(-1, 3), atol=1.5)
     assert result.inversion.mean_residual_mm < 0.02
 
 
@@ -114,7 +113,7 @@ def test_a_working_grid_of_its_own_is_mended_on_the_grid_that_is_written(images,
         return rng.normal(0, 2, (*fixed.shape[:-1], 3)).astype("float32"), None
 
     monkeypatch.setattr(align, "_predict", predict)
-    result = register_images(*images, network, RegisterConfig(repair=True))
+    result = register_images(*images, network, RegistrationSettings(repair=True))
     assert not result.working_grid.is_same(result.fixed.grid)
     assert certify(result.displacement).passes and certify_transform(result.inversion.transform).passes
 
@@ -122,8 +121,8 @@ def test_a_working_grid_of_its_own_is_mended_on_the_grid_that_is_written(images,
 def test_more_integration_steps_are_tried_first(images, network):
     """A velocity that one squaring folds, and its integral does not."""
     hasty = network(SHAPE, amplitude=9.0, integration_steps=1)
-    plain = register_images(*images, hasty, RegisterConfig())
-    result = register_images(*images, hasty, RegisterConfig(repair=True))
+    plain = register_images(*images, hasty, RegistrationSettings())
+    result = register_images(*images, hasty, RegistrationSettings(repair=True))
     assert not certify(plain.displacement).passes and certify(result.displacement).passes
     assert result.repair.integration_steps in (3, 5) and result.repair.displacement == Repair()
     change = np.linalg.norm(result.transform.displacement_mm - plain.transform.displacement_mm, axis=-1)
@@ -169,7 +168,7 @@ def test_integrating_again_in_as_many_steps_changes_nothing(images, network, res
 
 
 def test_what_a_refinement_found_can_be_integrated_again(images):
-    found = align._align(arrays(images), None, RegisterConfig(refine=2))
+    found = align._align(arrays(images), None, RegistrationSettings(refine=2))
     integral = found[3]
     for again, before in zip(integral.integrate(integral.steps), found):
         np.testing.assert_allclose(again, before, atol=1e-5)
@@ -187,11 +186,11 @@ def test_an_affine_part_that_mirrors_is_refused_before_anything_is_aligned(image
     moving = SpatialImage(moving.array, mirrored)
     monkeypatch.setattr(align, "_predict", lambda *_: pytest.fail("aligned"))
     with pytest.raises(InputError, match=r"--repair mends the deformation, but the affine part mirrors.*leave"):
-        config = RegisterConfig(affine="none", repair=True)
-        register_images(moving, fixed, constant_network((None, None, None), (0, 0, 0)), config)
+        settings = RegistrationSettings(affine="none", repair=True)
+        register_images(moving, fixed, constant_network((None, None, None), (0, 0, 0)), settings)
 
 
 def test_an_affine_transform_alone_needs_no_repair(images):
-    result = register_images(*images, None, RegisterConfig(refine=0, repair=True))
+    result = register_images(*images, None, RegistrationSettings(refine=0, repair=True))
     assert result.is_affine and result.inverse_repair is None
     assert dataclasses.asdict(result.repair)["displacement"]["rounds"] == 0

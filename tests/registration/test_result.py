@@ -8,9 +8,8 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf.files import InputError
-from vxm_tf.registration import register_images
+from vxm_tf.registration import RegistrationSettings, register_images
 from vxm_tf.spatial import Grid, SpatialImage, reoriented
-from vxm_tf.workflows import RegisterConfig
 
 SHAPE = (18, 20, 16)
 OBLIQUE = np.array([[1.9, 0.3, -0.2, -20.0], [-0.4, 1.5, 0.3, -11.0], [0.2, -0.2, 2.6, -17.0], [0, 0, 0, 1.0]])
@@ -93,18 +92,18 @@ def test_the_inverse_carries_points_and_the_fixed_image_back(shifting):
     result = register_images(moving, fixed, network)
     shift = np.array((2.0, -2.0, 1.0))
     points = np.array([(0.0, 0.0, 0.0), (5.0, -3.0, 2.0)])
-    np.testing.assert_allclose(result.moved_points(points), points - shift, atol=1e-3)
+    np.testing.assert_allclose(result.points(points), points - shift, atol=1e-3)
     assert result.inversion.max_residual_mm < 1e-2
     near = np.linalg.norm(moving.grid.points(), axis=-1) < 9.0
-    np.testing.assert_allclose(result.fixed_moved()[near], blob(moving.grid, shift)[near], atol=0.05)
+    np.testing.assert_allclose(result.fixed_moved[near], blob(moving.grid, shift)[near], atol=0.05)
 
 
 def test_without_headers_voxel_lies_on_voxel(shifting):
     moving, fixed = image(centred((2.0, 2.0, 2.0))), image(centred((1.0, 1.0, 1.0)))
-    result = register_images(moving, fixed, shifting((0, 0, 0)), RegisterConfig(affine="none"))
+    result = register_images(moving, fixed, shifting((0, 0, 0)), RegistrationSettings(affine="none"))
     np.testing.assert_allclose(result.moved, moving.array, atol=1e-6)
     # Every millimetre of the fixed image is two of the moving one.
-    np.testing.assert_allclose(result.jacobian(), 8.0, rtol=1e-4)
+    np.testing.assert_allclose(result.jacobian, 8.0, rtol=1e-4)
     assert result.measures()["fold_fraction"] == 0.0
 
 
@@ -146,7 +145,7 @@ def test_the_order_of_axes_in_the_files_changes_nothing(network, orientation):
     there = as_they_are.transform.map(points)
     assert np.abs(there - points).max() > 0.5
     np.testing.assert_allclose(turned.transform.map(points), there, atol=1e-3)
-    np.testing.assert_allclose(turned.moved_points(points), as_they_are.moved_points(points), atol=2e-3)
+    np.testing.assert_allclose(turned.points(points), as_they_are.points(points), atol=2e-3)
     moved = reoriented(turned.moved, turned.fixed.grid, fixed.grid.orientation)[0]
     np.testing.assert_allclose(moved, as_they_are.moved, atol=1e-4)
 

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vxm_tf.registration import RegistrationResult
+from vxm_tf.data import normalize
+from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.report.contents import contents_of
 from vxm_tf.spatial import DisplacementField, read_spatial_image
 from vxm_tf.spatial.transforms import identity
 from vxm_tf.workflows import RegisterConfig
-from vxm_tf.workflows.certify_transform import certificate_of
+from vxm_tf.workflows.certificate_record import certificate_of
 
 SHAPE = (9, 10, 11)
 
@@ -28,20 +29,21 @@ def registered(write_nibabel, rng):
         world = DisplacementField(fixed.grid, field @ linear.T)
         back = DisplacementField(fixed.grid, -field @ linear.T)
         result = RegistrationResult(
-            moving,
-            fixed,
-            identity(len(shape)),
-            world,
-            fixed.grid,
-            field,
-            back,
-            {"deformation": 1.5},
-            7,
+            moving=moving,
+            fixed=fixed,
+            affine=identity(len(shape)),
+            field=world,
+            working_grid=fixed.grid,
+            working_displacement=field,
+            inverse_start=back,
+            seconds={"deformation": 1.5},
+            steps=7,
+            working_images=tuple(normalize(image.array, "percentile") for image in (moving, fixed)),
         )
         config = RegisterConfig(moving=str(paths[0]), fixed=str(paths[1]), model="none")
         for name, value in more.items():
             object.__setattr__(result, name, value)
-        return result, certificate_of(config, result, ())
+        return result, certificate_of(config, RegistrationSettings(), result, ())
 
     return make
 

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import types
 from pathlib import Path
 
+import httpcore
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -276,16 +278,27 @@ def test_a_broken_connection_is_tried_again(stub_server, sleeps):
     assert len(server.requests) == 3
 
 
-def test_a_refusal_before_all_is_sent_is_heard(stub_server, monkeypatch):
+def test_a_refusal_before_all_is_sent_is_heard(stub_server):
     server = stub_server(refused(413, "Too large."))
 
-    def break_off(body, progress):
-        yield from body
-        raise BrokenPipeError
+    def break_off(stage, done, total):
+        if stage == "sent" and done == total:
+            raise httpcore.WriteError("Broken pipe")
 
-    monkeypatch.setattr("vxm_tf.serving.client.http_exchange._counted", break_off)
     with pytest.raises(ServingError, match="answered 413: Too large. A proxy limits"):
-        Client(server.url, retries=0).register_nifti(b"m", b"f")
+        Client(server.url, retries=0, progress=break_off).register_nifti(b"m", b"f")
+
+
+def test_without_httpx_the_client_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(ValueError, match=r"pip install 'vxm-tf\[client\]'"):
+        Client("http://127.0.0.1:8501")
+
+
+def test_a_proxy_of_the_environment_is_not_asked(stub_server, monkeypatch):
+    for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert Client(stub_server(GOOD).url, retries=0).register_nifti(b"m", b"f").moved == FILES["moved_bytes"]
 
 
 NOT_AN_ANSWER = {

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from vxm_tf.data import normalize as normalize_array
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import align, register_images
+from vxm_tf.registration import register_images, working_images
 from vxm_tf.serving.graph import graph_registration as native
 from vxm_tf.serving.graph import graph_resampling as resampling
 from vxm_tf.serving.graph import intensity, nifti_reading, nifti_writing, orientation
@@ -170,7 +170,7 @@ def test_the_whole_registration(moving, fixed, settings):
 
 @pytest.mark.parametrize("grid", (GRIDS["rounded"], SMALL), ids=("brain", "microscope"))
 def test_grids_are_rounded_as_scans_in_files_are(grid):
-    expected = align._rounded(SpatialImage(np.zeros((*grid.shape, 1)), reoriented_grid(grid, "RAS"))).grid
+    expected = working_images._rounded(SpatialImage(np.zeros((*grid.shape, 1)), reoriented_grid(grid, "RAS"))).grid
     found = native._rounded(tensor_of(grid))
     np.testing.assert_allclose(orientation.reordered(found, "RAS").affine, expected.affine, atol=1e-12)
 

@@ -11,8 +11,9 @@ import pytest
 from vxm_tf.files import InputError
 from vxm_tf.registration import align
 from vxm_tf.trust import certify
-from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.workflows import register_files
 from vxm_tf.workflows.certify_transform import CertifyConfig, certify_file
+from vxm_tf.workflows.register_config import files_and_settings
 
 SHAPE = (9, 10, 11)
 OUTPUTS = ("moved", "moved_labels", "displacement", "transform", "inverse_transform")
@@ -25,7 +26,7 @@ def sha256(path):
 
 @pytest.fixture
 def job(tmp_path, rng, write_nibabel, constant_network):
-    """A `RegisterConfig` as a dict, of a network that shifts."""
+    """Options of a registration as a dict, of a network that shifts."""
     constant_network(SHAPE, (1.0, -0.5, 0.25)).save(tmp_path / "model.keras")
     images = {name: write_nibabel(f"{name}.nii.gz", rng.random(SHAPE, "float32")) for name in ("moving", "fixed")}
     labels = write_nibabel("labels.nii.gz", rng.integers(0, 9, SHAPE).astype("int16"))
@@ -43,7 +44,7 @@ def torn(monkeypatch, rng):
 
 
 def certificate(job, **changed):
-    register_files(RegisterConfig(**{**job, **changed}))
+    register_files(*files_and_settings(**{**job, **changed}))
     return json.loads(Path(job["certify"]).read_text())
 
 
@@ -82,7 +83,7 @@ def test_it_is_about_the_displacement_that_was_written(job, torn, repair):
 
 def test_the_sidecar_says_how_much_was_repaired(job, torn, tmp_path):
     given = {name: job[name] for name in ("moving", "fixed", "model")}
-    result = register_files(RegisterConfig(**given, output_dir=str(tmp_path / "o"), repair=True))
+    result = register_files(*files_and_settings(**given, output_dir=str(tmp_path / "o"), repair=True))
     said = json.loads((tmp_path / "o" / "from-moving_to-fixed_mode-image_xfm.json").read_text())
     assert said["Metrics"]["repaired_voxels"] == result.repair.displacement.changed_voxels > 0
     assert said["Metrics"]["inverse_repaired_voxels"] == result.inverse_repair.changed_voxels
@@ -102,7 +103,7 @@ def test_a_repair_leaves_the_files_of_a_clean_registration_as_they_are(job):
 
 
 def test_a_repair_alone_needs_no_certificate(job, torn):
-    register_files(RegisterConfig(**{**job, "certify": ""}, repair=True))
+    register_files(*files_and_settings(**{**job, "certify": ""}, repair=True))
     assert certify(np.asarray(nibabel.load(job["displacement"]).dataobj)).passes
     assert not Path(job["certify"]).exists()
 

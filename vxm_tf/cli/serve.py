@@ -64,7 +64,10 @@ def parse_labels(entries) -> dict[str, int]:
 
 
 def _call(values):
-    from vxm_tf.serving import rest
+    try:
+        from vxm_tf.serving import rest
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
     command.require(values, "model_base_path", "model_name")
     if any(c in values.model_name for c in '/:"\\\n'):

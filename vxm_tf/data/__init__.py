@@ -1,4 +1,4 @@
-"""Files in, batches out."""
+"""Scans from files, prepared as batches for training."""
 
 from vxm_tf.data.catalogue import Scan, find_scans, read_list, split_scans
 from vxm_tf.data.normalization import NORMALIZATIONS, normalize

@@ -1,28 +1,41 @@
-"""Which scans a folder or a list holds, and which segmentation belongs to which."""
+"""The scans in a folder or a list, each with the segmentation that belongs to it."""
 
 import dataclasses
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import EXTENSIONS, extension, own_labels, stem
+from vxm_tf.files.extensions import EXTENSIONS, extension, stem
+from vxm_tf.files.volumes import own_labels
 
 LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
 IMAGE_FOLDERS = ("images", "imagestr")
 LABELS_FOLDERS = ("labels", "labelstr", "segmentations")
 
+# The folder and name that an image and its segmentation share.
+_Key: TypeAlias = tuple[str, str]
+
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """One person's image and, if there is one, segmentation (the same file for an NPZ)."""
+    """One person's image and, if there is one, segmentation.
+
+    Attributes:
+        name: the scan's name in messages and results.
+        image: the image's file.
+        labels: the segmentation's file, which is `image` for an NPZ that holds both, or None.
+    """
 
     name: str
     image: Path
     labels: Path | None
 
 
-def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") -> list[Scan]:
+def find_scans(directory: str | os.PathLike, *, image_suffix: str = "", labels_suffix: str = "") -> list[Scan]:
     """All scans below a folder, in order of their names.
 
     A file is a segmentation if its name ends in a labels suffix or it lies in a folder named `labels`
@@ -32,7 +45,7 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
     Args:
         directory: searched with all its subfolders.
         image_suffix: take only images whose names, without extension, end in this, such as "_norm".
-        labels_suffix: what ends a segmentation's name; by default any of `LABELS_SUFFIXES`.
+        labels_suffix: end of the segmentations' names, without extension; by default any of `LABELS_SUFFIXES`.
 
     Raises:
         InputError: no folder, no image in it, a segmentation without image, one that fits several, or two
@@ -43,7 +56,8 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
         raise InputError(f"{directory}: there is no such folder.")
     files = sorted(f for f in directory.rglob("*") if f.is_file() and extension(f) and not f.name.startswith("."))
     suffixes = (labels_suffix,) if labels_suffix else LABELS_SUFFIXES
-    images, segmentations = {}, {}
+    images: dict[_Key, Path] = {}
+    segmentations: dict[_Key, Path] = {}
     for file in files:
         if _is_labels(file, directory, suffixes):
             _add(segmentations, _key(file, directory, suffixes), file)
@@ -62,7 +76,7 @@ def find_scans(directory, *, image_suffix: str = "", labels_suffix: str = "") ->
     return scans
 
 
-def _add(files, key, file):
+def _add(files: dict[_Key, Path], key: _Key, file: Path) -> None:
     if key in files:
         raise InputError(
             f"{file}: stands for the same scan as {files[key]}. Remove one of them, or say how names end with "
@@ -71,38 +85,39 @@ def _add(files, key, file):
     files[key] = file
 
 
-def _is_labels(file, directory, suffixes):
+def _is_labels(file: Path, directory: Path, suffixes: tuple[str, ...]) -> bool:
     folders = [part.lower() for part in file.relative_to(directory).parts[:-1]]
     return any(folder in LABELS_FOLDERS for folder in folders) or any(stem(file).endswith(s) for s in suffixes)
 
 
-def _key(file, directory, suffixes):
-    """(folder, name), without what tells images from segmentations."""
+def _key(file: Path, directory: Path, suffixes: tuple[str, ...]) -> _Key:
+    """(folder, name) without the folders and suffixes that tell images from segmentations."""
     folders = [p for p in file.relative_to(directory).parts[:-1] if p.lower() not in (*IMAGE_FOLDERS, *LABELS_FOLDERS)]
     name = stem(file)
     suffix = next((s for s in suffixes if s and name.endswith(s)), "")
     return "/".join(folders), name[: len(name) - len(suffix)]
 
 
-def _match(images, segmentations, directory):
-    belongs = {}
+def _match(images: dict[_Key, Path], segmentations: dict[_Key, Path], directory: Path) -> dict[_Key, Path]:
+    """The segmentation of each image that has one."""
+    belongs: dict[_Key, Path] = {}
     for (folder, name), file in segmentations.items():
         exact = [key for key in images if key == (folder, name)]
-        found = exact or [key for key in images if key[0] == folder and key[1].startswith(name + "_")]
-        if len(found) != 1:
-            what = "there is no image" if not found else f"several images ({', '.join(k[1] for k in found)})"
+        matches = exact or [key for key in images if key[0] == folder and key[1].startswith(name + "_")]
+        if len(matches) != 1:
+            what = "there is no image" if not matches else f"several images ({', '.join(k[1] for k in matches)})"
             raise InputError(
                 f"{file}: for this segmentation {what} in {directory}. Remove it, add its image, or say how names "
                 "end with --image_suffix and --labels_suffix."
             )
-        _add(belongs, found[0], file)
+        _add(belongs, matches[0], file)
     return belongs
 
 
-def read_list(path) -> list[Scan]:
+def read_list(path: str | os.PathLike) -> list[Scan]:
     """Scans from a text file: on each line an image and, after a space, tab or comma, its segmentation.
 
-    Relative paths start at the list's own folder; empty lines and lines after `#` are skipped.
+    Relative paths start at the list's own folder; empty lines and text after `#` are skipped.
 
     Raises:
         InputError: no such file, no line in it, or a line with more than two paths.
@@ -118,8 +133,12 @@ def read_list(path) -> list[Scan]:
     return scans
 
 
-def read_table(path):
-    """(line number, paths) of every line of a list, paths resolved against the list's folder."""
+def read_table(path: str | os.PathLike) -> Iterator[tuple[int, list[Path]]]:
+    """Yield (line number, paths) for each line of a list, with paths resolved against the list's folder.
+
+    Raises:
+        InputError: the file is missing or no text.
+    """
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -131,14 +150,28 @@ def read_table(path):
             yield number, [path.parent / field for field in fields]
 
 
-def split_scans(data_dir, *, validation_fraction=0.2, seed=0, image_suffix="", labels_suffix=""):
+def split_scans(
+    data_dir: str | os.PathLike,
+    *,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    image_suffix: str = "",
+    labels_suffix: str = "",
+) -> tuple[list[Scan], list[Scan]]:
     """(training scans, validation scans) of a folder.
 
-    Its `train` and `val` subfolders where they exist; else a fraction of the scans, drawn with `seed`,
-    is kept for validation.
+    These are the scans of its `train` and `val` subfolders where both exist; else a fraction of the scans, drawn at
+    random, is kept for validation.
+
+    Args:
+        data_dir: the folder.
+        validation_fraction: fraction of the scans to keep for validation, in [0, 1).
+        seed: seed of the random choice.
+        image_suffix: see `find_scans`.
+        labels_suffix: see `find_scans`.
 
     Raises:
-        InputError: as `find_scans`; a fraction that is not in [0, 1).
+        InputError: see `find_scans`; a fraction that is not in [0, 1).
     """
     if not 0 <= validation_fraction < 1:
         raise InputError(f"The validation fraction lies in [0, 1); got {validation_fraction}.")

@@ -1,4 +1,4 @@
-"""Which image moves onto which."""
+"""Pairs of a moving and a fixed image, as indices of scans."""
 
 import itertools
 
@@ -6,7 +6,13 @@ import numpy as np
 
 
 def ordered_pairs(count: int, limit: int | None = None, seed: int = 0) -> list[tuple[int, int]]:
-    """All (moving, fixed) with moving != fixed, or `limit` of them drawn with `seed`, in order."""
+    """Pairs (moving, fixed) of different scans in ascending order: all, or `limit` of them drawn with `seed`.
+
+    Args:
+        count: number of scans.
+        limit: largest number of pairs; None for all.
+        seed: seed of the random choice.
+    """
     pairs = list(itertools.permutations(range(count), 2))
     if limit is None or len(pairs) <= limit:
         return pairs
@@ -15,10 +21,15 @@ def ordered_pairs(count: int, limit: int | None = None, seed: int = 0) -> list[t
 
 
 def training_pairs(count: int, length: int, seed: int) -> np.ndarray:
-    """A sequence of (moving, fixed) for scan-to-scan training, never a scan with itself.
+    """A sequence of pairs (moving, fixed) for scan-to-scan training, never a scan with itself.
 
-    Every scan moves once in each round of `count` pairs, onto another scan drawn at random. The
-    beginning of a longer sequence is the shorter one, so that a resumed training goes on in it.
+    Each scan is the moving image once in each round of `count` pairs, onto another scan drawn at random. A longer
+    sequence begins with the shorter one, so that a resumed training continues it.
+
+    Args:
+        count: number of scans, at least 2.
+        length: number of pairs.
+        seed: seed of the random order.
 
     Returns:
         int64 `[length, 2]`.
@@ -33,7 +44,11 @@ def training_pairs(count: int, length: int, seed: int) -> np.ndarray:
 
 
 def atlas_pairs(count: int, length: int, seed: int) -> np.ndarray:
-    """The same for training towards one atlas: (moving, -1), -1 standing for the atlas."""
-    moving = [np.random.default_rng([seed, index]).permutation(count) for index in range(-(-length // count))]
-    moving = np.concatenate(moving)[:length]
+    """A sequence of pairs (moving, -1) for training towards one atlas, for which -1 stands; see `training_pairs`.
+
+    Returns:
+        int64 `[length, 2]`.
+    """
+    rounds = [np.random.default_rng([seed, index]).permutation(count) for index in range(-(-length // count))]
+    moving = np.concatenate(rounds)[:length]
     return np.stack([moving, np.full_like(moving, -1)], axis=1)

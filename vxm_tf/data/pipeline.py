@@ -1,50 +1,81 @@
 """The tf.data pipeline: pairs of indices in, batches of image pairs out."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from vxm_tf.data.padding import common_shape, pad_to
+from vxm_tf.data.scan_store import ScanStore
 from vxm_tf.data.synthetic.augmentation import augmented
+from vxm_tf.data.synthetic.label_maps import LabelMaps
 from vxm_tf.data.synthetic.synthesis import synthetic_pair
+from vxm_tf.ops.tensors import Shape, Tensor
 
 
-def image_pair(store, moving: int, fixed: int, atlas=None):
-    """Two images on one grid, each `[*spatial, channels]`; a negative index stands for the atlas.
+def image_pair(
+    store: ScanStore, moving: int, fixed: int, atlas: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(moving image, fixed image) on one grid, each `[*spatial, channels]`.
 
-    Where their shapes differ both are centred on the smallest grid that holds them, edges repeated.
+    Where their shapes differ, both are centred on the smallest grid that holds them, with their edges repeated.
+
+    Args:
+        store: the scans.
+        moving: index of the moving scan; a negative one stands for the atlas.
+        fixed: index of the fixed scan; a negative one stands for the atlas.
+        atlas: `[*spatial, channels]`.
     """
-    images = [atlas if index < 0 else store.image(index) for index in (moving, fixed)]
+    images = [_image_of(store, index, atlas) for index in (moving, fixed)]
     shape = common_shape(*(image.shape[:-1] for image in images))
-    return tuple(np.asarray(pad_to(image, shape)) for image in images)
+    first, second = (np.asarray(pad_to(image, shape)) for image in images)
+    return first, second
 
 
-def pair_shape(store, atlas=None) -> tuple:
-    """The spatial shape of every pair of a store, None for every axis where it varies."""
+def _image_of(store: ScanStore, index: int, atlas: np.ndarray | None) -> np.ndarray:
+    if index >= 0:
+        return store.image(index)
+    if atlas is None:
+        raise ValueError(f"Index {index} stands for the atlas, but there is none.")
+    return atlas
+
+
+def pair_shape(store: ScanStore, atlas: np.ndarray | None = None) -> tuple[int | None, ...]:
+    """The spatial shape of the pairs of a store and an atlas; None for all axes where it varies."""
     shape = store.image_shape
     return shape if atlas is None or atlas.shape[:-1] == shape else (None,) * len(shape)
 
 
 def training_dataset(
-    store, pairs, batch_size: int, atlas=None, *, augmentations=(), left_right=None, seed: int = 0, first: int = 0
-):
+    store: ScanStore,
+    pairs: ArrayLike,
+    batch_size: int,
+    atlas: np.ndarray | None = None,
+    *,
+    augmentations: Sequence[str] = (),
+    left_right: int | None = None,
+    seed: int = 0,
+    first: int = 0,
+) -> tf.data.Dataset:
     """Batches `{"moving", "fixed"}`, float32 `[batch, *spatial, channels]`, in the order of `pairs`.
 
     Loading runs in parallel and ahead of the training step. Where shapes differ, the images of one batch
     are padded with zeros to the largest.
 
     Args:
-        store: a `ScanStore`.
-        pairs: integers `[n, 2]`, already shuffled.
-        batch_size: pairs a step; an incomplete last batch is left out.
+        store: the scans.
+        pairs: integers `[n, 2]`, (moving, fixed), already shuffled.
+        batch_size: pairs per step; an incomplete last batch is left out.
         atlas: image for negative indices, `[*spatial, channels]`.
-        augmentations: names, see `augmented`; pair k of a seed is changed alike in every run.
-        left_right: the axis to flip.
-        seed: of the augmentations.
-        first: number of the first pair, for a training that goes on.
+        augmentations: names, see `augmented`; the k-th pair of a seed is changed alike in every run.
+        left_right: the left-right axis, which "flip" mirrors; None for no flips.
+        seed: seed of the augmentations.
+        first: number of the first pair, for a training that is resumed.
     """
 
-    def load(number, moving, fixed):
-        images = image_pair(store, moving, fixed, atlas)
+    def load(number: int, moving: int, fixed: int) -> dict[str, np.ndarray]:
+        images: Sequence[np.ndarray] = image_pair(store, moving, fixed, atlas)
         if augmentations:
             images = augmented(images, augmentations, np.random.default_rng([seed, first + number]), left_right)
         return dict(zip(("moving", "fixed"), images))
@@ -52,34 +83,49 @@ def training_dataset(
     return _batches(load, pairs, batch_size, ("moving", "fixed"), (*pair_shape(store, atlas), store.channels))
 
 
-def synthetic_dataset(populations, pairs, batch_size: int, *, shape, spacing_mm: float, seed: int, first: int = 0):
-    """Batches of `synthetic_pair`, in the order of `pairs`; pair k of a seed is the same in every run.
+def synthetic_dataset(
+    populations: Sequence[LabelMaps],
+    pairs: ArrayLike,
+    batch_size: int,
+    *,
+    shape: Sequence[int],
+    spacing_mm: float,
+    seed: int,
+    first: int = 0,
+) -> tf.data.Dataset:
+    """Batches of `synthetic_pair`, in the order of `pairs`; the k-th pair of a seed is equal in every run.
 
     Args:
-        populations: `LabelMaps`, one or several.
+        populations: one or several sets of label maps.
         pairs: integers `[n, 3]`, (population, moving, fixed), already shuffled.
-        batch_size: pairs a step; an incomplete last batch is left out.
-        shape: of the images.
-        spacing_mm: their voxel size.
-        seed: of everything random.
-        first: number of the first pair, for a training that goes on.
+        batch_size: pairs per step; an incomplete last batch is left out.
+        shape: spatial shape of the images.
+        spacing_mm: voxel size of the images along all axes, in millimetres.
+        seed: seed of contrasts, deformations and noise.
+        first: number of the first pair, for a training that is resumed.
     """
 
-    def load(number, population, moving, fixed):
+    def load(number: int, population: int, moving: int, fixed: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([seed, first + number])
         return synthetic_pair(populations[population], moving, fixed, shape, spacing_mm, rng)
 
     return _batches(load, pairs, batch_size, ("moving", "fixed", "moving_target", "fixed_target"), (*shape, 1))
 
 
-def _batches(load, pairs, batch_size, names, element_shape):
-    """Batches of `load(number, *pair)`, a dict of `names`, made in parallel and ahead of the training step."""
+def _batches(
+    load: Callable[..., dict[str, np.ndarray]],
+    pairs: ArrayLike,
+    batch_size: int,
+    names: Sequence[str],
+    element_shape: Shape,
+) -> tf.data.Dataset:
+    """Batches of `load(number, *pair)`, a dict with keys `names`, made in parallel and ahead of the training step."""
 
-    def arrays_of(number, pair):
+    def arrays_of(number: np.ndarray, pair: np.ndarray) -> list[np.ndarray]:
         loaded = load(int(number), *(int(index) for index in pair))
         return [loaded[name] for name in names]
 
-    def element(number, pair):
+    def element(number: Tensor, pair: Tensor) -> dict[str, Tensor]:
         arrays = tf.numpy_function(arrays_of, [number, pair], [tf.float32] * len(names))
         return {name: tf.ensure_shape(array, element_shape) for name, array in zip(names, arrays)}
 

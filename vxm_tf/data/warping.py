@@ -1,4 +1,4 @@
-"""Arrays carried to a fixed grid by a displacement in voxels."""
+"""Arrays warped onto a fixed grid by a displacement in voxels."""
 
 import numpy as np
 
@@ -6,16 +6,30 @@ from vxm_tf import ops
 from vxm_tf.data.padding import common_shape, crop_from, pad_to
 
 
-def warp_labels(labels, displacement) -> np.ndarray:
-    """A label map `[*spatial]` carried to the fixed grid by nearest neighbour.
+def warp_labels(labels: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """A label map warped onto the fixed grid by nearest neighbour; see `warp_array`.
 
-    A map on a grid of another size than the displacement's is centred on it, as in `register_pair`.
+    Args:
+        labels: `[*spatial]`.
+        displacement: `[*fixed_shape, ndim]`, in voxels, `ij` order.
+
+    Returns:
+        `[*fixed_shape]`.
     """
     return warp_array(labels[..., None], displacement, "nearest")[..., 0]
 
 
-def warp_array(array, displacement, interpolation: str = "linear") -> np.ndarray:
-    """An array `[*spatial, channels]` carried to the displacement's grid, as the network's moving image is."""
+def warp_array(array: np.ndarray, displacement: np.ndarray, interpolation: str = "linear") -> np.ndarray:
+    """An array warped onto the grid of a displacement, on which it is centred where its size differs.
+
+    Args:
+        array: `[*spatial, channels]`.
+        displacement: `[*fixed_shape, ndim]`, in voxels, `ij` order.
+        interpolation: "linear", or "nearest" for labels.
+
+    Returns:
+        `[*fixed_shape, channels]`.
+    """
     shape = common_shape(array.shape[:-1], displacement.shape[:-1])
     padded = pad_to(array, shape)
     field = pad_to(displacement, shape)

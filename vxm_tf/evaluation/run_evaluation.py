@@ -20,9 +20,10 @@ from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.errors import InputError
+from vxm_tf.files.extensions import stem
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.placement import spacing_mm_of
-from vxm_tf.files.volumes import own_labels, stem
+from vxm_tf.files.volumes import own_labels
 from vxm_tf.metrics import labels_in
 from vxm_tf.models import RegistrationNetwork, input_settings, load_model
 from vxm_tf.models.saved import model_path

@@ -2,14 +2,16 @@
 
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import extension
+from vxm_tf.files.extensions import extension
 
 
-def check_output_dir(directory):
-    """Make a folder; raise `InputError` unless files can be written in it."""
+def check_output_dir(directory: str | os.PathLike) -> None:
+    """Make a folder where there is none; raise `InputError` unless files can be written in it."""
     probe = Path(directory) / f".writing-{uuid.uuid4().hex}"
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
@@ -19,17 +21,21 @@ def check_output_dir(directory):
         raise InputError(f"{directory}: cannot be written ({error}). Choose another place.") from error
 
 
-def replace_atomically(path, save):
+def replace_atomically(path: str | os.PathLike, save: Callable[[str], Any]) -> None:
     """Call `save(temporary)` and rename the temporary file to `path`, so that no half file is ever seen.
 
+    Args:
+        path: the file to write; its folder is made, and a file that is there is replaced.
+        save: writes the content to the path it is called with, which has the extension of `path`.
+
     Raises:
-        InputError: if the folder or the disk does not take the file.
+        InputError: the folder or the file cannot be written, or the disk is full.
     """
     path = Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept because writers choose the format by it.
+        # Writers choose the format by the extension, so the temporary file has it too.
         temporary = str(path.parent / f".writing-{uuid.uuid4().hex}{extension(path) or path.suffix}")
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         save(temporary)

@@ -1,16 +1,18 @@
-"""No output may take the place of an input, or of another output."""
+"""The check that no output overwrites an input or another output."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from vxm_tf.files.errors import InputError
 
 
-def check_distinct(outputs: dict, inputs: dict):
+def check_distinct(outputs: Mapping[str, str | os.PathLike], inputs: Mapping[str, str | os.PathLike]) -> None:
     """Raise `InputError` if an output is one file with an input or with another output.
 
     Args:
-        outputs: what each is, such as "--moved", to its path; empty paths do not count.
-        inputs: likewise; they may be one file.
+        outputs: path of each output by its name in messages, such as "--moved"; empty paths are skipped.
+        inputs: path of each input by its name in messages; two inputs may be one file.
     """
     known = {Path(path).resolve(): what for what, path in inputs.items() if path}
     for what, path in outputs.items():

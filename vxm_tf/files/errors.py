@@ -1,4 +1,4 @@
-"""The errors that wrong input ends in."""
+"""Errors that tell users what is wrong with their input."""
 
 
 class InputError(ValueError):

@@ -1,13 +1,14 @@
-"""HTML in files."""
+"""The check of a path for an HTML file."""
 
+import os
 from pathlib import Path
 
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.errors import InputError
 
 
-def check_html_output(path):
-    """Raise `InputError` now if no HTML file could be written there: before long work, not after it."""
+def check_html_output(path: str | os.PathLike) -> None:
+    """Raise `InputError` before long work, rather than after it, if no HTML file can be written to `path`."""
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{path}: a report is one HTML file; give a name that ends in .html.")
     if Path(path).is_dir():

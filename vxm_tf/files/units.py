@@ -1,18 +1,26 @@
-"""Lengths in headers, in millimetres."""
+"""Voxel sizes in millimetres, from headers in any unit of length."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
 
 import nibabel
+from nibabel.spatialimages import SpatialImage
 
 from vxm_tf.files.errors import VolumeError
 
-# Of length, by NIfTI's code: name and millimetres.
+# NIfTI's code of a unit of length -> (name, millimetres).
 UNITS = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 
 
-def unit_of(header) -> tuple[str, float]:
-    """(name, millimetres) of a NIfTI header's unit of length, whatever it says of time.
+def unit_of(header: Any) -> tuple[str, float]:
+    """The unit of length in a NIfTI header: (its name, its length in millimetres).
+
+    Args:
+        header: a `nibabel.Nifti1Header`; its unit of time is ignored.
 
     Raises:
-        VolumeError: a code that NIfTI does not know.
+        VolumeError: a code that NIfTI does not define.
     """
     code = int(header["xyzt_units"]) % 8
     if code not in UNITS:
@@ -21,11 +29,15 @@ def unit_of(header) -> tuple[str, float]:
     return UNITS[code]
 
 
-def header_spacing_mm(path, image) -> tuple:
-    """Voxel size of the first axes, three at most, of an image that nibabel has opened.
+def header_spacing_mm(path: str | os.PathLike, image: SpatialImage) -> tuple[float, ...]:
+    """Voxel size along the first axes, three at most, of an image that nibabel has opened, in millimetres.
+
+    Args:
+        path: the image's file, for messages.
+        image: a nibabel image.
 
     Raises:
-        VolumeError: a unit of length that NIfTI does not know.
+        VolumeError: a unit of length that NIfTI does not define.
     """
     sizes = image.header.get_zooms()[:3]
     try:
@@ -33,3 +45,13 @@ def header_spacing_mm(path, image) -> tuple:
     except VolumeError as error:
         raise VolumeError(f"{path}: {error}") from None
     return tuple(float(size) * mm_per_unit for size in sizes)
+
+
+def spacing_of_axes(spacing_mm: Sequence[float], ndim: int) -> tuple[float, ...]:
+    """Voxel size for each axis, where one size may stand for all axes.
+
+    Args:
+        spacing_mm: one size, which is taken for all `ndim` axes, or one for each axis, which is returned as it is.
+        ndim: number of axes.
+    """
+    return tuple(spacing_mm) * ndim if len(spacing_mm) == 1 else tuple(spacing_mm)

@@ -1,22 +1,27 @@
 """Volumes in files: NIfTI, MGZ and NumPy archives, read with checks."""
 
 import dataclasses
+import os
 from pathlib import Path
+from typing import Any, TypeAlias
 
-import nibabel
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 
 from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.extensions import extension
+from vxm_tf.files.opening import open_image, reading
 from vxm_tf.files.units import header_spacing_mm
 
-NIBABEL_EXTENSIONS = (".nii.gz", ".nii", ".mgz", ".mgh")
-EXTENSIONS = (*NIBABEL_EXTENSIONS, ".npz")
 IMAGE_KEY, LABELS_KEY = "vol", "seg"
+
+# Voxels as a file stores them, voxel size in millimetres, and the nibabel image that holds the header.
+_Stored: TypeAlias = tuple[np.ndarray, tuple[float, ...] | None, SpatialImage | None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    """An array and where it came from.
+    """The array in a file, with its voxel size and header.
 
     Attributes:
         array: images float32 `[*spatial, channels]`, labels int32 `[*spatial]`.
@@ -27,31 +32,19 @@ class Volume:
     """
 
     array: np.ndarray
-    spacing_mm: tuple | None
-    source: object
+    spacing_mm: tuple[float, ...] | None
+    source: SpatialImage | None
     path: Path
-    spatial_shape: tuple = ()
+    spatial_shape: tuple[int, ...] = ()
 
-    def __post_init__(self):
-        # Only a label map, a whole number for each voxel, has no axis of channels.
+    def __post_init__(self) -> None:
+        # Label maps, the only arrays of this type, have no axis of channels.
         shape = self.spatial_shape or (self.array.shape if self.array.dtype == "int32" else self.array.shape[:-1])
         object.__setattr__(self, "spatial_shape", shape)
 
 
-def extension(path) -> str | None:
-    """The extension if it is one that we read, else None."""
-    name = str(path).lower()
-    return next((e for e in EXTENSIONS if name.endswith(e)), None)
-
-
-def stem(path) -> str:
-    """The file name without its extension, `.nii.gz` counting as one."""
-    name = Path(path).name
-    return name[: -len(extension(path) or "")] or name
-
-
-def read_image(path, *, multichannel: bool = False) -> Volume:
-    """An image in float32, `[*spatial, channels]`, as stored (with the file's own scaling applied).
+def read_image(path: str | os.PathLike, *, multichannel: bool = False) -> Volume:
+    """The image in a file, float32 `[*spatial, channels]`, with the file's own scaling of intensities applied.
 
     Args:
         path: NIfTI, MGZ, or NPZ with the array under `vol`.
@@ -61,24 +54,25 @@ def read_image(path, *, multichannel: bool = False) -> Volume:
         VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; the same value in
             every voxel; other than 2 or 3 spatial axes.
     """
-    return _checked_image(path, *_load(path, IMAGE_KEY), multichannel)
+    return _checked_image(path, _load(path, IMAGE_KEY), multichannel)
 
 
-def image_in_memory(image: nibabel.spatialimages.SpatialImage, name: str, *, multichannel: bool = False) -> Volume:
-    """A nibabel image as `read_image` gives the image in a file.
+def image_in_memory(image: SpatialImage, name: str, *, multichannel: bool = False) -> Volume:
+    """A nibabel image, checked and converted as `read_image` does with a file.
 
     Args:
-        image: with voxels in memory or in its file.
-        name: what messages call it; becomes the volume's path.
+        image: a nibabel image with its voxels in memory or in its file.
+        name: the image's name in messages, which becomes the volume's path.
         multichannel: the last axis of the image is channels.
 
     Raises:
-        VolumeError: as `read_image`.
+        VolumeError: see `read_image`.
     """
-    return _checked_image(name, *_from_nibabel(name, image), multichannel)
+    return _checked_image(name, _from_nibabel(name, image), multichannel)
 
 
-def _checked_image(path, array, spacing_mm, source, multichannel):
+def _checked_image(path: str | os.PathLike, stored: _Stored, multichannel: bool) -> Volume:
+    array, spacing_mm, source = stored
     if not multichannel:
         array = _drop_trailing_ones(array)[..., None]
     spatial = array.ndim - 1
@@ -102,7 +96,7 @@ def _checked_image(path, array, spacing_mm, source, multichannel):
     return Volume(array, spacing_mm and spacing_mm[:spatial], source, Path(path))
 
 
-def _axes_hint(multichannel):
+def _axes_hint(multichannel: bool) -> str:
     if multichannel:
         return ""
     return (
@@ -111,8 +105,8 @@ def _axes_hint(multichannel):
     )
 
 
-def read_labels(path) -> Volume:
-    """A label map in int32, `[*spatial]`.
+def read_labels(path: str | os.PathLike) -> Volume:
+    """The label map in a file, int32 `[*spatial]`.
 
     Args:
         path: NIfTI, MGZ, or NPZ with the array under `seg`.
@@ -121,23 +115,24 @@ def read_labels(path) -> Volume:
         VolumeError: missing, unreadable or truncated file; values that are not whole numbers of 32 bits; other than
             2 or 3 axes.
     """
-    return _checked_labels(path, *_load(path, LABELS_KEY))
+    return _checked_labels(path, _load(path, LABELS_KEY))
 
 
-def labels_in_memory(image: nibabel.spatialimages.SpatialImage, name: str) -> Volume:
-    """A nibabel image as `read_labels` gives the label map in a file.
+def labels_in_memory(image: SpatialImage, name: str) -> Volume:
+    """A nibabel label map, checked and converted as `read_labels` does with a file.
 
     Args:
-        image: with voxels in memory or in its file.
-        name: what messages call it; becomes the volume's path.
+        image: a nibabel image with its voxels in memory or in its file.
+        name: the label map's name in messages, which becomes the volume's path.
 
     Raises:
-        VolumeError: as `read_labels`.
+        VolumeError: see `read_labels`.
     """
-    return _checked_labels(name, *_from_nibabel(name, image))
+    return _checked_labels(name, _from_nibabel(name, image))
 
 
-def _checked_labels(path, array, spacing_mm, source):
+def _checked_labels(path: str | os.PathLike, stored: _Stored) -> Volume:
+    array, spacing_mm, source = stored
     array = _drop_trailing_ones(array)
     if array.ndim not in (2, 3):
         raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
@@ -151,14 +146,14 @@ def _checked_labels(path, array, spacing_mm, source):
     return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path))
 
 
-def check_ids(path, labels):
+def check_ids(path: str | os.PathLike, labels: np.ndarray) -> None:
     """Raise `VolumeError` if a label map holds negative ids, which cannot be told apart by volume or overlap."""
     if labels.size and labels.min() < 0:
         raise VolumeError(f"{path}: label ids are 0 or more, but this map holds {labels.min()}.")
 
 
-def read_series(path) -> Volume:
-    """A volume, or a series of volumes along the fourth axis, in its own type: `[*spatial, number]`.
+def read_series(path: str | os.PathLike) -> Volume:
+    """A volume, or a series of volumes along the fourth axis, in the file's own type: `[*spatial, volumes]`.
 
     Raises:
         VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; other than 2 to 4 axes.
@@ -174,12 +169,12 @@ def read_series(path) -> Volume:
     return Volume(array, spacing_mm and spacing_mm[: array.ndim - 1], source, Path(path), array.shape[:-1])
 
 
-def own_labels(path) -> Path | None:
-    """The file itself if it is an NPZ that holds a label map beside its image, else None."""
+def own_labels(path: str | os.PathLike) -> Path | None:
+    """The path itself if it is an NPZ with a label map beside its image, else None."""
     return Path(path) if extension(path) == ".npz" and _has_labels(path) else None
 
 
-def _has_labels(path):
+def _has_labels(path: str | os.PathLike) -> bool:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return LABELS_KEY in archive.files
@@ -187,40 +182,26 @@ def _has_labels(path):
         return False
 
 
-def _load(path, key):
-    path = Path(path)
-    if not path.is_file():
-        raise VolumeError(f"{path}: there is no such file.")
-    if extension(path) is None:
-        raise VolumeError(f"{path}: not a format that can be read; use one of {', '.join(EXTENSIONS)}.")
-    try:
-        if extension(path) == ".npz":
-            return _load_npz(path, key)
-        return _from_nibabel(path, nibabel.load(path))
-    except VolumeError:
-        raise
-    except Exception as error:
-        raise VolumeError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}). The file may be truncated or damaged; copy it "
-            "again."
-        ) from error
+def _load(path: str | os.PathLike, key: str) -> _Stored:
+    with reading(path):
+        return _load_npz(path, key) if extension(path) == ".npz" else _from_nibabel(path, open_image(path))
 
 
-def _from_nibabel(path, image):
+def _from_nibabel(path: str | os.PathLike, image: SpatialImage) -> _Stored:
     array = np.asanyarray(image.dataobj)
     if array.dtype.kind not in "buif":
         raise VolumeError(f"{path}: voxels are of type {array.dtype}; numbers are needed (no colour or complex data).")
     return array, header_spacing_mm(path, image), image
 
 
-def _load_npz(path, key):
+def _load_npz(path: str | os.PathLike, key: str) -> _Stored:
     with np.load(path, allow_pickle=False) as archive:
         if key not in archive.files:
             raise VolumeError(f"{path}: has no array {key!r}; it holds {', '.join(archive.files) or 'nothing'}.")
         try:
             array = archive[key]
         except SystemError:
-            # Python 3.11 now and then miscounts its recursion while several threads parse headers.
+            # Python 3.11 sometimes miscounts its recursion depth while several threads parse headers; try again.
             array = archive[key]
         spacing_mm = npz_spacing_mm(archive)
     if array.dtype.kind not in "buif":
@@ -228,13 +209,13 @@ def _load_npz(path, key):
     return array, spacing_mm, None
 
 
-def npz_spacing_mm(archive) -> tuple | None:
-    """The voxel size that an open NPZ holds."""
+def npz_spacing_mm(archive: Any) -> tuple[float, ...] | None:
+    """The voxel size in an open NPZ, in millimetres, or None where it has none."""
     return tuple(np.atleast_1d(archive["spacing_mm"]).astype(float).tolist()) if "spacing_mm" in archive.files else None
 
 
-def _drop_trailing_ones(array):
-    """NIfTI writes a slice as [X, Y, 1] and a single volume sometimes as [X, Y, Z, 1]."""
+def _drop_trailing_ones(array: np.ndarray) -> np.ndarray:
+    # NIfTI stores a slice as [X, Y, 1] and a single volume sometimes as [X, Y, Z, 1].
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
     return array

@@ -37,7 +37,7 @@ class ResizeDisplacement(keras.layers.Layer):
         self.rule = rule
 
     def call(self, displacement):
-        return ops.resize(displacement, self._new_shape(ops.grid.spatial_shape(displacement)), self.rule)
+        return ops.resize(displacement, self._new_shape(ops.voxel_grid.spatial_shape(displacement)), self.rule)
 
     def compute_output_shape(self, displacement_shape):
         return (displacement_shape[0], *self._new_shape(displacement_shape[1:-1]), displacement_shape[-1])

@@ -1,4 +1,4 @@
-"""Measures of a registration on NumPy arrays without a batch axis: overlap, surfaces, deformation, likeness."""
+"""Measures of a registration on NumPy arrays without a batch axis: overlap, surfaces, deformation, correlation."""
 
 from vxm_tf.metrics.correlation import correlation, local_correlation
 from vxm_tf.metrics.deformation import (

@@ -1,26 +1,36 @@
-"""How alike two images are."""
+"""Correlation of two images, over the whole image or around each voxel."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
-# Of variances of intensities from 0 to 1: below is only rounding.
+# Added to variances of intensities from 0 to 1; smaller variances are rounding errors.
 _TINY = 1e-5
 
 
-def correlation(first, second) -> float:
-    """Pearson's correlation of two images; NaN if one is constant."""
-    first, second = (np.asarray(image, "float64").ravel() for image in (first, second))
-    first, second = first - first.mean(), second - second.mean()
-    scale = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / scale) if scale > 0 else float("nan")
+def correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Pearson's correlation of two images, -1 to 1; NaN if one is constant.
+
+    Args:
+        first: image of any shape.
+        second: image with as many values as `first`.
+    """
+    a, b = (np.asarray(image, "float64").ravel() for image in (first, second))
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 0 else float("nan")
 
 
-def local_correlation(first, second, sigma: float) -> np.ndarray:
+def local_correlation(first: np.ndarray, second: np.ndarray, sigma: float) -> np.ndarray:
     """Correlation under a Gaussian window around each voxel, -1 to 1; 0 where an image is flat.
 
     Args:
-        first, second: float `[*spatial]`, of the order of 1.
+        first: float `[*spatial]`, intensities of the order of 1.
+        second: float, the shape of `first`.
         sigma: standard deviation of the window, in voxels.
+
+    Returns:
+        Float `[*spatial]`.
 
     Example:
 
@@ -31,7 +41,7 @@ def local_correlation(first, second, sigma: float) -> np.ndarray:
     True
     """
 
-    def mean(image):
+    def mean(image: np.ndarray) -> np.ndarray:
         return ndimage.gaussian_filter(image, sigma)
 
     centres = mean(first), mean(second)

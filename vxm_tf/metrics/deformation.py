@@ -1,17 +1,17 @@
-"""How regular a displacement is: its local change of volume, and where it folds."""
+"""Regularity of a displacement: its local change of volume, and where it folds."""
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# A whole volume's gradients would be nine times its size; slabs of so many voxels stay in the processor's cache.
+# The gradients of a whole volume take nine times its memory; slabs of this many voxels stay in the processor's cache.
 _SLAB_VOXELS = 2**18
 
-# Edges from a voxel to the far corners of the simplices that tile a voxel cube besides those at its corners:
-# none in 1-D and 2-D, in 3-D the tetrahedron in the middle of the cube behind and of the cube ahead.
-_MIDDLE_SIMPLICES = {
+# Edges from a voxel to the far corners of the simplices that are not at a corner of a voxel cube: none in 1-D and 2-D;
+# in 3-D the tetrahedron in the middle of the cube behind the voxel and of the cube ahead.
+_MIDDLE_SIMPLICES: dict[int, dict[str, list[tuple[int, int, int]]]] = {
     1: {},
     2: {},
     3: {
@@ -51,7 +51,7 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
     *shape, ndim = displacement.shape
     determinant = np.empty(shape, dtype=displacement.dtype)
     for start, stop in _slabs(shape):
-        # One slice more on either side, so that only the border of the image itself is one-sided.
+        # One more slice on either side, so that differences are one-sided at the border of the image only.
         first, last = max(start - 1, 0), min(stop + 1, shape[0])
         components = _components_first(displacement[first:last])
         jacobian = [[np.gradient(u, axis=axis) for axis in range(ndim)] for u in components]
@@ -64,7 +64,7 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
 def fold_fraction(displacement: np.ndarray) -> float:
     """Fraction of voxels, 0 to 1, where `jacobian_determinant` is 0 or less.
 
-    Every voxel of the image counts, its border too. Central differences leave out the voxel itself, so
+    All voxels of the image count, those at its border too. Central differences leave out the voxel itself, so
     0 does not prove that nothing folds: see `non_diffeomorphic_volume`.
 
     Args:
@@ -80,7 +80,7 @@ def log_jacobian_std(displacement: np.ndarray) -> float:
     """Standard deviation over all voxels of the natural logarithm of `jacobian_determinant`.
 
     Determinants are clipped to 1e-9 and more before the logarithm, so each folded voxel counts as
-    log(1e-9) = -20.7 and a few of them rule the number. This is SDlogJ as Learn2Reg defines it (Hering
+    log(1e-9) = -20.7 and a few of them dominate the result. This is SDlogJ as Learn2Reg defines it (Hering
     et al., TMI 2023). The challenge's own code takes log(max(determinant + 3, 1e-9)) and leaves out the
     two outermost voxels of each side: its numbers are smaller and do not compare with these.
 
@@ -98,8 +98,8 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
     """Volume of the voxel grid that x + u(x) turns inside out, over the volume of the image.
 
     A cube between 8 neighbouring voxels is cut into 5 tetrahedra, 4 at corners and 1 in the middle, in
-    either of 2 mirrored ways. Where a deformation, linear within each tetrahedron, gives one a negative
-    signed volume, it is not a digital diffeomorphism. With V the signed volume after deformation,
+    either of 2 mirrored ways. A deformation that is linear within each tetrahedron is not a digital
+    diffeomorphism if a tetrahedron gets a negative signed volume. With V the signed volume after deformation,
 
         NDV = 1/2 * sum over the tetrahedra of both ways of max(-V, 0) / number of voxels
 
@@ -109,20 +109,20 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
 
     The sum goes over voxels: at each, the corner tetrahedra of its 8 cubes and the middle ones of the cube
     ahead and the cube behind. The displacement continues beyond the image as its nearest edge value,
-    so border voxels count cubes half outside. This is the sum, and the number of voxels in it, of the
-    authors' package digital-diffeomorphism 1.1.1, whose percentage is 100 times this. (Their earlier
-    script, which challenges use, sums and divides by voxels not on the border instead.)
+    so border voxels count cubes half outside. The sum and the number of voxels are those of the authors'
+    package digital-diffeomorphism 1.1.1, whose percentage is 100 times this value. (The authors' earlier
+    script, which challenges use, sums over the voxels that are not on the border, and divides by their number.)
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
 
     Returns:
-        0 for a digital diffeomorphism; no upper limit, since tetrahedra grow as they turn inside out.
+        Without unit: 0 for a digital diffeomorphism; no upper limit, since tetrahedra grow as they turn inside out.
 
     Raises:
         ValueError: see `jacobian_determinant`.
 
-    Example: one voxel jumps over its neighbour, which central differences there do not see.
+    Example: one voxel jumps over its neighbour, which central differences at that voxel do not show.
 
     >>> import numpy as np
     >>> from vxm_tf import metrics
@@ -185,24 +185,24 @@ def simplex_determinants(displacement: np.ndarray) -> Iterator[tuple[str, slice,
 
 
 def _deformed_edge(components: np.ndarray, edge: np.ndarray) -> list[np.ndarray]:
-    """edge + u(x + edge) - u(x) for every voxel x within the outermost, one array per component."""
+    """edge + u(x + edge) - u(x) for every voxel x that is not outermost, one array per component."""
     inner = tuple(slice(1, size - 1) for size in components.shape[1:])
     ahead = tuple(slice(1 + step, size - 1 + step) for size, step in zip(components.shape[1:], edge, strict=True))
     return [u[ahead] - u[inner] + u.dtype.type(step) for u, step in zip(components, edge, strict=True)]
 
 
-def _determinant(rows: list) -> np.ndarray:
+def _determinant(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Determinant of a matrix of arrays, voxel by voxel, expanded along its first row."""
     if len(rows) == 1:
         return rows[0][0]
-    total = 0.0
+    total = np.zeros((), rows[0][0].dtype)
     for column, value in enumerate(rows[0]):
         minor = _determinant([row[:column] + row[column + 1 :] for row in rows[1:]])
         total = total + (-1) ** column * value * minor
     return total
 
 
-def _slabs(shape: list[int]) -> list[tuple[int, int]]:
+def _slabs(shape: Sequence[int]) -> list[tuple[int, int]]:
     """Start and stop index, along the first axis, of slabs that cover the image."""
     thickness = max(1, _SLAB_VOXELS // math.prod(shape[1:]))
     return [(start, min(start + thickness, shape[0])) for start in range(0, shape[0], thickness)]
@@ -212,7 +212,7 @@ def _components_first(displacement: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(displacement, -1, 0))
 
 
-def _check_displacement(displacement) -> np.ndarray:
+def _check_displacement(displacement: np.ndarray) -> np.ndarray:
     displacement = np.asarray(displacement)
     shape = displacement.shape
     if displacement.ndim - 1 not in _MIDDLE_SIMPLICES or shape[-1] != displacement.ndim - 1:

@@ -1,26 +1,27 @@
-"""How far two label images agree, voxel by voxel."""
+"""Dice overlap of two label images."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-# A table from id to index is several times faster than a search, but atlases such as Allen's have ids near 10^9.
+# Looking up a label's index in a table is several times faster than a search, but atlases such as Allen's have ids
+# near 10^9, for which a table would be too large.
 _TABLE_SIZE = 2**24
 
 
 def dice(moved_labels: np.ndarray, fixed_labels: np.ndarray, labels: Iterable[int]) -> dict[int, float]:
     """Dice overlap 2|A and B| / (|A| + |B|) of each label.
 
-    A and B are the voxels of the label in the one and in the other image (Dice, Ecology 1945).
+    A and B are the sets of voxels with that label in the two images (Dice, Ecology 1945).
 
     Args:
         moved_labels: integers `[*spatial]`, any number of axes.
-        fixed_labels: integers, the same shape.
+        fixed_labels: integers, the shape of `moved_labels`.
         labels: the ids to measure, each 0 or more; see `labels_in`.
 
     Returns:
         `{label: Dice}` in the order of `labels`, from 0 (apart) to 1 (equal). A label in only one of
-        the images gets 0; a label in neither gets NaN, which means take with `np.nanmean`.
+        the images gets 0; a label in neither gets NaN, so average with `np.nanmean`.
 
     Raises:
         ValueError: shapes that differ, labels that are not integers, or negative ids.
@@ -35,9 +36,9 @@ def dice(moved_labels: np.ndarray, fixed_labels: np.ndarray, labels: Iterable[in
     moved_labels = _check_labels(moved_labels, "moved_labels")
     fixed_labels = _check_labels(fixed_labels, "fixed_labels")
     check_same_shape(moved_labels, fixed_labels)
-    labels = [int(label) for label in labels]
-    ids = np.unique(np.array(labels, dtype=np.int64))
-    if not labels:
+    wanted = [int(label) for label in labels]
+    ids = np.unique(np.array(wanted, dtype=np.int64))
+    if not wanted:
         return {}
     if ids[0] < 0:
         raise ValueError(f"Label ids are 0 or more; got {ids[0]} in labels.")
@@ -47,7 +48,7 @@ def dice(moved_labels: np.ndarray, fixed_labels: np.ndarray, labels: Iterable[in
     total = (counts.sum(axis=0) + counts.sum(axis=1))[1:]
     overlap = 2.0 * np.diagonal(counts)[1:] / np.where(total > 0, total, np.nan)
     by_id = dict(zip(ids.tolist(), overlap.tolist(), strict=True))
-    return {label: by_id[label] for label in labels}
+    return {label: by_id[label] for label in wanted}
 
 
 def labels_in(*label_arrays: np.ndarray) -> tuple[int, ...]:
@@ -66,13 +67,13 @@ def labels_in(*label_arrays: np.ndarray) -> tuple[int, ...]:
     >>> metrics.labels_in(np.array([0, 41, 2]), np.array([2, 0, 17]))
     (2, 17, 41)
     """
-    present = set()
+    present: set[int] = set()
     for array in label_arrays:
         present.update(np.unique(_check_labels(array, "A label array")).tolist())
     return tuple(sorted(int(label) for label in present if label))
 
 
-def check_same_shape(moved_labels: np.ndarray, fixed_labels: np.ndarray):
+def check_same_shape(moved_labels: np.ndarray, fixed_labels: np.ndarray) -> None:
     """Raise `ValueError` unless both label images lie on one grid."""
     if moved_labels.shape != fixed_labels.shape:
         raise ValueError(
@@ -81,7 +82,7 @@ def check_same_shape(moved_labels: np.ndarray, fixed_labels: np.ndarray):
         )
 
 
-def _check_labels(labels, name: str) -> np.ndarray:
+def _check_labels(labels: np.ndarray, name: str) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iub":
         raise ValueError(

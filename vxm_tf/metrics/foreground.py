@@ -1,19 +1,22 @@
-"""What an image shows, apart from its background."""
+"""Separation of an image's content from its background."""
 
 import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-# Of intensities from 0 to 1: less contrast is only rounding.
+# A smaller range of intensities, which are normalised to [0, 1], is rounding error.
 _TINY = 1e-5
 
 
 def foreground(image: np.ndarray, smoothing: float = 0.6) -> np.ndarray:
-    """Bool `[*spatial]`: what is brighter than half of Otsu's threshold, holes filled; nothing of a constant image.
+    """A mask of the voxels brighter than half of Otsu's threshold, with its holes filled; empty for a constant image.
 
     Args:
         image: float `[*spatial]`, normalised to [0, 1].
-        smoothing: standard deviation of the Gaussian before, in voxels.
+        smoothing: standard deviation, in voxels, of the Gaussian that is applied first.
+
+    Returns:
+        Bool `[*spatial]`.
 
     Example:
 

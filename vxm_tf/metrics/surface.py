@@ -1,4 +1,4 @@
-"""How far apart the surfaces of a label are in two images."""
+"""Distances between the surfaces of a label in two images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +11,12 @@ from vxm_tf.metrics.dice import check_same_shape
 
 @dataclasses.dataclass(frozen=True)
 class SurfaceDistance:
-    """Distances between two surfaces, in millimetres; see `surface_distances`."""
+    """Distances between two surfaces; `surface_distances` defines both.
+
+    Attributes:
+        hausdorff95_mm: 95th percentile of the Hausdorff distance, in millimetres.
+        mean_mm: average symmetric surface distance, in millimetres.
+    """
 
     hausdorff95_mm: float
     mean_mm: float
@@ -23,18 +28,18 @@ def surface_distances(
     """Distances between the surfaces of one label in two images.
 
     The surface of a mask is its voxels with at least one face neighbour outside: the mask minus its
-    erosion with a face-connected element, where beyond the image counts as outside. From every surface
-    voxel of the one mask the Euclidean distance, centre to centre, to the nearest surface voxel of the
-    other is taken, and the same back.
+    erosion with a face-connected element, where everything beyond the image counts as outside. Distances are
+    Euclidean, between voxel centres, from each surface voxel of one mask to the nearest of the other, in both
+    directions.
 
-    - `hausdorff95_mm`: the larger of the two 95th percentiles, there and back, each interpolated
-      linearly between ranks (a ranked Hausdorff distance, Huttenlocher et al., PAMI 1993).
-    - `mean_mm`: the mean of all distances, there and back in one pool (average symmetric surface
+    - `hausdorff95_mm`: the larger of the two directions' 95th percentiles, each interpolated linearly
+      between ranks (a ranked Hausdorff distance, Huttenlocher et al., PAMI 1993).
+    - `mean_mm`: the mean of the distances of both directions in one pool (average symmetric surface
       distance).
 
     Args:
-        moved_labels: `[*spatial]`, any number of axes.
-        fixed_labels: the same shape.
+        moved_labels: integers `[*spatial]`, any number of axes.
+        fixed_labels: integers, the shape of `moved_labels`.
         label: the id to measure.
         spacing_mm: distance of neighbouring voxel centres along each axis, in millimetres.
 
@@ -53,21 +58,21 @@ def surface_distances(
     """
     moved_labels, fixed_labels = np.asarray(moved_labels), np.asarray(fixed_labels)
     check_same_shape(moved_labels, fixed_labels)
-    spacing_mm = _check_spacing(spacing_mm, moved_labels.ndim)
+    spacing = _check_spacing(spacing_mm, moved_labels.ndim)
     moved, fixed = moved_labels == label, fixed_labels == label
     if not moved.any() or not fixed.any():
         return SurfaceDistance(np.nan, np.nan)
     box = _bounding_box(moved | fixed)
     moved, fixed = _surface(moved[box]), _surface(fixed[box])
-    there = _distances(moved, fixed, spacing_mm)
-    back = _distances(fixed, moved, spacing_mm)
+    there = _distances(moved, fixed, spacing)
+    back = _distances(fixed, moved, spacing)
     return SurfaceDistance(
         hausdorff95_mm=float(max(np.percentile(there, 95), np.percentile(back, 95))),
         mean_mm=float(np.concatenate([there, back]).mean()),
     )
 
 
-def _check_spacing(spacing_mm, ndim: int) -> np.ndarray:
+def _check_spacing(spacing_mm: Sequence[float], ndim: int) -> np.ndarray:
     spacing = np.asarray(spacing_mm, dtype=float)
     if spacing.shape != (ndim,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
         raise ValueError(
@@ -78,9 +83,9 @@ def _check_spacing(spacing_mm, ndim: int) -> np.ndarray:
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     """The smallest box that holds every voxel of a mask that is not empty."""
-    box = []
+    box: list[slice] = []
     for axis in range(mask.ndim):
-        # Cropping to the slices found so far makes each further axis cheaper to search.
+        # Cropping to the slices of earlier axes makes each further axis cheaper to search.
         occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
         box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
         mask = mask[(slice(None),) * axis + (box[-1],)]
@@ -94,7 +99,7 @@ def _surface(mask: np.ndarray) -> np.ndarray:
 
 def _distances(surface: np.ndarray, other: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
     """Distance in millimetres from each voxel of `surface` to the nearest one of `other`."""
-    # Indices of the nearest voxels, and distances of the surface alone, take half the time of all distances.
+    # Finding the nearest voxels takes half the time of computing distances, which are needed on the surface alone.
     nearest = ndimage.distance_transform_edt(~other, sampling=spacing_mm, return_distances=False, return_indices=True)
     steps = nearest[:, surface] - np.stack(np.nonzero(surface))
     return np.linalg.norm(steps * spacing_mm[:, np.newaxis], axis=0)

@@ -2,7 +2,8 @@
 
 from vxm_tf.registration.affine.estimate import register_affine
 from vxm_tf.registration.align import register_images
-from vxm_tf.registration.optimization.refine import RefineConfig, Refinement, refine
+from vxm_tf.registration.optimization.config import RefineConfig
+from vxm_tf.registration.optimization.refine import Refinement, refine
 from vxm_tf.registration.predict import Registration, displacement_by, register_pair
 from vxm_tf.registration.result import RegistrationResult
 from vxm_tf.registration.settings import RegistrationSettings

@@ -1,7 +1,9 @@
-"""Mending a whole registration where it folds, so that everything that is written of it agrees."""
+"""Repairing a whole registration where it folds, so that its transforms, images and measures agree."""
 
 import dataclasses
 import json
+from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 from absl import logging
@@ -13,16 +15,20 @@ from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.folds.certificate import Certificate, certify_transform
 from vxm_tf.trust.folds.repair import TransformRepair, repair_transform
 
+Finer: TypeAlias = Iterable[tuple[int, RegistrationResult]]
+"""Pairs of a number of integration steps and the registration integrated with it, computed when they are read."""
 
-def mended(result: RegistrationResult, finer=()) -> RegistrationResult:
-    """A registration whose transform, as it is written, passes `certify`; only told so if it passed before.
 
-    Where it folds, its velocity is integrated in more steps; what folds then still, or is no integral, goes through
-    `repair`, towards the affine part. The inverse is found anew from what comes out, and goes through `repair` too.
+def mended(result: RegistrationResult, finer: Finer = ()) -> RegistrationResult:
+    """A registration whose transform on the fixed image's grid passes `certify`.
+
+    A transform that passes is kept, and only the record of its repair is added. One that folds is integrated again
+    from its velocity in more steps; if it still folds, or is no integral, it goes through `repair`, towards the affine
+    part. The inverse is computed anew from the repaired transform and goes through `repair` too.
 
     Args:
-        result: a `RegistrationResult`.
-        finer: (number of integration steps, `RegistrationResult`) pairs, made when they are asked for.
+        result: registration to repair.
+        finer: the registration integrated in more steps, see `Finer`.
     """
     before = certify_transform(result.transform)
     if before.passes:
@@ -33,17 +39,17 @@ def mended(result: RegistrationResult, finer=()) -> RegistrationResult:
     mended_field, report = repair_transform(integrated.transform, integrated.affine)
     if report.changed_voxels:
         integrated = _with_transform(integrated, mended_field)
-    done = TransformRepair(steps, float(change.mean()), float(change.max()), report)
-    logging.info("Repaired: %s", json.dumps(dataclasses.asdict(done)))
-    return dataclasses.replace(integrated, repair=done)
+    record = TransformRepair(steps, float(change.mean()), float(change.max()), report)
+    logging.info("Repaired: %s", json.dumps(dataclasses.asdict(record)))
+    return dataclasses.replace(integrated, repair=record)
 
 
-def check_affine(affine: AffineTransform, *grids: Grid):
-    """Raise `InputError` for an affine part that no repair of the deformation could make pass.
+def check_affine(affine: AffineTransform, *grids: Grid) -> None:
+    """Raise `InputError` for an affine part with which no deformation can pass `certify`.
 
     Args:
-        affine: fixed to moving space.
-        grids: of the fixed and of the moving image.
+        affine: affine part, from fixed to moving space.
+        grids: grids of the fixed and of the moving image.
     """
     for transform, grid in zip((affine, affine.inverse()), grids):
         small = Grid((2,) * grid.ndim, grid.affine)
@@ -56,21 +62,27 @@ def check_affine(affine: AffineTransform, *grids: Grid):
             )
 
 
-def _integrated_finer(result, before: Certificate, finer):
-    """(integration steps or None, registration): the first that folds nowhere, or the last that halved the folding."""
-    chosen, volume = (None, result), before.non_diffeomorphic_volume
+def _integrated_finer(
+    result: RegistrationResult, before: Certificate, finer: Finer
+) -> tuple[int | None, RegistrationResult]:
+    """The first finer registration that folds nowhere, or the last that halved the folding volume, and its steps.
+
+    If none did, it is the registration itself and None.
+    """
+    chosen: tuple[int | None, RegistrationResult] = (None, result)
+    volume = before.non_diffeomorphic_volume
     for steps, other in finer:
-        found = certify_transform(other.transform)
-        if found.passes:
+        certificate = certify_transform(other.transform)
+        if certificate.passes:
             return steps, other
-        # All of the transform changes a little: not for a little.
-        if found.non_diffeomorphic_volume < 0.5 * volume:
-            chosen, volume = (steps, other), found.non_diffeomorphic_volume
+        # More steps change all of the transform a little, which only a clear gain justifies.
+        if certificate.non_diffeomorphic_volume < 0.5 * volume:
+            chosen, volume = (steps, other), certificate.non_diffeomorphic_volume
     return chosen
 
 
-def _with_transform(result, transform):
-    """A registration whose deformable part is such that the whole is `transform`, a field on the fixed grid."""
+def _with_transform(result: RegistrationResult, transform: DisplacementField) -> RegistrationResult:
+    """The registration with another transform, a field on the fixed grid; its deformable part is changed to give it."""
     changed = np.any(transform.displacement_mm != result.transform.displacement_mm, axis=-1)
     points = transform.grid.points()[changed]
     deformation = result.field.displacement_mm.copy()

@@ -1,4 +1,6 @@
-"""Whether two images show the same place at all."""
+"""The check that two images overlap in world space."""
+
+from collections.abc import Iterable
 
 import numpy as np
 from absl import logging
@@ -14,13 +16,13 @@ SMALL_OVERLAP = 0.25
 def check_overlap(
     moving: SpatialImage, fixed: SpatialImage, affine: AffineTransform, *, warn_of_distance: bool
 ) -> None:
-    """Raise `InputError` where two images have no common place in the world; warn where there is little.
+    """Raise `InputError` if two images do not overlap in world space; warn if they overlap little.
 
     Args:
         moving: image to move.
         fixed: image to align it with.
-        affine: from fixed to moving space.
-        warn_of_distance: also warn where what the two images show lies far apart, since nothing will bring it together.
+        affine: affine part of the transform, from fixed to moving space.
+        warn_of_distance: also warn if the contents of the two images lie far apart, since no affine search follows.
     """
     inside = moving.grid.contains(affine.map(fixed.grid.sample_points())).mean()
     advice = " Align them first with --affine register." if warn_of_distance else ""
@@ -42,9 +44,10 @@ def check_overlap(
             )
 
 
-def _content_centre(image):
+def _content_centre(image: SpatialImage) -> np.ndarray:
+    """Centre of the box around the image's content, in world millimetres, `[ndim]`."""
     return image.grid.to_world(np.mean(content_box(image.array), axis=1))
 
 
-def _rounded(point):
+def _rounded(point: Iterable[float]) -> str:
     return "(" + ", ".join(f"{value:.0f}" for value in point) + ")"

@@ -1,4 +1,4 @@
-"""One pair through a network, in arrays."""
+"""Registration of one pair of arrays by one prediction of a network."""
 
 import dataclasses
 import time
@@ -7,17 +7,18 @@ from collections.abc import Callable
 import numpy as np
 
 from vxm_tf.data.padding import common_shape, crop_from, pad_to
+from vxm_tf.models import RegistrationNetwork
 
 
 @dataclasses.dataclass(frozen=True)
 class Registration:
-    """What a network says of one pair.
+    """A network's registration of one pair.
 
     Attributes:
         displacement: float32 `[*spatial, ndim]`, in voxels of the fixed image's grid:
             moved(x) = moving(x + displacement(x)).
-        moved: the moving image as the network saw it (normalised), on the fixed grid,
-            float32 `[*spatial, channels]`.
+        moved: the moving image, normalised as the network takes it, on the fixed grid, float32
+            `[*spatial, channels]`.
         seconds: wall time of the prediction.
     """
 
@@ -26,20 +27,20 @@ class Registration:
     seconds: float
 
 
-def register_pair(network, moving, fixed) -> Registration:
-    """The displacement that aligns `moving` with `fixed`.
+def register_pair(network: RegistrationNetwork, moving: np.ndarray, fixed: np.ndarray) -> Registration:
+    """Predict the displacement that aligns `moving` with `fixed`.
 
-    Images of different shapes are centred on the smallest grid that holds both, edges repeated, and the
-    answer is cut back to the fixed image's grid; the displacement then refers to the moving image centred
-    on the fixed grid, as `warp_labels` does.
+    Images of different shapes are centred on the smallest grid that holds both, their edges repeated, and the
+    prediction is cropped to the fixed image's grid; the displacement then refers to the moving image centred on the
+    fixed grid, as in `warp_labels`.
 
     Args:
         network: a `RegistrationNetwork`, such as `VxmDense`, for this shape or for any (`network.for_shape`).
         moving: float `[*spatial, channels]`, normalised as the network was trained.
-        fixed: the same, on a grid of the same voxel size.
+        fixed: float `[*spatial, channels]`, normalised in the same way, on a grid of the same voxel size.
 
     Raises:
-        ValueError: other number of axes or channels than the network takes.
+        ValueError: images whose number of axes or channels is not the network's.
     """
     _check(network, moving, fixed)
     shape = common_shape(moving.shape[:-1], fixed.shape[:-1])
@@ -51,12 +52,13 @@ def register_pair(network, moving, fixed) -> Registration:
     return Registration(displacement, moved, seconds)
 
 
-def displacement_by(network) -> Callable:
-    """(moving, fixed) to the displacement by which a network aligns them, see `register_pair`."""
+def displacement_by(network: RegistrationNetwork) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The function that computes the displacement of a moving and a fixed image by a network, see `register_pair`."""
     return lambda moving, fixed: register_pair(network, moving, fixed).displacement
 
 
-def _check(network, moving, fixed):
+def _check(network: RegistrationNetwork, moving: np.ndarray, fixed: np.ndarray) -> None:
+    """Raise `ValueError` for images that the network does not take."""
     shape, channels = network.settings["image_shape"], network.settings["channels"]
     for name, image, count in zip(("moving", "fixed"), (moving, fixed), channels):
         if image.ndim - 1 != len(shape) or image.shape[-1] != count:

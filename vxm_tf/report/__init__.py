@@ -1,4 +1,4 @@
-"""Results to look at."""
+"""Pictures and HTML pages of registrations."""
 
 from vxm_tf.report.panel import registration_panel, write_picture
 from vxm_tf.report.registration_page import write_registration_report

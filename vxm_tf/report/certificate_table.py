@@ -1,12 +1,14 @@
-"""A certificate as a table that says in words what its numbers mean."""
+"""A certificate as an HTML table that explains its numbers in words."""
+
+from typing import Any
 
 from vxm_tf.report.markup import Raw, number, table, text
 
 DIRECTIONS = {"transform": "Transform", "inverse_transform": "Inverse"}
 
 
-def certificate_section(certificate) -> str:
-    """HTML of a certificate, as `write_certificate` writes it."""
+def certificate_section(certificate: dict[str, Any]) -> str:
+    """HTML of a certificate, given in the form of its JSON file."""
     directions = [(key, name) for key, name in DIRECTIONS.items() if key in certificate]
     parts = [certificate[key] for key, _ in directions]
     rows = [
@@ -15,8 +17,8 @@ def certificate_section(certificate) -> str:
         ("Smallest determinant: strongest shrinking", *(number(part["smallest_determinant"]) for part in parts)),
         ("Largest determinant: strongest growth", *(number(part["largest_determinant"]) for part in parts)),
         ("Spread of the logarithm of the determinant", *(number(part["log_jacobian_std"]) for part in parts)),
-        ("Undone by the other direction", *(_consistency(part.get("inverse_consistency")) for part in parts)),
-        ("Looked at on", *map(_grid, parts)),
+        ("Inverse consistency", *(_consistency(part.get("inverse_consistency")) for part in parts)),
+        ("Grid of the test", *map(_grid, parts)),
     ]
     return (
         table(rows, ("", *(name for _, name in directions)))
@@ -32,12 +34,12 @@ def _folds(part):
     return Raw(f'<strong class="bad">at {number(part["failing_voxels"])} voxels</strong>')
 
 
-def _consistency(found):
-    if not found:
+def _consistency(residual):
+    if not residual:
         return "–"
     return (
-        f"within {number(found['max_mm'])} mm, {number(found['mean_mm'])} mm on average, over "
-        f"{number(100.0 * found['inside'])} % of the voxels"
+        f"within {number(residual['max_mm'])} mm, {number(residual['mean_mm'])} mm on average, over "
+        f"{number(100.0 * residual['inside'])} % of the voxels"
     )
 
 
@@ -54,25 +56,25 @@ def _criteria(parts, directions):
     return table(rows, ("Determinant", *(name for _, name in directions)))
 
 
-def _criterion(found):
-    return f"{number(found['failing_voxels'])} fail, {number(found['smallest'])} to {number(found['largest'])}"
+def _criterion(result):
+    return f"{number(result['failing_voxels'])} fail, {number(result['smallest'])} to {number(result['largest'])}"
 
 
 def _repair(repairs):
     if not repairs:
         return ""
-    rows = [(DIRECTIONS[key], _repaired(done)) for key, done in repairs.items() if key in DIRECTIONS]
+    rows = [(DIRECTIONS[key], _repaired(repair)) for key, repair in repairs.items() if key in DIRECTIONS]
     return "<h3>Repair</h3>" + table(rows)
 
 
-def _repaired(done):
-    if not done:
+def _repaired(repair):
+    if not repair:
         return "not needed"
-    local = done.get("displacement", done)
-    said = []
-    if done.get("integration_steps"):
-        said.append(f"integrated anew in {done['integration_steps']} steps")
+    local = repair.get("displacement", repair)
+    steps = []
+    if repair.get("integration_steps"):
+        steps.append(f"integrated anew in {repair['integration_steps']} steps")
     if local["changed_voxels"]:
         mean, most = number(local["mean_change_mm"]), number(local["max_change_mm"])
-        said.append(f"{number(local['changed_voxels'])} voxels changed, by {mean} mm on average and {most} mm at most")
-    return "; ".join(said) or "nothing had to be changed"
+        steps.append(f"{number(local['changed_voxels'])} voxels changed, by {mean} mm on average and {most} mm at most")
+    return "; ".join(steps) or "nothing had to be changed"

@@ -1,14 +1,14 @@
-"""What the report of one registration shows, on one grid that a page can hold."""
+"""The arrays and facts that the report of one registration shows, on one grid that is small enough for a page."""
 
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vxm_tf import metrics
 from vxm_tf.data import normalize
-from vxm_tf.files.placement import has_place
 from vxm_tf.spatial import Grid, dense, reoriented_grid, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import voxel_displacement
@@ -16,25 +16,25 @@ from vxm_tf.spatial.transforms import voxel_displacement
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReportContents:
-    """Arrays on one grid and what is said of them.
+    """The arrays of a registration on the grid of the page, and the facts about it.
 
     Attributes:
         moving, fixed, moved: float32 `[*spatial]` in [0, 1]; moving after the affine part alone.
         displacement: `[*spatial, ndim]`, in voxels, without the affine part.
-        jacobian: `[*spatial]`, its determinant, found on the grid that was worked on.
-        folded: bool `[*spatial]`, whether a voxel of the fixed image that fails the certificate lies here.
+        jacobian: `[*spatial]`, Jacobian determinant of the displacement, computed on the working grid.
+        folded: bool `[*spatial]`, whether the voxel holds a voxel of the fixed image that fails the certificate.
         uncertainty_mm: `[*spatial]`, standard deviation of the displacement, or None.
         error_bound_mm: `[*spatial]`, radius that holds the true displacement with probability `coverage`, or None.
-        grid: of all of them.
-        worked_on: the grid that the displacement was found on.
-        placed: whether the fixed image says where it lies.
+        grid: the grid of all arrays.
+        worked_on: the working grid of the registration.
+        placed: whether the header of the fixed image states its position and orientation.
         names: file names of the moving and of the fixed image.
-        certificate: as `write_certificate` writes it.
-        verdict: with `verdict`, `reasons` and `measures`, or None.
-        seconds: of the parts of the registration, by name.
-        steps: of optimisation.
+        certificate: the certificate in the form of its JSON file.
+        verdict: the verdict of the gate, with `verdict`, `reasons` and `measures`; None if it was not asked.
+        seconds: run time of each part of the registration, by name.
+        steps: number of optimisation steps.
         affine_volume: determinant of the affine part.
-        coverage: see `error_bound_mm`.
+        coverage: probability with which the true displacement lies within `error_bound_mm`, or None.
     """
 
     moving: np.ndarray
@@ -47,25 +47,25 @@ class ReportContents:
     grid: Grid
     worked_on: Grid
     placed: bool
-    names: tuple
-    certificate: dict
-    verdict: object = None
-    seconds: dict = dataclasses.field(default_factory=dict)
+    names: tuple[str, str]
+    certificate: dict[str, Any]
+    verdict: Any = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     steps: int = 0
     affine_volume: float = 1.0
     error_bound_mm: np.ndarray | None = None
     coverage: float | None = None
 
 
-def contents_of(result, certificate, max_voxels: int) -> ReportContents:
-    """The contents for a `RegistrationResult`.
+def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> ReportContents:
+    """The contents of the report of one registration.
 
     Args:
-        result: of `register_files` or `register_images`.
-        certificate: of the same registration, as `write_certificate` writes it.
-        max_voxels: of the grid for the page; one that has more becomes coarser.
+        result: the registration, as `register_files` and `register_images` return it.
+        certificate: the certificate of this registration, in the form of its JSON file.
+        max_voxels: largest number of voxels on the page; a finer working grid is made coarser.
     """
-    placed = result.fixed.volume is not None and has_place(result.fixed.volume)
+    placed = result.fixed.has_place
     turned = _usual_orientation(result.working_grid, placed)
     grid = coarser_grid(turned, max_voxels)
     uncertainty = getattr(result, "uncertainty", None)
@@ -83,9 +83,9 @@ def contents_of(result, certificate, max_voxels: int) -> ReportContents:
         grid=grid,
         worked_on=turned,
         placed=placed,
-        names=tuple(Path(image.name).name for image in (result.moving, result.fixed)),
+        names=(Path(result.moving.name).name, Path(result.fixed.name).name),
         certificate=certificate,
-        verdict=getattr(result, "verdict", None),
+        verdict=result.verdict(),
         seconds=result.seconds,
         steps=result.steps,
         affine_volume=float(np.linalg.det(result.affine.matrix[:-1, :-1])),
@@ -95,7 +95,7 @@ def contents_of(result, certificate, max_voxels: int) -> ReportContents:
 
 
 def coarser_grid(grid: Grid, max_voxels: int) -> Grid:
-    """The same field of view in at most so many voxels; the finest axes become coarser first.
+    """A grid with the same field of view and at most `max_voxels` voxels; the finest axes become coarser first.
 
     >>> import numpy as np
     >>> coarser_grid(Grid((100, 100, 20), np.diag([1.0, 1.0, 5.0, 1.0])), 50_000).shape
@@ -122,17 +122,21 @@ def _shape_at(extent, spacing):
     return tuple(np.maximum(1, np.floor(extent / spacing + 1e-6)).astype(int).tolist())
 
 
-def _usual_orientation(grid, placed):
-    """Axes to the right, anterior and superior; slices with rows downwards, if they know no place as stored."""
+def _usual_orientation(grid: Grid, placed: bool) -> Grid:
+    """A grid with its axes turned as they are shown.
+
+    The axes of a 3-D grid point right, anterior and superior. The rows of a placed 2-D grid run downwards; a 2-D grid
+    without a place stays as it is stored.
+    """
     if grid.ndim == 2:
         return reoriented_grid(grid, "PR") if placed else grid
     return reoriented_grid(grid, "RAS")
 
 
 class _OnPage:
-    """Brings maps from the working grid to the page's."""
+    """Resamples maps from the working grid to the grid of the page."""
 
-    def __init__(self, grid, to_grid):
+    def __init__(self, grid: Grid, to_grid: Grid) -> None:
         self.grid, self.to_grid = grid, to_grid
 
     def __call__(self, array):
@@ -142,7 +146,7 @@ class _OnPage:
 
 
 def _images(result, grid):
-    """(moving, fixed, moved); moving and moved have one scale, so that their differences can be compared."""
+    """(moving, fixed, moved); moving and moved are normalised together, so that their differences can be compared."""
     moving, fixed = (image.array[..., :1] for image in (result.moving, result.fixed))
     there = Grid(result.moving.grid.shape, result.affine.inverse().matrix @ result.moving.grid.affine)
     smooth = smoothed_for(moving, there, grid)
@@ -153,7 +157,7 @@ def _images(result, grid):
 
 
 def _folded(result, certificate, grid):
-    """Where voxels lie that fail the certificate: every one of them marks the voxel of the page that holds it."""
+    """Whether each voxel of the page holds a voxel of the fixed image that fails the certificate."""
     folded = np.zeros(grid.shape, bool)
     if certificate["transform"]["passes"]:
         return folded

@@ -1,21 +1,22 @@
-"""HTML: text made safe, tables, and templates that come with the package."""
+"""HTML: escaped text, tables, and the templates in the folder `page`."""
 
 import html
 import math
 import string
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 
 
-def text(value) -> str:
-    """A value as text within HTML, in an attribute too; what is no character becomes a question mark."""
+def text(value: object) -> str:
+    """A value as text for HTML elements and attributes; a sign that cannot be printed becomes a question mark."""
     whole = str(value).encode("utf-8", "replace").decode("utf-8")
     return html.escape("".join(c if c.isprintable() or c in "\n\t" else "?" for c in whole), quote=True)
 
 
-def number(value, digits: int = 3) -> str:
-    """A number for people; a dash where there is none."""
+def number(value: float | str | None, digits: int = 3) -> str:
+    """A number with a few significant digits; a dash for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, str):
@@ -25,12 +26,12 @@ def number(value, digits: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
-def table(rows, heading=None) -> str:
-    """Rows of cells, the first of each its name; cells are text, or `Raw`.
+def table(rows: Iterable[Sequence[object]], heading: Sequence[object] | None = None) -> str:
+    """An HTML table.
 
     Args:
-        rows: sequences of equal length.
-        heading: cells above them.
+        rows: the cells of each row, text or `Raw`; the first cell is the name of the row.
+        heading: the cells of the first line; None for a table without one.
     """
     head = "".join(f'<th scope="col">{cell(c)}</th>' for c in heading or ())
     lines = [f"<thead><tr>{head}</tr></thead>"] if heading else []
@@ -40,29 +41,29 @@ def table(rows, heading=None) -> str:
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
-def facts(rows) -> str:
-    """Numbers to see at once: (what, value, what that is) each."""
+def facts(rows: Iterable[tuple[str, str, str]]) -> str:
+    """The most important numbers in large print: (name, value, explanation) for each."""
     return "".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}<small>{text(c)}</small></dd></div>" for a, b, c in rows)
 
 
 class Raw(str):
-    """Markup that is safe already."""
+    """Text that is HTML already and must not be escaped."""
 
 
-def cell(value) -> str:
-    """A value as markup."""
+def cell(value: object) -> str:
+    """A value as HTML: `Raw` is left as it is, anything else is escaped."""
     return value if isinstance(value, Raw) else text(value)
 
 
-def filled(name: str, **parts) -> str:
-    """A template of the folder `page` with its `$parts` filled in; they are markup already.
+def filled(name: str, **parts: str) -> str:
+    """A template of the folder `page`, with each `$part` replaced by HTML.
 
     Raises:
-        KeyError: a part that was not given.
+        KeyError: the template has a part that was not given.
     """
     return string.Template(asset(name)).substitute(parts)
 
 
 def asset(name: str) -> str:
-    """A file of the folder `page`."""
+    """The text of a file in the folder `page`."""
     return (FOLDER / "page" / name).read_text(encoding="utf-8")

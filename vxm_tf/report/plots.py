@@ -1,35 +1,37 @@
-"""Distributions as SVG, in the colours of the page that they stand in."""
+"""Histograms and box plots as SVG, in the colours of the page around them."""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from vxm_tf.report.markup import Raw, number, text
 
 BINS = 24
-# Of the drawing, in units of its own; the page scales it.
+# Sizes in the units of each drawing, which the page scales.
 WIDTH, HEIGHT, LEFT, BOTTOM = 420, 130, 10, 22
 LABEL_ROW, LABEL_WIDTH, LABEL_LEFT = 18, 480, 46
 MOST_LABELS = 120
 
 
-def histogram(title: str, after, before=()) -> Raw:
-    """A figure: how often values occur after registration, and before it where that is known.
+def histogram(title: str, after: Iterable[float], before: Iterable[float] = ()) -> Raw:
+    """A histogram of values after registration, with those before registration behind it.
 
     Args:
-        title: what they are, with the unit.
-        after, before: values; those that are NaN are left out.
+        title: name and unit of the values.
+        after, before: values of all pairs; NaN is left out.
     """
     after, before = (np.array([v for v in values if np.isfinite(v)], "float64") for values in (after, before))
     if not after.size:
         return Raw("")
     both = np.concatenate([after, before])
-    said = f"Median {number(float(np.median(after)))}, {number(float(after.min()))} to {number(float(after.max()))}"
+    summary = f"Median {number(float(np.median(after)))}, {number(float(after.min()))} to {number(float(after.max()))}"
     if before.size:
-        said += f"; before {number(float(np.median(before)))}"
+        summary += f"; before {number(float(np.median(before)))}"
     drawing = _bars(title, after, before) if both.min() < both.max() else ""
-    return Raw(f"<figure><figcaption>{text(title)}</figcaption><p>{text(said)}.</p>{drawing}</figure>")
+    return Raw(f"<figure><figcaption>{text(title)}</figcaption><p>{text(summary)}.</p>{drawing}</figure>")
 
 
-def _bars(title, after, before):
+def _bars(title: str, after: np.ndarray, before: np.ndarray) -> str:
     both = np.concatenate([after, before])
     edges = np.linspace(both.min(), both.max(), BINS + 1)
     counts = {"before": np.histogram(before, edges)[0], "after": np.histogram(after, edges)[0]}
@@ -53,15 +55,15 @@ def _bars(title, after, before):
     )
 
 
-def label_boxes(title: str, values) -> Raw:
-    """A figure with one row a label: the middle half of its values, and their median, before and after.
+def label_boxes(title: str, values: Mapping[int, Sequence[Iterable[float]]]) -> Raw:
+    """A box plot with one row for each label: quartiles and median before and after registration.
 
     Args:
-        title: what they are.
-        values: `{label: (before, after)}`, sequences of numbers in [0, 1].
+        title: name of the values.
+        values: `{label: (before, after)}`, numbers in [0, 1]; NaN is left out.
     """
-    values = {label: [[v for v in part if np.isfinite(v)] for part in both] for label, both in values.items()}
-    known = [(label, *both) for label, both in values.items() if both[1]]
+    finite = {label: [[v for v in part if np.isfinite(v)] for part in both] for label, both in values.items()}
+    known = [(label, before, after) for label, (before, after) in finite.items() if after]
     if not known:
         return Raw("")
     worst = sorted(known, key=lambda row: np.median(row[2]))[:MOST_LABELS]
@@ -73,10 +75,10 @@ def label_boxes(title: str, values) -> Raw:
         for v in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
     left_out = f" The lowest {MOST_LABELS} of {len(known)} labels." if len(known) > MOST_LABELS else ""
-    said = f"The middle half of the pairs, and the median.{left_out}"
+    note = f"The middle half of the pairs, and the median.{left_out}"
     size = f'viewBox="0 0 {LABEL_WIDTH} {height}"'
     drawing = f'<svg {size} role="img" aria-label="{text(title)}, for each label">{ticks}{rows}</svg>'
-    return Raw(f'<figure class="broad"><figcaption>{text(title)}</figcaption><p>{said}</p>{drawing}</figure>')
+    return Raw(f'<figure class="broad"><figcaption>{text(title)}</figcaption><p>{note}</p>{drawing}</figure>')
 
 
 def _across(value):

@@ -1,7 +1,10 @@
-"""One registration as one HTML file that needs nothing else: no network, no folder of pictures beside it."""
+"""The report of one registration: one HTML file that needs neither a network nor other files."""
 
 import base64
+import os
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +19,9 @@ from vxm_tf.report.planes import planes_of
 from vxm_tf.report.viewer_data import viewer_data
 
 LIMIT_BYTES = 5_800_000
-# The finest grid that leaves the page below the limit is taken.
+# Numbers of voxels to try; the first one that keeps the page below the limit is taken.
 VOXELS = (1_600_000, 1_100_000, 800_000, 550_000, 350_000, 200_000, 100_000)
-# The page may run what is written in it and show pictures written in it; it may load nothing.
+# The page may run scripts and show pictures that are part of it; it may load nothing.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
     "form-action 'none'"
@@ -28,16 +31,17 @@ BADGES = {"pass": ("good", "Pass"), "review": ("warn", "Review"), "fail": ("bad"
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "nibabel")
 
 
-def write_registration_report(path, result, certificate):
+def write_registration_report(path: str | os.PathLike, result: Any, certificate: dict[str, Any]) -> None:
     """Write the report of one registration.
 
     Args:
-        path: where to (.html).
-        result: a `RegistrationResult`; its `uncertainty` and `verdict` are shown where it has them.
-        certificate: of the same registration, as `write_certificate` writes it.
+        path: path of the page (.html).
+        result: the registration, as `register_files` and `register_images` return it; its `uncertainty` and `verdict`
+            are shown if it has them.
+        certificate: the certificate of this registration, in the form of its JSON file.
 
     Raises:
-        InputError: a place that cannot be written.
+        InputError: the file cannot be written.
     """
     for max_voxels in VOXELS:
         page = registration_page(contents_of(result, certificate, max_voxels))
@@ -47,7 +51,7 @@ def write_registration_report(path, result, certificate):
 
 
 def registration_page(contents: ReportContents) -> str:
-    """The report as HTML."""
+    """The HTML of the report of one registration."""
     moving, fixed = map(text, contents.names)
     three_d = contents.grid.ndim == 3
     return filled(
@@ -71,12 +75,22 @@ def registration_page(contents: ReportContents) -> str:
 
 
 def page_head(title: str) -> str:
-    """What stands before the body of every page; the title is markup."""
+    """The HTML before the body of every page.
+
+    Args:
+        title: title of the page, as HTML.
+    """
     return filled("head.html", policy=POLICY, title=title, style=asset("page.css"))
 
 
-def badge(kind: str, word: str, sentences) -> Raw:
-    """A verdict: "good", "warn" or "bad", one word or few, and the reasons."""
+def badge(kind: str, word: str, sentences: Iterable[str]) -> Raw:
+    """The HTML of a verdict.
+
+    Args:
+        kind: "good", "warn" or "bad", which gives the colour.
+        word: the verdict in a word or two.
+        sentences: the reasons.
+    """
     reasons = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences)
     listed = f"<ul>{reasons}</ul>" if reasons else ""
     return Raw(f'<div class="badge {kind}"><strong>{text(word)}</strong>{listed}</div>')
@@ -107,7 +121,7 @@ def _facts(contents):
     lengths = np.linalg.norm(contents.displacement * np.array(contents.grid.spacing_mm, "float32"), axis=-1)
     transform = contents.certificate["transform"]
     before, after = (correlation(image, contents.fixed) for image in (contents.moving, contents.moved))
-    found = [
+    rows = [
         ("Displacement", f"{number(float(lengths.mean()))} mm", f"mean; at most {number(float(lengths.max()))} mm"),
         ("Correlation with the fixed image", f"{before:.3f} → {after:.3f}", "before and after"),
         (
@@ -118,20 +132,20 @@ def _facts(contents):
         ("Time", f"{sum(contents.seconds.values()):.1f} s", _parts(contents)),
     ]
     if contents.uncertainty_mm is not None:
-        found[1:1] = _uncertainty(contents)
-    return facts(found)
+        rows[1:1] = _uncertainty(contents)
+    return facts(rows)
 
 
 def _uncertainty(contents):
-    """What is said of how sure it is, of what the fixed image shows alone; the background means nothing."""
+    """The facts about the uncertainty within the foreground of the fixed image, since the background means nothing."""
     shown = foreground(contents.fixed)
     shown = shown if shown.any() else ...
     median, most = (number(float(value)) for value in np.percentile(contents.uncertainty_mm[shown], (50, 95)))
-    said = [("Uncertainty", f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm")]
+    rows = [("Uncertainty", f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm")]
     if contents.error_bound_mm is not None:
         bound, part = number(float(np.median(contents.error_bound_mm[shown]))), number(100 * contents.coverage)
-        said.append(("Error bound", f"{bound} mm", f"median; {part} % of true displacements lie within, as calibrated"))
-    return said
+        rows.append(("Error bound", f"{bound} mm", f"median; {part} % of true displacements lie within, as calibrated"))
+    return rows
 
 
 def _parts(contents):
@@ -140,20 +154,22 @@ def _parts(contents):
 
 
 def _note(contents):
-    said = ["Moving is shown after the affine part alone, moved after the whole transform."]
+    sentences = ["Moving is shown after the affine part alone, moved after the whole transform."]
     if not np.any(contents.displacement):
-        said.append("Nothing was deformed: both are one.")
+        sentences.append("Nothing was deformed: both are the same.")
     if contents.grid.shape != contents.worked_on.shape:
         finer = " x ".join(f"{size:.2g}" for size in contents.worked_on.spacing_mm)
         shown = " x ".join(f"{size:.2g}" for size in contents.grid.spacing_mm)
-        said.append(f"Pictures are at {shown} mm to keep this page small; the registration was found at {finer} mm.")
-    said.append(
+        sentences.append(
+            f"Pictures are at {shown} mm to keep this page small; the registration was found at {finer} mm."
+        )
+    sentences.append(
         "The warped grid has lines of the moving image. Jacobian determinants are those of the deformation alone."
     )
     if abs(contents.affine_volume - 1.0) > 5e-4:
-        said.append(f"The affine part makes everything {contents.affine_volume:.3g} times as large.")
-    said.append("Pink voxels fail the certificate.")
-    return text(" ".join(said))
+        sentences.append(f"The affine part makes everything {contents.affine_volume:.3g} times as large.")
+    sentences.append("Pink voxels fail the certificate.")
+    return text(" ".join(sentences))
 
 
 def _stills(contents, plane):
@@ -217,12 +233,12 @@ def _made(contents):
     )
 
 
-def versions() -> dict:
-    """Of the packages that numbers may depend on, as installed."""
-    found = {}
+def versions() -> dict[str, str]:
+    """The installed versions of the packages that numbers may depend on."""
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

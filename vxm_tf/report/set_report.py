@@ -1,9 +1,11 @@
-"""A whole set of registered pairs as one HTML file: distributions, the worst cases, and a table of all."""
+"""The report of a set of registered pairs: one HTML file with distributions, the worst cases and a table of all."""
 
 import base64
 import dataclasses
 import heapq
 import math
+import os
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +15,15 @@ from vxm_tf.files.json_file import write_text
 from vxm_tf.metrics import correlation
 from vxm_tf.report.markup import Raw, asset, facts, filled, table, text
 from vxm_tf.report.panel import registration_panel
-from vxm_tf.report.pictures import png, within
+from vxm_tf.report.pictures import png
 from vxm_tf.report.plots import histogram, label_boxes
 from vxm_tf.report.registration_page import LIMIT_BYTES, page_head, versions
 
 WORST = 6
-# A picture of a worst case is at most this wide, in pixels.
+# Largest width of the picture of a worst case, in pixels.
 WIDEST = 900
 ROWS = (5000, 2000, 500)
-# Heading, how a value is found, number format.
+# Heading, function that reads the value from a `ReportedPair`, number format.
 COLUMNS = (
     ("Dice before", lambda pair: pair.before.mean("dice"), "{:.4f}"),
     ("Dice", lambda pair: pair.after.mean("dice"), "{:.4f}"),
@@ -41,24 +43,28 @@ class ReportedPair:
     """One pair of the set.
 
     Attributes:
-        before, after: scores of the images as they came and of the registered ones, `PairScores`.
-        correlation: of moving and of moved with the fixed image.
+        before, after: `PairScores` of the images before and after registration.
+        correlation: correlation with the fixed image of the moving and of the moved image.
     """
 
-    before: object
-    after: object
-    correlation: tuple
+    before: Any
+    after: Any
+    correlation: tuple[float, float]
 
     @property
-    def badness(self) -> tuple:
-        """Larger is worse: the lower Dice; without segmentations, behind all others, the lower correlation."""
+    def badness(self) -> tuple[int, float]:
+        """Key that orders pairs, larger for worse ones.
+
+        Pairs are ordered by their Dice. Pairs without segmentations count as better than all others and are ordered
+        by their correlation.
+        """
         dice, alike = self.after.mean("dice"), self.correlation[1]
         alike = -1.0 if math.isnan(alike) else alike
         return (0, -alike) if math.isnan(dice) else (1, -dice)
 
 
 class SetReport:
-    """Collects pairs one by one; of the worst alone it keeps pictures, so memory stays small however many there are.
+    """Collects the scores of pairs one by one, and pictures of the worst ones only, so that memory stays small.
 
     Example:
 
@@ -67,22 +73,22 @@ class SetReport:
     []
     """
 
-    def __init__(self):
-        self.pairs = []
-        self._worst = []
+    def __init__(self) -> None:
+        self.pairs: list[ReportedPair] = []
+        self._worst: list[tuple] = []
 
-    def add(self, before, after, moving, fixed, result):
-        """One registered pair.
+    def add(self, before: Any, after: Any, moving: np.ndarray, fixed: np.ndarray, result: Any) -> None:
+        """Add one registered pair.
 
         Args:
-            before, after: its `PairScores`.
-            moving, fixed: `[*spatial, channels]` in [0, 1], of the same or of different shapes.
-            result: its `Registration`.
+            before, after: `PairScores` of the images before and after registration.
+            moving, fixed: `[*spatial, channels]` in [0, 1]; their shapes may differ.
+            result: the `Registration` of the pair, with `moved` and `displacement`.
         """
-        # As `register_pair` lays images of different shapes over each other.
+        # `register_pair` centres images of different shapes on each other in this way.
         centred = crop_from(pad_to(moving, common_shape(moving.shape[:-1], fixed.shape[:-1])), fixed.shape[:-1])
         images = centred, fixed, result.moved
-        alike = tuple(correlation(image[..., 0], fixed[..., 0]) for image in (centred, result.moved))
+        alike = correlation(centred[..., 0], fixed[..., 0]), correlation(result.moved[..., 0], fixed[..., 0])
         pair = ReportedPair(before, after, alike)
         # The counter decides between equals, so that pictures are never compared.
         entry = (pair.badness, -len(self.pairs))
@@ -91,15 +97,15 @@ class SetReport:
             keep = heapq.heappush if len(self._worst) < WORST else heapq.heappushpop
             keep(self._worst, (*entry, pair, _picture(*images, result.displacement)))
 
-    def write(self, path, settings):
+    def write(self, path: str | os.PathLike, settings: dict[str, Any]) -> None:
         """Write the page.
 
         Args:
-            path: where to (.html).
-            settings: what was run, plain values.
+            path: path of the page (.html).
+            settings: settings of the evaluation, which the page lists.
 
         Raises:
-            InputError: a place that cannot be written.
+            InputError: the file cannot be written.
         """
         for rows in ROWS:
             page = self.page(settings, rows)
@@ -107,8 +113,13 @@ class SetReport:
                 break
         write_text(path, page)
 
-    def page(self, settings, max_rows: int = ROWS[0]) -> str:
-        """The report as HTML, with at most so many pairs in its table, the worst."""
+    def page(self, settings: dict[str, Any], max_rows: int = ROWS[0]) -> str:
+        """The HTML of the report.
+
+        Args:
+            settings: settings of the evaluation, which the page lists.
+            max_rows: largest number of pairs in the table; the worst pairs come first.
+        """
         ordered = sorted(self.pairs, key=lambda pair: pair.badness, reverse=True)
         cases = "".join(_case(k, *entry[2:]) for k, entry in enumerate(sorted(self._worst, reverse=True), 1))
         columns = [c for c in COLUMNS if any(not math.isnan(c[1](pair)) for pair in self.pairs)]
@@ -132,17 +143,17 @@ class SetReport:
 
 
 def _picture(moving, fixed, moved, displacement):
-    picture = within(registration_panel(moving, fixed, moved, displacement, zoom=1)[..., 0], WIDEST)
-    return png(picture), picture.shape
+    picture = registration_panel(moving, fixed, moved, displacement, zoom=1, widest=WIDEST)
+    return png(picture), picture.shape[:2]
 
 
 def _case(number_of, pair, picture):
     data, (height, width) = picture
     name = f"{pair.after.moving} → {pair.after.fixed}"
-    said = [f"{heading} {form.format(find(pair))}" for heading, find, form in COLUMNS if not math.isnan(find(pair))]
+    scores = [f"{heading} {form.format(find(pair))}" for heading, find, form in COLUMNS if not math.isnan(find(pair))]
     return (
         f'<article class="case" id="case-{number_of}"><h3>{number_of}. {text(name)}</h3>'
-        f'<p class="note">{text(" · ".join(said))}</p>'
+        f'<p class="note">{text(" · ".join(scores))}</p>'
         f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" width="{width}" height="{height}" '
         f'alt="{text(name)}: moving, fixed, moved, warped grid, difference before and after"></article>'
     )
@@ -160,16 +171,16 @@ def _order(pairs):
 def _facts(pairs):
     dice = [(pair.before.mean("dice"), pair.after.mean("dice")) for pair in pairs]
     dice = [both for both in dice if not any(map(math.isnan, both))]
-    found = [("Pairs", str(len(pairs)), "")]
+    rows = [("Pairs", str(len(pairs)), "")]
     if dice:
         before, after = np.mean(dice, axis=0)
-        found.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
-        found.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
-    found.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
+        rows.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
+        rows.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
+    rows.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
     seconds = [pair.after.seconds for pair in pairs if not math.isnan(pair.after.seconds)]
     if seconds:
-        found.append(("Time", f"{np.median(seconds):.2f} s", "a pair, median"))
-    return facts(found)
+        rows.append(("Time", f"{np.median(seconds):.2f} s", "a pair, median"))
+    return facts(rows)
 
 
 def _plots(pairs):

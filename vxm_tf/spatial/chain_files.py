@@ -1,44 +1,60 @@
-"""Transforms in several files read as one, with the images at both ends."""
+"""Reading transforms from several files as one chain, with the images at both of its ends."""
+
+import os
+from collections.abc import Callable, Sequence
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import read_series
-from vxm_tf.spatial.image import read_together
+from vxm_tf.files.volumes import Volume, read_series
+from vxm_tf.spatial.image import SpatialImage, read_together
 from vxm_tf.spatial.transform_files import read_transform
-from vxm_tf.spatial.transforms import Chain
+from vxm_tf.spatial.transforms import Chain, Transform
 
 
-def read_chain(paths, *, fixed="", moving="", format="", read_moving=read_series):
-    """(transform from fixed to moving space, fixed `SpatialImage` or None, moving one or None), see `read_together`.
+def read_chain(
+    paths: Sequence[str],
+    *,
+    fixed: str | os.PathLike = "",
+    moving: str | os.PathLike = "",
+    format: str = "",
+    read_moving: Callable[..., Volume] = read_series,
+) -> tuple[Transform, SpatialImage | None, SpatialImage | None]:
+    """The transform in one or more files, with the images at its ends; see `read_together`.
 
     Args:
-        paths: transforms in the order in which an image goes through them.
-        fixed, moving: images, "" where there is none.
-        format: of the files; by extension and content if empty.
-        read_moving: from a path to the moving image's `Volume`.
+        paths: files of transforms, in the order in which an image goes through them.
+        fixed: file of the fixed image, "" if there is none.
+        moving: file of the moving image, "" if there is none.
+        format: format of the files; by extension and content if empty.
+        read_moving: function that reads the `Volume` of the moving image from its path.
+
+    Returns:
+        (transform from fixed to moving space, fixed image or None, moving image or None).
 
     Raises:
         InputError: a file that cannot be read, several of a format that needs the grids between them, or an image with
-            other axes than the transform.
+            another number of axes than the transform.
     """
-    images = read_together((moving, read_moving), (fixed, read_series))[::-1]
-    grids = [image and image.grid for image in images]
+    moving_image, fixed_image = read_together((moving, read_moving), (fixed, read_series))
+    fixed_grid, moving_grid = (image.grid if image else None for image in (fixed_image, moving_image))
     parts = []
     for number, path in enumerate(paths):
-        # The image between two transforms is not known, so only the outer ends of the chain have grids.
-        ends = {
-            "fixed_grid": grids[0] if number == len(paths) - 1 else None,
-            "moving_grid": grids[1] if number == 0 else None,
-        }
-        parts.append(read_transform(path, format=format or None, **ends))
-    # Points go the other way: from the fixed space through the last transform first.
+        # The images between the transforms are not known, so only the ends of the chain have grids.
+        part = read_transform(
+            path,
+            format=format or None,
+            fixed_grid=fixed_grid if number == len(paths) - 1 else None,
+            moving_grid=moving_grid if number == 0 else None,
+        )
+        parts.append(part)
+    # Points go through the chain in the opposite order: through the transform that an image goes through last first.
     transform = parts[0] if len(parts) == 1 else Chain(tuple(reversed(parts)))
-    for image in filter(None, images):
+    for image in filter(None, (fixed_image, moving_image)):
         check_axes(image, transform, paths)
-    return transform, *images
+    return transform, fixed_image, moving_image
 
 
-def check_axes(image, transform, paths):
-    """Raise `InputError` unless an image has as many axes as a transform, which is that of some files."""
+def check_axes(image: SpatialImage, transform: Transform, paths: Sequence[str]) -> None:
+    """Raise `InputError` unless an image has as many axes as the transform in the files `paths`."""
     if image.grid.ndim != transform.ndim:
         raise InputError(
             f"{image.name}: has {image.grid.ndim} axes, but {', '.join(paths)} moves images with {transform.ndim}."

@@ -1,15 +1,17 @@
-"""Where voxels lie in the world: a shape and the affine from voxel indices to millimetres."""
+"""Grids of voxels in world space: a shape and the affine from voxel indices to millimetres."""
 
 import dataclasses
 
 import nibabel
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.files.errors import InputError
 
-# Further apart than this many voxels, two lattices are not one.
+# Largest distance, in voxels, between lattices that count as one.
 LATTICE_TOLERANCE = 1e-3
-# Of the world's axes: where they come from, and where they go.
+# (negative direction, positive direction) of each world axis: left and right, posterior and anterior, inferior and
+# superior.
 ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -36,10 +38,10 @@ class Grid:
     ((2.0, 2.0, 3.0), 'RAS')
     """
 
-    shape: tuple
+    shape: tuple[int, ...]
     affine: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         affine = np.array(self.affine, "float64")
         ndim = len(self.shape)
         if affine.shape != (ndim + 1, ndim + 1):
@@ -56,36 +58,34 @@ class Grid:
         return len(self.shape)
 
     @property
-    def spacing_mm(self) -> tuple:
-        """Distance of neighbouring voxel centres along each axis, in millimetres."""
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Distance between neighbouring voxel centres along each axis, in millimetres."""
         return tuple(float(size) for size in np.linalg.norm(self.affine[:-1, :-1], axis=0))
 
     @property
     def orientation(self) -> str:
-        """Where each axis points to, nearest world axis, such as "LIA"."""
+        """The world direction nearest to each axis, such as "LIA" for left, inferior, anterior."""
         return "".join(nibabel.aff2axcodes(self.affine, ENDS[: self.ndim]))
-
-    @property
-    def is_oblique(self) -> bool:
-        """Whether an axis is turned against the world's by more than rounding."""
-        largest = np.abs(self.affine[:-1, :-1]).max(axis=0)
-        return bool(np.any(largest < (1 - 1e-6) * np.array(self.spacing_mm)))
 
     @property
     def centre_mm(self) -> np.ndarray:
         """World position of the middle of the field of view, in millimetres."""
         return self.to_world((np.array(self.shape) - 1) / 2)
 
-    def to_world(self, indices) -> np.ndarray:
-        """Voxel indices `[..., ndim]` as world positions in millimetres."""
+    def to_world(self, indices: ArrayLike) -> np.ndarray:
+        """World positions `[..., ndim]` in millimetres, float64, of voxel indices `[..., ndim]`."""
         return apply_affine(self.affine, indices)
 
-    def to_indices(self, points_mm) -> np.ndarray:
-        """World positions `[..., ndim]` in millimetres as voxel indices, with fractions."""
+    def to_indices(self, points_mm: ArrayLike) -> np.ndarray:
+        """Fractional voxel indices `[..., ndim]`, float64, of world positions `[..., ndim]` in millimetres."""
         return apply_affine(np.linalg.inv(self.affine), points_mm)
 
     def slab_points(self, start: int, stop: int) -> np.ndarray:
-        """World positions of the voxels `start:stop` of the first axis, `[stop - start, *shape[1:], ndim]`, float64."""
+        """World positions in millimetres of the voxels `start:stop` of the first axis.
+
+        Returns:
+            float64 `[stop - start, *shape[1:], ndim]`.
+        """
         indices = np.meshgrid(np.arange(start, stop), *map(np.arange, self.shape[1:]), indexing="ij")
         return self.to_world(np.stack(indices, axis=-1))
 
@@ -94,34 +94,42 @@ class Grid:
         return self.slab_points(0, self.shape[0])
 
     def sample_points(self, count: int = 12) -> np.ndarray:
-        """World positions of `count` places along each axis, from the first voxel to the last, `[count^ndim, ndim]`."""
+        """World positions in millimetres of `count` places along each axis, from the first voxel to the last.
+
+        Returns:
+            float64 `[count^ndim, ndim]`.
+        """
         axes = [np.linspace(0, size - 1, count) for size in self.shape]
         return self.to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.ndim))
 
-    def contains(self, points_mm) -> np.ndarray:
-        """Whether each point `[..., ndim]` lies in the field of view, half a voxel beyond the outermost centres."""
+    def contains(self, points_mm: ArrayLike) -> np.ndarray:
+        """Whether each point `[..., ndim]` lies in the field of view, half a voxel beyond the outermost centres.
+
+        Returns:
+            Bool `[...]`.
+        """
         indices = self.to_indices(points_mm)
         return np.all((indices >= -0.5) & (indices <= np.array(self.shape) - 0.5), axis=-1)
 
-    def step_from(self, other) -> np.ndarray:
-        """The affine from this grid's indices to the other's."""
+    def step_from(self, other: "Grid") -> np.ndarray:
+        """The affine `[ndim + 1, ndim + 1]` from this grid's voxel indices to the other's."""
         return np.linalg.inv(other.affine) @ self.affine
 
-    def is_same(self, other) -> bool:
-        """Whether both have the same voxels at the same places, up to rounding."""
+    def is_same(self, other: "Grid") -> bool:
+        """Whether both grids have one shape and their voxels lie at the same places, up to 0.01 voxel."""
         if self.shape != other.shape:
             return False
         corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape])).reshape(self.ndim, -1).T
         return bool(np.abs(apply_affine(self.step_from(other), corners) - corners).max() < 1e-2)
 
 
-def check_affine(affine):
+def check_affine(affine: np.ndarray) -> None:
     """Raise `InputError` unless an affine is square and homogeneous, finite and can be inverted."""
     if affine.ndim != 2 or affine.shape[0] != affine.shape[1] or len(affine) < 2:
         raise InputError(f"An affine has as many rows as columns, one more than the space axes; got {affine.shape}.")
     if not np.all(np.isfinite(affine)):
         raise InputError(f"An affine holds finite numbers; got\n{affine}")
-    # A matrix stored the other way round has its shift here.
+    # A transposed affine has its shift in the last row.
     if not np.allclose(affine[-1], np.eye(len(affine))[-1], rtol=0, atol=1e-6):
         raise InputError(f"The last row of an affine holds zeros and a one. Is it transposed? It is\n{affine}")
     axes = affine[:-1, :-1]
@@ -133,15 +141,15 @@ def check_affine(affine):
         )
 
 
-def apply_affine(affine, points) -> np.ndarray:
-    """Points `[..., ndim]` through a homogeneous matrix `[ndim + 1, ndim + 1]`, in float64."""
+def apply_affine(affine: np.ndarray, points: ArrayLike) -> np.ndarray:
+    """Points `[..., ndim]` mapped by a homogeneous matrix `[ndim + 1, ndim + 1]`, float64."""
     moved = np.asarray(points, "float64") @ affine[:-1, :-1].T
     moved += affine[:-1, -1]
     return moved
 
 
-def check_orientation(orientation: str, ndim: int):
-    """Raise `InputError` unless a word such as "LIA" names each world axis once."""
+def check_orientation(orientation: str, ndim: int) -> None:
+    """Raise `InputError` unless an orientation such as "LIA" names each world axis once."""
     ends = ENDS[:ndim]
     if len(orientation) != ndim or any(sum(letter in orientation for letter in pair) != 1 for pair in ends):
         raise InputError(
@@ -151,7 +159,7 @@ def check_orientation(orientation: str, ndim: int):
 
 
 def axis_map(grid: Grid, orientation: str) -> np.ndarray:
-    """How to bring a grid's axes into another orientation: `[ndim, 2]`, as `nibabel.orientations` writes it.
+    """The swaps and flips that bring a grid's axes into another orientation, `[ndim, 2]` in the form of nibabel.
 
     Raises:
         InputError: an orientation that does not name each world axis once.
@@ -162,13 +170,16 @@ def axis_map(grid: Grid, orientation: str) -> np.ndarray:
     return nibabel.orientations.ornt_transform(now, wanted)
 
 
-def reoriented(array, grid: Grid, orientation: str):
-    """(array, grid) with axes swapped and flipped to an orientation; no value is changed.
+def reoriented(array: np.ndarray, grid: Grid, orientation: str) -> tuple[np.ndarray, Grid]:
+    """(array, grid) with axes swapped and flipped into an orientation; voxels keep their values and places.
 
     Args:
         array: `[*spatial]` or `[*spatial, channels]`.
-        grid: of the array.
-        orientation: such as "RAS".
+        grid: grid of the array.
+        orientation: directions of the axes, such as "RAS".
+
+    Raises:
+        InputError: an orientation that does not name each world axis once.
     """
     axes = axis_map(grid, orientation)
     turned = nibabel.orientations.apply_orientation(array, axes)
@@ -176,7 +187,7 @@ def reoriented(array, grid: Grid, orientation: str):
 
 
 def reoriented_grid(grid: Grid, orientation: str) -> Grid:
-    """The same voxels, named in another order: the grid of `reoriented`."""
+    """A grid with its axes swapped and flipped into an orientation; see `reoriented`."""
     axes = axis_map(grid, orientation)
     back = nibabel.orientations.inv_ornt_aff(axes, grid.shape)
     shape = np.array(grid.shape)[np.argsort(axes[:, 0])]

@@ -1,6 +1,10 @@
-"""What a file's header says of where its voxels lie, and what is wrong with it."""
+"""The grid that a file's header describes, with warnings where the header is incomplete or contradicts itself."""
 
+import os
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -8,21 +12,21 @@ from nibabel.spatialimages import HeaderDataError
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.placement import has_place, read_header
-from vxm_tf.files.units import unit_of
+from vxm_tf.files.units import spacing_of_axes, unit_of
 from vxm_tf.files.volumes import Volume
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 
-# Two affines of one header that place a corner further apart than this do not say the same.
+# Largest distance between the places that two affines of one header give to a corner before they count as different.
 DISAGREEMENT_MM = 0.1
 
 
 def grid_of(volume: Volume) -> Grid:
     """The grid of a volume that was read from a file.
 
-    Warns (`UserWarning`) where the header leaves the place open or contradicts itself, and says what is assumed:
+    A `UserWarning` tells what is assumed where the header gives no place or contradicts itself:
 
     - no affine (NPZ, or NIfTI without sform and qform): spacing from the file, else 1 mm; axes R, A, S;
-    - sform and qform more than 0.1 mm apart, or a qform that makes no sense: the sform counts;
+    - sform and qform more than 0.1 mm apart, or an invalid qform: the sform is used;
     - units of metres or micrometres: converted to millimetres.
 
     Args:
@@ -37,36 +41,43 @@ def grid_of(volume: Volume) -> Grid:
             return Grid(shape, _bare_affine(volume, len(shape)))
         affine = np.array(volume.source.affine, "float64")
         if isinstance(volume.source, nibabel.Nifti1Image):
-            affine = _nifti_affine(volume, affine, shape)
-        return Grid(shape, _plane(affine, volume) if len(shape) == 2 else affine)
+            affine = _nifti_affine(volume.path, volume.source, affine, shape)
+        return Grid(shape, _plane(affine, volume.path) if len(shape) == 2 else affine)
     except InputError as error:
         raise InputError(f"{volume.path}: {error}") from None
 
 
-def stated_grid(path, axes: int) -> tuple:
-    """(voxel size in mm, orientation) of a file's first axes, None for what the file does not say.
+def stated_grid(path: str | os.PathLike, axes: int) -> tuple[tuple[float, ...] | None, str | None]:
+    """(voxel size in mm, orientation) of a file's first axes; None for either that the file does not store.
 
     Raises:
-        InputError: as `grid_of`, for a file that says its place.
+        InputError: a header that cannot be read, or, for a file that stores its place, see `grid_of`.
     """
     header = read_header(path, axes)
     if not has_place(header):
         spacing = header.spacing_mm
-        return spacing and _rounded(spacing * axes if len(spacing) == 1 else spacing[:axes]), None
+        return spacing and _rounded(spacing_of_axes(spacing, axes)[:axes]), None
     with warnings.catch_warnings():
-        # What a header leaves open is told where a file is registered; here it would be told for every scan.
+        # Registration warns of an incomplete header; here the warning would come for every scan.
         warnings.simplefilter("ignore")
         grid = grid_of(header)
     return _rounded(grid.spacing_mm), grid.orientation
 
 
-def says_same(one, other) -> bool:
-    """Whether two voxel sizes, or two orientations, as `stated_grid` has them, are one."""
-    return one == other if isinstance(one, str) else len(one) == len(other) and np.allclose(one, other, rtol=0.01)
+def says_same(one: Sequence[float] | str, other: Sequence[float] | str) -> bool:
+    """Whether two voxel sizes agree within 1 %, or two orientations are equal; both come from `stated_grid`."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    return len(one) == len(other) and np.allclose(one, other, rtol=0.01)
 
 
-def check_axial(volume: Volume, path):
-    """Raise `InputError` if an image with two axes is not an axial slice: other planes fit no 2-D transform file."""
+def check_axial(volume: Volume, path: str | os.PathLike) -> None:
+    """Raise `InputError` if an image with two axes is not an axial slice: 2-D transform files hold no other plane.
+
+    Args:
+        volume: the image.
+        path: the transform file to be written, for messages.
+    """
     if volume.source is None or len(volume.spatial_shape) != 2:
         return
     if sorted(nibabel.io_orientation(volume.source.affine)[:2, 0]) != [0, 1]:
@@ -76,74 +87,73 @@ def check_axial(volume: Volume, path):
         )
 
 
-def _rounded(spacing_mm):
-    """To five digits: headers hold float32."""
+def _rounded(spacing_mm: Sequence[float]) -> tuple[float, ...]:
+    # Headers hold float32, whose further digits are noise.
     return tuple(float(f"{size:.5g}") for size in spacing_mm)
 
 
-def _bare_affine(volume, ndim):
-    spacing = volume.spacing_mm or (1.0,)
-    spacing = spacing * ndim if len(spacing) == 1 else spacing
+def _bare_affine(volume: Volume, ndim: int) -> np.ndarray:
+    spacing = spacing_of_axes(volume.spacing_mm or (1.0,), ndim)
     if len(spacing) != ndim or min(spacing) <= 0:
         raise InputError(f"spacing_mm is one positive number for each of {ndim} axes, or one; got {spacing}.")
-    said = "holds its voxel size but no place in space" if volume.spacing_mm else "holds neither voxel size nor place"
+    lack = "holds its voxel size but no place in space" if volume.spacing_mm else "holds neither voxel size nor place"
     warnings.warn(
-        f"{volume.path}: {said}; taken as voxels of {' x '.join(f'{s:g}' for s in spacing)} mm with axes to the "
+        f"{volume.path}: {lack}; taken as voxels of {' x '.join(f'{s:g}' for s in spacing)} mm with axes to the "
         "right, anterior and superior from the origin.",
         stacklevel=4,
     )
     return np.diag([*spacing, 1.0])
 
 
-def _nifti_affine(volume, affine, shape):
-    header = volume.source.header
+def _nifti_affine(path: Path, image: nibabel.Nifti1Image, affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    header = image.header
     unit, mm_per_unit = unit_of(header)
     scale = np.diag([*[mm_per_unit] * 3, 1.0])
-    sform, qform = header.get_sform(coded=True)[0], _qform(volume, header)
+    sform, qform = header.get_sform(coded=True)[0], _qform(path, header)
     if sform is None and qform is None:
         warnings.warn(
-            f"{volume.path}: has neither sform nor qform, so its place in space is unknown; taken with its voxel size "
+            f"{path}: has neither sform nor qform, so its place in space is unknown; taken with its voxel size "
             "and axes to the right, anterior and superior from the origin.",
             stacklevel=4,
         )
         affine = np.diag([*np.abs(header.get_zooms()[:3]), *[1.0] * (3 - len(header.get_zooms()[:3])), 1.0])
     elif sform is not None and qform is not None:
-        _compare(volume, scale @ sform, scale @ qform, shape)
+        _compare(path, scale @ sform, scale @ qform, shape)
     if mm_per_unit != 1.0:
-        warnings.warn(f"{volume.path}: its header is in units of a {unit}; converted to millimetres.", stacklevel=4)
+        warnings.warn(f"{path}: its header is in units of a {unit}; converted to millimetres.", stacklevel=4)
     return scale @ affine
 
 
-def _qform(volume, header):
+def _qform(path: Path, header: Any) -> np.ndarray | None:
     try:
         return header.get_qform(coded=True)[0]
     except (ValueError, HeaderDataError) as error:
-        warnings.warn(f"{volume.path}: its qform makes no sense ({error}); the sform is used.", stacklevel=5)
+        warnings.warn(f"{path}: its qform makes no sense ({error}); the sform is used.", stacklevel=5)
         return None
 
 
-def _compare(volume, sform, qform, shape):
+def _compare(path: Path, sform: np.ndarray, qform: np.ndarray, shape: Sequence[int]) -> None:
     size = np.array([*shape, *[1] * (3 - len(shape))])
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in size])).reshape(3, -1).T
     apart = np.linalg.norm(apply_affine(sform, corners) - apply_affine(qform, corners), axis=1).max()
     if apart > DISAGREEMENT_MM:
         warnings.warn(
-            f"{volume.path}: its sform and its qform place the same voxel up to {apart:.3g} mm apart; the sform is "
+            f"{path}: its sform and its qform place the same voxel up to {apart:.3g} mm apart; the sform is "
             "used, as most tools do.",
             stacklevel=5,
         )
 
 
-def _plane(affine, volume):
-    """The affine of an image with two axes, in the two world axes that its plane lies along."""
+def _plane(affine: np.ndarray, path: Path) -> np.ndarray:
+    """The affine `[3, 3]` of an image with two axes, in the two world axes that span its plane."""
     check_affine(affine)
     rows = np.sort(nibabel.io_orientation(affine)[:2, 0]).astype(int)
     plane = np.eye(3)
-    plane[:2, :2], plane[:2, 2] = affine[np.ix_(rows, (0, 1))], affine[rows, 3]
+    plane[:2, :2], plane[:2, 2] = affine[rows, :2], affine[rows, 3]
     lengths = np.linalg.norm(affine[:3, :2], axis=0)
     if np.any(np.linalg.norm(plane[:2, :2], axis=0) < 0.999 * lengths):
         warnings.warn(
-            f"{volume.path}: its plane is tilted against the world's axes; taken with its voxel size alone.",
+            f"{path}: its plane is tilted against the world's axes; taken with its voxel size alone.",
             stacklevel=4,
         )
         return np.diag([*lengths, 1.0])

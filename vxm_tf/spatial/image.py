@@ -1,8 +1,11 @@
-"""An image and its place in the world."""
+"""Images and their places in the world."""
 
 import dataclasses
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -15,17 +18,17 @@ from vxm_tf.spatial.grid import Grid, reoriented
 from vxm_tf.spatial.headers import grid_of
 
 IN_MEMORY = "(in memory)"
-"""Stands where messages name the file of an image that has none."""
+"""Name, in messages, of an image that has no file."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpatialImage:
-    """Voxels, where they lie, and the file they came from.
+    """Voxels, the grid they lie on, and the file they were read from.
 
     Attributes:
         array: images float32 `[*grid.shape, channels]`, labels int32 `[*grid.shape]`.
-        grid: in world space.
-        volume: the file's content as it was read; what is written on the same grid takes its header.
+        grid: grid of the voxels in world space.
+        volume: the file's content; files written on the same grid take its header. None for an image in memory.
     """
 
     array: np.ndarray
@@ -34,22 +37,23 @@ class SpatialImage:
 
     @property
     def name(self) -> str:
-        """The image's file, for messages."""
+        """The path of the image's file, for messages; `IN_MEMORY` where it has none."""
         return str(self.volume.path) if self.volume else IN_MEMORY
 
     @property
     def has_place(self) -> bool:
-        """Whether the grid is known, not assumed: a file that says where its voxels lie, or a grid given in memory."""
+        """Whether the grid is known rather than assumed: stored in the file, or given with an image in memory."""
         return self.volume is None or has_place(self.volume)
 
-    def reoriented(self, orientation: str = "RAS"):
-        """The same voxels in the same places, stored in another order of axes."""
+    def reoriented(self, orientation: str = "RAS") -> "SpatialImage":
+        """The image with its axes swapped and flipped into an orientation; voxels keep their values and places."""
         if self.grid.ndim == 2:
             orientation = "".join(letter for letter in orientation if letter in "RLAP")
-        return SpatialImage(*reoriented(self.array, self.grid, orientation))
+        array, grid = reoriented(self.array, self.grid, orientation)
+        return SpatialImage(array, grid)
 
     def header(self) -> Volume:
-        """What a file written on this grid takes its header from: the image's own file, where that knows its place."""
+        """A volume whose header a file on this grid takes: the image's own file, completed where it stores no place."""
         if self.volume is not None and has_place(self.volume):
             return self.volume
         ndim, affine = self.grid.ndim, np.eye(4)
@@ -59,18 +63,19 @@ class SpatialImage:
             return Volume(np.empty(0, "float32"), self.grid.spacing_mm, placed, Path(self.name), self.grid.shape)
         return dataclasses.replace(self.volume, source=placed)
 
-    def with_array(self, array):
-        """Other values in the same places."""
+    def with_array(self, array: np.ndarray) -> "SpatialImage":
+        """This image with other values, `[*grid.shape, ...]`, in the same places."""
         return dataclasses.replace(self, array=array)
 
 
-def read_together(*files) -> list:
-    """Images of one pair, None for an empty path; one that knows no place, such as an NPZ, takes the other's grid.
+def read_together(*files: tuple[Any, Callable[[Any], Volume | SpatialImage]]) -> list[SpatialImage | None]:
+    """The two images of a pair; one that stores no place, such as an NPZ, takes the other's grid if shapes are equal.
 
-    That needs equal shapes; else its place is that of `grid_of`.
+    If shapes differ, `grid_of` decides its place.
 
     Args:
-        files: two pairs of a path and the function that reads its `Volume`, or gives a `SpatialImage` as it is.
+        *files: for each of the two images its source, such as a path, and the function that reads a `Volume` or a
+            `SpatialImage` from it. The image of an empty source is None.
 
     Raises:
         InputError: an unusable file, or an affine that is singular.
@@ -78,9 +83,9 @@ def read_together(*files) -> list:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         volumes = [read(path) if path else None for path, read in files]
-        images = [volume and _placed(volume) for volume in volumes]
+        images = [None if volume is None else _placed(volume) for volume in volumes]
     for image, other in (images, images[::-1]):
-        if image and other and not image.has_place and other.has_place:
+        if image and image.volume and other and not image.has_place and other.has_place:
             if image.grid.shape == other.grid.shape:
                 images[images.index(image)] = _laid_on(image.volume, other)
                 caught = [w for w in caught if not str(w.message).startswith(f"{image.name}:")]
@@ -93,13 +98,13 @@ def _placed(volume: Volume | SpatialImage) -> SpatialImage:
     return volume if isinstance(volume, SpatialImage) else SpatialImage(volume.array, grid_of(volume), volume)
 
 
-def read_beside(path, read, image: SpatialImage) -> SpatialImage:
-    """What lies in an image's space; where its file knows no place and the shapes are equal, on the image's grid.
+def read_beside(path: str | os.PathLike, read: Callable[..., Volume], image: SpatialImage) -> SpatialImage:
+    """A volume in an image's space; if its file stores no place and shapes are equal, it lies on the image's grid.
 
     Args:
-        path: of the file.
-        read: from a path to a `Volume`.
-        image: already placed.
+        path: the volume's file.
+        read: function that reads a `Volume` from a path.
+        image: the image.
 
     Raises:
         InputError: an unusable file, or an affine that is singular.
@@ -110,13 +115,13 @@ def read_beside(path, read, image: SpatialImage) -> SpatialImage:
     return SpatialImage(volume.array, grid_of(volume), volume)
 
 
-def _laid_on(volume, image):
+def _laid_on(volume: Volume, image: SpatialImage) -> SpatialImage:
     logging.warning("%s knows no place in space; taken to lie on the grid of %s.", volume.path, image.name)
     return SpatialImage(volume.array, image.grid, volume)
 
 
-def read_spatial_image(path, *, multichannel: bool = False) -> SpatialImage:
-    """An image `[*spatial, channels]` with its place in the world; see `read_image` and `grid_of`.
+def read_spatial_image(path: str | os.PathLike, *, multichannel: bool = False) -> SpatialImage:
+    """The image in a file, `[*spatial, channels]`, with its place in the world; see `read_image` and `grid_of`.
 
     Raises:
         InputError: an unusable file, or an affine that is singular.
@@ -125,13 +130,15 @@ def read_spatial_image(path, *, multichannel: bool = False) -> SpatialImage:
     return SpatialImage(volume.array, grid_of(volume), volume)
 
 
-def read_spatial_labels(path, image: SpatialImage | None = None, what: str = "label map") -> SpatialImage:
-    """A label map `[*spatial]` with its place in the world.
+def read_spatial_labels(
+    path: str | os.PathLike, image: SpatialImage | None = None, what: str = "label map"
+) -> SpatialImage:
+    """The label map in a file, int32 `[*spatial]`, with its place in the world.
 
     Args:
-        path: of the file.
-        image: the image that it must share its voxels with; it gives the place where the map's file has none.
-        what: the map is, for messages.
+        path: the file.
+        image: the image whose grid the map must have, and takes where its file stores no place.
+        what: name of the map in messages.
 
     Raises:
         InputError: an unusable file, or another grid than the image's.
@@ -141,7 +148,12 @@ def read_spatial_labels(path, image: SpatialImage | None = None, what: str = "la
 
 
 def on_grid_of(image: SpatialImage, volume: Volume, what: str) -> SpatialImage:
-    """A label map that was read, on the grid of the image whose voxels it must share.
+    """A label map placed on the grid of the image that it belongs to.
+
+    Args:
+        image: the image.
+        volume: the label map, int32 `[*spatial]`.
+        what: name of the map in messages.
 
     Raises:
         InputError: another grid than the image's.

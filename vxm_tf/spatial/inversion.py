@@ -1,28 +1,41 @@
-"""The inverse of any transform, point by point, with how well it holds."""
+"""Numerical inversion of any transform, with the error that remains."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.spatial.grid import Grid, apply_affine
-from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, flattened, is_affine, slabs
+from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, Transform, flattened, slabs
 
 FIXED_POINT_STEPS = 8
 NEWTON_STEPS = 12
-# In millimetres, see `_unit_mm`: a residual that will do, one that will not, and what a derivative is taken over.
+# Residual at which a point counts as solved, residual above which it counts as unsolved, and step of numerical
+# derivatives; in millimetres, or in the smaller unit of `_unit_mm`.
 TOLERANCE, UNSOLVED, DIFFERENCE = 1e-3, 0.1, 0.05
+
+
+class _State(NamedTuple):
+    """Points on the way to their targets; the arrays are updated in place."""
+
+    transform: Transform
+    targets_mm: np.ndarray
+    points_mm: np.ndarray
+    error_mm: np.ndarray
+    residual_mm: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
-    """An inverse on a grid.
+    """The inverse of a transform on a grid, and its error.
 
     Attributes:
         transform: `DisplacementField` from moving to fixed space.
         mean_residual_mm: mean over voxels of |transform(inverse(q)) - q|, in millimetres.
-        max_residual_mm: the largest.
-        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm, or above a voxel where that is smaller: no
-            point was found that maps there, as where the transform folds or the field ends.
+        max_residual_mm: largest residual of a voxel, in millimetres.
+        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm, or above a voxel where that is smaller. No
+            point was found that maps to them, for example where the transform folds or its field ends.
     """
 
     transform: DisplacementField
@@ -31,16 +44,16 @@ class Inversion:
     unsolved: float
 
 
-def invert(transform, grid: Grid, start=None) -> Inversion:
+def invert(transform: Transform, grid: Grid, start: Transform | None = None) -> Inversion:
     """The inverse of a transform, on a grid in its moving space.
 
     Fixed-point iteration p <- p - L^-1 (T(p) - q) with L the affine part of T (Chen et al., Medical Physics 2008),
-    then, where that is slow because the map stretches or shrinks much, Newton's method with a numerical Jacobian.
+    then, for points at which the map stretches or shrinks too much for it, Newton's method with a numerical Jacobian.
 
     Args:
-        transform: fixed to moving space.
-        grid: where the inverse is wanted.
-        start: a first guess, such as exp(-v) for exp(v), a transform from moving to fixed space.
+        transform: transform T from fixed to moving space.
+        grid: grid, in moving space, of the inverse.
+        start: first guess of the inverse, such as exp(-v) for exp(v); None starts from the inverse of L.
     """
     linear = np.linalg.inv(affine_part(transform))
     field = np.empty((*grid.shape, grid.ndim), "float32")
@@ -55,12 +68,12 @@ def invert(transform, grid: Grid, start=None) -> Inversion:
     return _inversion(DisplacementField(grid, field), residual)
 
 
-def measured(transform, inverse: DisplacementField) -> Inversion:
-    """An inverse that is there already, with how well it undoes a transform.
+def measured(transform: Transform, inverse: DisplacementField) -> Inversion:
+    """A given inverse with its error.
 
     Args:
-        transform: fixed to moving space.
-        inverse: moving to fixed space.
+        transform: transform from fixed to moving space.
+        inverse: its approximate inverse, from moving to fixed space.
     """
     residual = np.empty(inverse.grid.shape, "float32")
     for begin, stop in slabs(inverse.grid.shape):
@@ -70,24 +83,24 @@ def measured(transform, inverse: DisplacementField) -> Inversion:
     return _inversion(inverse, residual)
 
 
-def _inversion(field, residual):
+def _inversion(field: DisplacementField, residual: np.ndarray) -> Inversion:
     mean = float(residual.mean(dtype="float64"))
     return Inversion(field, mean, float(residual.max()), float(np.mean(residual > unsolved_mm(field))))
 
 
-def affine_part(transform) -> np.ndarray:
-    """The affine that is nearest to a transform: the product of those of a chain's parts, fitted to its fields."""
+def affine_part(transform: Transform) -> np.ndarray:
+    """An affine approximation, `[ndim + 1, ndim + 1]`: the product over a chain's parts, with fields fitted."""
     matrix = np.eye(transform.ndim + 1)
     for part in flattened(transform):
         matrix = (part.matrix if isinstance(part, AffineTransform) else _fitted(part)) @ matrix
     return matrix
 
 
-def _fitted(field):
-    """Least squares over some ten voxels an axis; a field that hardly moves gives nearly the identity.
+def _fitted(field: DisplacementField) -> np.ndarray:
+    """The matrix `[ndim + 1, ndim + 1]` of the least-squares fit to a field at ten voxels along each axis.
 
-    Along an axis of one voxel the field counts as constant. Where a field all but flattens space, what is fitted undoes
-    nothing, and its mean shift is taken.
+    Along an axis of one voxel the field counts as constant. The fit to a field that nearly flattens space could not be
+    inverted, so it is replaced by the field's mean shift.
     """
     picks = [np.unique(np.linspace(0, size - 1, 10).astype(int)) for size in field.grid.shape]
     indices = np.stack(np.meshgrid(*picks, indexing="ij"), -1).reshape(-1, field.ndim)
@@ -103,24 +116,26 @@ def _fitted(field):
     return matrix
 
 
-def solve(transform, targets_mm, start_mm, inverse_linear):
-    """Points p with transform(p) = target.
+def solve(
+    transform: Transform, targets_mm: np.ndarray, start_mm: np.ndarray, inverse_linear: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The points p with transform(p) = target, for many targets.
 
     Args:
-        transform: fixed to moving space.
-        targets_mm: `[n, ndim]`.
-        start_mm: a guess for each, `[n, ndim]`.
-        inverse_linear: `[ndim, ndim]`, undoes the transform's linear part.
+        transform: transform from fixed to moving space.
+        targets_mm: `[n, ndim]`, in millimetres of the moving space.
+        start_mm: a first guess for each point, `[n, ndim]`, in millimetres of the fixed space.
+        inverse_linear: `[ndim, ndim]`, inverse of the transform's linear part.
 
     Returns:
-        (points `[n, ndim]`, residual `[n]` in millimetres: the best found.)
+        (points `[n, ndim]` with the smallest residuals that were reached, residuals `[n]`), in millimetres.
     """
     points = np.array(start_mm, "float64")
     error = transform.map(points) - targets_mm
     residual = _lengths(error)
     unit_mm = _unit_mm(transform)
     tolerance_mm, difference_mm = TOLERANCE * unit_mm, DIFFERENCE * unit_mm
-    state = transform, targets_mm, points, error, residual
+    state = _State(transform, targets_mm, points, error, residual)
     left = np.flatnonzero(residual > tolerance_mm)
     for _ in range(FIXED_POINT_STEPS):
         improved = _take(state, left, error[left] @ inverse_linear.T)
@@ -132,22 +147,24 @@ def solve(transform, targets_mm, start_mm, inverse_linear):
     return points, residual
 
 
-def unsolved_mm(transform) -> float:
-    """Residual, in millimetres, beyond which a point counts as one where nothing maps to."""
+def unsolved_mm(transform: Transform) -> float:
+    """Residual, in millimetres, above which no point counts as mapped to a target."""
     return UNSOLVED * _unit_mm(transform)
 
 
-def _unit_mm(transform):
-    """1 mm, or less where a field has voxels below a tenth of it."""
+def _unit_mm(transform: Transform) -> float:
+    """The unit of tolerances in millimetres: 1, or ten voxels of a field where that is less."""
     sizes = [min(part.grid.spacing_mm) for part in flattened(transform) if isinstance(part, DisplacementField)]
     return min(1.0, *(10.0 * size for size in sizes)) if sizes else 1.0
 
 
-def _lengths(vectors):
+def _lengths(vectors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
 
 
-def _newton_step(transform, points, error, inverse_linear, difference_mm):
+def _newton_step(
+    transform: Transform, points: np.ndarray, error: np.ndarray, inverse_linear: np.ndarray, difference_mm: float
+) -> np.ndarray:
     ndim = points.shape[1]
     shifts = difference_mm * np.eye(ndim)
     columns = [(transform.map(points + s) - transform.map(points - s)) / (2 * difference_mm) for s in shifts]
@@ -157,8 +174,8 @@ def _newton_step(transform, points, error, inverse_linear, difference_mm):
     return np.linalg.solve(jacobian, error[..., None])[..., 0]
 
 
-def _take(state, left, update):
-    """Go the longest part of each step that brings its point nearer; return the points that were moved."""
+def _take(state: _State, left: np.ndarray, update: np.ndarray) -> np.ndarray:
+    """Move each point by the longest fraction of its step that reduces its residual; return indices of moved points."""
     transform, targets, points, error, residual = state
     moved = []
     for fraction in (1.0, 0.5, 0.2):
@@ -175,24 +192,26 @@ def _take(state, left, update):
     return np.concatenate(moved) if moved else left
 
 
-def solve_points(transform, targets_mm):
-    """Where some points of the moving space come from.
+def solve_points(transform: Transform, targets_mm: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The points of the fixed space that a transform maps to given points of the moving space.
 
     Args:
-        transform: fixed to moving space.
-        targets_mm: `[n, ndim]`, world millimetres.
+        transform: transform from fixed to moving space.
+        targets_mm: `[n, ndim]`, in millimetres of the moving space.
 
     Returns:
-        (points of the fixed space `[n, ndim]`, residual `[n]` in millimetres).
+        (points of the fixed space `[n, ndim]`, residuals `[n]`), in millimetres.
     """
     linear = np.linalg.inv(affine_part(transform))
-    targets_mm = np.asarray(targets_mm, "float64")
-    return solve(transform, targets_mm, apply_affine(linear, targets_mm), linear[:-1, :-1])
+    targets = np.asarray(targets_mm, "float64")
+    return solve(transform, targets, apply_affine(linear, targets), linear[:-1, :-1])
 
 
-def inverse(transform, grid: Grid):
-    """(transform, `Inversion` or None): exact for affine transforms and chains of them, else on the grid."""
-    if is_affine(transform):
-        return Chain(tuple(part.inverse() for part in reversed(flattened(transform)))), None
+def inverse(transform: Transform, grid: Grid) -> tuple[Transform, Inversion | None]:
+    """The inverse of a transform: (exact inverse, None) if it is affine, else (field, its `Inversion`) on the grid."""
+    parts = flattened(transform)
+    matrices = [part for part in parts if isinstance(part, AffineTransform)]
+    if len(matrices) == len(parts):
+        return Chain(tuple(part.inverse() for part in reversed(matrices))), None
     inversion = invert(transform, grid)
     return inversion.transform, inversion

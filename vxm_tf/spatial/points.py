@@ -1,9 +1,12 @@
 """Tables of points: CSV and TSV (ANTs' x,y,z,...), plain columns of numbers, and 3D Slicer's .fcsv."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
@@ -16,35 +19,37 @@ _SLICER_SYSTEMS = {"0": "RAS", "RAS": "RAS", "1": "LPS", "LPS": "LPS"}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PointTable:
-    """What a file of points holds besides their places, so that it can be written again.
+    """The text of a table of points, so that it can be written again with other coordinates.
 
     Attributes:
-        head: lines before the first point, as they were.
-        rows: fields of each point, as they were.
-        columns: where the coordinates stand in a row.
-        delimiter: between fields; None for white space.
-        convention: "RAS" or "LPS", of the numbers in the file.
+        head: lines before the first point.
+        rows: fields of each point.
+        columns: index of each coordinate in a row.
+        delimiter: character between fields; None for white space.
+        convention: "RAS" or "LPS", the axes of the coordinates in the file.
     """
 
-    head: tuple
-    rows: tuple
-    columns: tuple
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    columns: tuple[int, ...]
     delimiter: str | None
     convention: str
 
 
-def read_points(path, convention: str = "RAS", *, ndim: int | None = None):
-    """Points in RAS millimetres, and the table they stand in.
+def read_points(
+    path: str | os.PathLike, convention: str = "RAS", *, ndim: int | None = None
+) -> tuple[np.ndarray, PointTable]:
+    """The points in a file, in RAS millimetres, and the table that holds them.
 
     Args:
         path: a table with a heading that names x, y and perhaps z, separated by commas, tabs, semicolons or spaces;
-            or two or three numbers a line without a heading; or Slicer's `.fcsv`. Lines that begin with # are kept.
-        convention: "RAS" or "LPS", of the file's numbers: ANTs and ITK write LPS. What the head of an `.fcsv` says
-            counts more.
-        ndim: 2 to leave a column z alone; by default 3 where there is one.
+            or two or three numbers per line without a heading; or Slicer's `.fcsv`. Lines that begin with # are kept.
+        convention: "RAS" or "LPS", the axes of the coordinates in the file: ANTs and ITK write LPS. The head of an
+            `.fcsv` overrides it.
+        ndim: 2 to ignore a column z; by default 3 where there is one.
 
     Returns:
-        (`[n, ndim]` float64 in RAS millimetres, PointTable).
+        (points `[n, ndim]`, float64, in RAS millimetres; the table).
 
     Raises:
         ValueError: unknown convention.
@@ -70,19 +75,21 @@ def read_points(path, convention: str = "RAS", *, ndim: int | None = None):
     return (turned(points) if convention == "LPS" else points), table
 
 
-def write_points(path, points_mm, convention: str = "RAS", like: PointTable | None = None):
+def write_points(
+    path: str | os.PathLike, points_mm: ArrayLike, convention: str = "RAS", like: PointTable | None = None
+) -> None:
     """Write points in RAS millimetres, with six decimals.
 
     Args:
-        path: of the table; without `like`, `.tsv` is written with tabs, `.txt` with spaces and no heading, any other
-            name with commas.
-        points_mm: `[n, ndim]`, ndim 2 or 3, RAS.
-        convention: "RAS" or "LPS", of the numbers in the file, where `like` is not given.
-        like: the table that points of the same number came from: its other columns, head, order and convention stay.
+        path: the file to write; without `like`, `.tsv` is written with tabs, `.txt` with spaces and no heading, and
+            any other name with commas.
+        points_mm: `[n, ndim]`, ndim 2 or 3, in RAS millimetres.
+        convention: "RAS" or "LPS", the axes of the coordinates in the file, where `like` is not given.
+        like: the table, with as many points, whose head, other columns, order and convention are kept.
 
     Raises:
         ValueError: unknown convention, or another number of points than `like` has.
-        InputError: a place that cannot be written.
+        InputError: a path that cannot be written.
     """
     _check_convention(convention)
     points = np.asarray(points_mm, "float64")
@@ -102,12 +109,12 @@ def write_points(path, points_mm, convention: str = "RAS", like: PointTable | No
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _check_convention(convention):
+def _check_convention(convention: str) -> None:
     if convention not in CONVENTIONS:
         raise ValueError(f"convention is one of {', '.join(map(repr, CONVENTIONS))}; got {convention!r}.")
 
 
-def _lines(path):
+def _lines(path: str | os.PathLike) -> list[str]:
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file.")
     try:
@@ -116,7 +123,7 @@ def _lines(path):
         raise InputError(f"{path}: cannot be read as text ({error}).") from error
 
 
-def _slicer_heading(path, head):
+def _slicer_heading(path: str | os.PathLike, head: Sequence[str]) -> list[str]:
     for line in head:
         key, _, value = line.lstrip("# ").partition("=")
         if key.strip() == "columns":
@@ -124,7 +131,7 @@ def _slicer_heading(path, head):
     raise InputError(f"{path}: a Slicer table has a line '# columns = id,x,y,z,...'; this one has none.")
 
 
-def _slicer_convention(path, head):
+def _slicer_convention(path: str | os.PathLike, head: Sequence[str]) -> str:
     for line in head:
         key, _, value = line.lstrip("# ").partition("=")
         if key.strip() == "CoordinateSystem":
@@ -134,22 +141,24 @@ def _slicer_convention(path, head):
     raise InputError(f"{path}: a Slicer table has a line '# CoordinateSystem = LPS' or RAS; this one has none.")
 
 
-def _delimiter(line):
+def _delimiter(line: str) -> str | None:
     return next((mark for mark in "\t,;" if mark in line.strip()), None)
 
 
-def _split(line, delimiter):
+def _split(line: str, delimiter: str | None) -> list[str]:
     return [field.strip() for field in (line.split(delimiter) if delimiter else line.split())]
 
 
-def _is_numeric(fields):
+def _is_numeric(fields: Sequence[str]) -> bool:
     try:
         return bool([float(field) for field in fields])
     except ValueError:
         return False
 
 
-def _columns(path, heading, row, ndim):
+def _columns(
+    path: str | os.PathLike, heading: Sequence[str] | None, row: Sequence[str], ndim: int | None
+) -> tuple[int, ...]:
     if heading is None:
         if len(row) not in (2, 3) or (ndim or 2) > len(row):
             raise InputError(
@@ -165,7 +174,13 @@ def _columns(path, heading, row, ndim):
     return tuple(names.index(axis) for axis in axes)
 
 
-def _point(path, number, row, columns, heading):
+def _point(
+    path: str | os.PathLike,
+    number: int,
+    row: Sequence[str],
+    columns: Sequence[int],
+    heading: Sequence[str] | None,
+) -> list[float]:
     width = len(heading) if heading else max(columns) + 1
     if len(row) < max(columns) + 1 or (heading and len(row) != width):
         raise InputError(f"{path}, line {number}: expected {width} columns; got {len(row)}.")
@@ -178,16 +193,15 @@ def _point(path, number, row, columns, heading):
     return point
 
 
-def _new_table(path, shape, convention):
+def _new_table(path: str | os.PathLike, shape: Sequence[int], convention: str) -> PointTable:
     if len(shape) != 2 or shape[1] not in (2, 3):
         raise ValueError(f"points are an array [n, 2] or [n, 3]; got shape {tuple(shape)}.")
     delimiter = {".tsv": "\t", ".txt": None}.get(Path(path).suffix.lower(), ",")
-    axes, head = _AXES[: shape[1]], ()
+    axes = _AXES[: shape[1]]
     if str(path).lower().endswith(".fcsv"):
         columns = ",".join(("id", *axes))
-        head = (f"# CoordinateSystem = {convention}", f"# columns = {columns}")
+        slicer_head = (f"# CoordinateSystem = {convention}", f"# columns = {columns}")
         rows = tuple((str(i), *axes) for i in range(shape[0]))
-        return PointTable(head, rows, tuple(range(1, shape[1] + 1)), ",", convention)
-    if delimiter:
-        head = (delimiter.join(axes),)
+        return PointTable(slicer_head, rows, tuple(range(1, shape[1] + 1)), ",", convention)
+    head = (delimiter.join(axes),) if delimiter else ()
     return PointTable(head, (axes,) * shape[0], tuple(range(shape[1])), delimiter, convention)

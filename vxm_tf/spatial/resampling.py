@@ -1,41 +1,51 @@
-"""An image on another grid, by one interpolation."""
+"""Resampling an image on another grid, with one interpolation."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE, Grid
 from vxm_tf.spatial.interpolation import answer_dtype, interpolate, native
-from vxm_tf.spatial.transforms import slabs
+from vxm_tf.spatial.transforms import Transform, slabs
 
 
-def resample(array, grid: Grid, to_grid: Grid, transform=None, *, interpolation="linear", fill_value=0.0):
-    """resampled(x) = array at transform(position of x), for every voxel x of `to_grid`.
+def resample(
+    array: np.ndarray,
+    grid: Grid,
+    to_grid: Grid,
+    transform: Transform | None = None,
+    *,
+    interpolation: str = "linear",
+    fill_value: float | None = 0.0,
+) -> np.ndarray:
+    """An array on another grid: resampled(x) = array(transform(position of x)) for every voxel x of `to_grid`.
 
-    However long the chain of transforms, the array is interpolated once. Where voxels fall on voxels nothing is
-    interpolated at all.
+    The array is interpolated once, however long the chain of transforms, and not at all where voxels fall on voxels.
 
     Args:
         array: `[*grid.shape]` or `[*grid.shape, channels]`.
-        grid: of the array.
-        to_grid: of the answer, in the transform's fixed space.
-        transform: from `to_grid`'s world to `grid`'s; None where they are one.
+        grid: grid of the array.
+        to_grid: grid of the result, in the transform's fixed space.
+        transform: transform from the world of `to_grid` to that of `grid`; None where both are one world.
         interpolation: "linear", or "nearest" for labels.
-        fill_value: more than half a voxel outside the array; None repeats its edge.
+        fill_value: value more than half a voxel outside the array; None repeats its edge.
 
     Returns:
         `[*to_grid.shape]`, with `channels` if the array has them: float32 (float64 for float64) for "linear", the
         array's own dtype for "nearest".
 
     Raises:
-        ValueError: unknown interpolation, or a fill value that the answer's dtype cannot hold.
+        ValueError: unknown interpolation, or a fill value that the result's dtype cannot hold.
     """
     array = native(array)
     dtype = answer_dtype(array.dtype, interpolation, fill_value)
     if array.ndim == grid.ndim:
-        options = {"interpolation": interpolation, "fill_value": fill_value}
-        return resample(array[..., None], grid, to_grid, transform, **options)[..., 0]
+        channel = array[..., None]
+        return resample(channel, grid, to_grid, transform, interpolation=interpolation, fill_value=fill_value)[..., 0]
     if transform is None and (lattice := _lattice(grid, to_grid)) is not None:
-        return _pick(array, *lattice, to_grid.shape, fill_value, dtype)
+        axes, signs, first = lattice
+        return _pick(array, axes, signs, first, to_grid.shape, fill_value, dtype)
     moved = np.empty((*to_grid.shape, array.shape[-1]), dtype)
     for start, stop in slabs(to_grid.shape):
         points = to_grid.slab_points(start, stop)
@@ -44,14 +54,19 @@ def resample(array, grid: Grid, to_grid: Grid, transform=None, *, interpolation=
     return moved
 
 
-def smoothed_for(array, grid: Grid, to_grid: Grid) -> np.ndarray:
-    """`array` without the detail that a coarser grid cannot hold.
+def smoothed_for(array: np.ndarray, grid: Grid, to_grid: Grid) -> np.ndarray:
+    """An array smoothed so that it can be sampled on a coarser grid without aliasing.
 
-    Gaussian of (r - 1) / 2 voxels along an axis that becomes r times coarser, as `skimage.transform.resize` does; how
-    the grids are turned against each other makes no difference where the voxels of `to_grid` are cubes.
+    The standard deviation of the Gaussian is (r - 1) / 2 voxels along an axis that becomes r times coarser, as in
+    `skimage.transform.resize`. If the voxels of `to_grid` are cubes, a rotation between the grids makes no difference.
 
     Args:
         array: `[*grid.shape, channels]`.
+        grid: grid of the array.
+        to_grid: grid that the array will be resampled on.
+
+    Returns:
+        `[*grid.shape, channels]`: float32, or the array itself where nothing needs smoothing.
     """
     ratios = np.linalg.norm(to_grid.step_from(grid)[:-1, :-1], axis=1)
     sigmas = np.maximum(0.0, (ratios - 1.0) / 2.0)
@@ -60,8 +75,8 @@ def smoothed_for(array, grid: Grid, to_grid: Grid) -> np.ndarray:
     return ndimage.gaussian_filter(array.astype("float32"), (*sigmas, 0.0), mode="nearest")
 
 
-def _lattice(grid, to_grid):
-    """(array axis of each axis of `to_grid`, sign, first index) where voxels fall on voxels, else None."""
+def _lattice(grid: Grid, to_grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """(array axis, sign, first index) for each axis of `to_grid` where voxels fall on voxels, else None."""
     step = to_grid.step_from(grid)
     axes = np.abs(step[:-1, :-1]).argmax(axis=0)
     signs = np.round(step[axes, range(grid.ndim)])
@@ -78,8 +93,16 @@ def _lattice(grid, to_grid):
     return axes, signs.astype(int), np.round(offset).astype(int)[axes]
 
 
-def _pick(array, axes, signs, first, shape, fill_value, dtype):
-    """The voxels themselves, by slicing, `fill_value` or the edge outside."""
+def _pick(
+    array: np.ndarray,
+    axes: np.ndarray,
+    signs: np.ndarray,
+    first: np.ndarray,
+    shape: Sequence[int],
+    fill_value: float | None,
+    dtype: np.dtype,
+) -> np.ndarray:
+    """An array's voxels, taken by indexing without interpolation; `fill_value` or the edge outside the array."""
     array = np.transpose(array, (*axes, len(axes)))
     moved = np.full((*shape, array.shape[-1]), 0 if fill_value is None else fill_value, dtype)
     source, target = [], []

@@ -1,29 +1,29 @@
-"""Images and label maps as users have them: paths, nibabel images, images in memory."""
+"""Images and label maps in every form that users pass: paths, nibabel images, and images in memory."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import nibabel
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import image_in_memory, labels_in_memory, read_image
+from vxm_tf.files.volumes import Volume, image_in_memory, labels_in_memory, read_image
 from vxm_tf.spatial.image import IN_MEMORY, SpatialImage, on_grid_of, read_spatial_labels, read_together
 
 Source: TypeAlias = str | os.PathLike | nibabel.spatialimages.SpatialImage | SpatialImage
-"""An image as users have it: a path, a nibabel image, or a `SpatialImage`."""
+"""An image as a user passes it: a path, a nibabel image, or a `SpatialImage`."""
 LabelSource: TypeAlias = Source | np.ndarray
-"""A label map as users have it: what an image may be, or integers `[*spatial]` on the grid of its image."""
+"""A label map as a user passes it: any `Source`, or an array of integers `[*spatial]` on the grid of its image."""
 
 
 def source_name(source: LabelSource, role: str) -> str:
-    """The path of a source, or what stands for it where it has no file: "moving (in memory)".
+    """The path of a source, or a name such as "moving (in memory)" for one without a file.
 
     Args:
-        source: the image.
-        role: what to call an image that has no name of its own, such as "moving".
+        source: the image or label map.
+        role: name of a source that has no name of its own, such as "moving".
     """
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
@@ -32,26 +32,28 @@ def source_name(source: LabelSource, role: str) -> str:
     if isinstance(source, np.ndarray):
         return f"{role} {IN_MEMORY}"
     path = source.get_filename()
-    # What was changed after it was loaded is not what the file holds.
+    # An image whose voxels are no longer a proxy may differ from its file.
     if path and nibabel.is_proxy(source.dataobj):
         return str(path)
     return f"{Path(path).name if path else role} {IN_MEMORY}"
 
 
 def open_pair(moving: Source, fixed: Source, *, multichannel: bool = False) -> list[SpatialImage]:
-    """The images of one pair, see `read_together`.
+    """[moving image, fixed image] with their places in the world; see `read_together`.
 
     Args:
-        moving: image to move.
-        fixed: image to align it with.
+        moving: the moving image.
+        fixed: the fixed image.
         multichannel: the last axis of both is channels.
 
     Raises:
         InputError: an unusable image or file, or something else than an image.
     """
 
-    def reader(source: Source, role: str) -> Callable:
+    def reader(source: Source, role: str) -> Callable[[Any], Volume | SpatialImage]:
         if isinstance(source, str | os.PathLike):
+            if not os.fspath(source):
+                raise InputError(f"The path of the {role} image is empty; give the path of a file.")
             return lambda path: read_image(path, multichannel=multichannel)
         if isinstance(source, nibabel.spatialimages.SpatialImage):
             return lambda image: image_in_memory(image, source_name(image, role), multichannel=multichannel)
@@ -62,7 +64,8 @@ def open_pair(moving: Source, fixed: Source, *, multichannel: bool = False) -> l
             "knows no voxel size: give SpatialImage(array, Grid(shape, affine))."
         )
 
-    return read_together((moving, reader(moving, "moving")), (fixed, reader(fixed, "fixed")))
+    images = read_together((moving, reader(moving, "moving")), (fixed, reader(fixed, "fixed")))
+    return [image for image in images if image is not None]
 
 
 def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentation") -> np.ndarray:
@@ -71,7 +74,7 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
     Args:
         image: the image that the map must share its voxels with.
         labels: path, nibabel image, `SpatialImage`, or integers or booleans `[*spatial]`.
-        what: the map is, for messages.
+        what: name of the map in messages.
 
     Raises:
         InputError: an unusable file, another grid than the image's, or values that are not whole numbers.
@@ -94,7 +97,7 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
 
 
 def _checked(image: SpatialImage, role: str) -> SpatialImage:
-    """An image in memory with an axis of channels, float32."""
+    """An image in memory as float32 with an axis of channels, after the checks that an image in a file gets."""
     name = source_name(image, role)
     array = np.asarray(image.array, "float32")
     array = array if array.ndim > image.grid.ndim else array[..., None]

@@ -1,9 +1,10 @@
 """Transforms in the files of ITK/ANTs, FSL, FreeSurfer, AFNI and BIDS X5, chosen by name and content.
 
-Whatever the file's own direction, units and axes, `read_transform` gives and `write_transform` takes maps of fixed
+Whatever the file's own direction, units and axes, `read_transform` returns and `write_transform` takes maps of fixed
 points to moving points in world millimetres, RAS+.
 """
 
+import os
 import warnings
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, x5
 from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, VECTOR, read_intent
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import DisplacementField, flattened
+from vxm_tf.spatial.transforms import DisplacementField, Transform, flattened
 
 _NIFTI = (".nii.gz", ".nii")
 # Format -> (extensions that hold displacements, extensions that hold one matrix only).
-_EXTENSIONS = {
+_EXTENSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "itk": ((*_NIFTI, ".h5", ".hdf5"), (".mat", ".txt", ".tfm")),
     "fsl": (_NIFTI, (".mat",)),
     "freesurfer": ((".mgz", ".mgh"), (".lta",)),
@@ -28,27 +29,34 @@ _EXTENSIONS = {
 }
 FORMATS = tuple(_EXTENSIONS)
 _THREE_AXES_ONLY = ("fsl", "freesurfer", "afni", "x5")
+# Smallest fraction of an image that a displacement field of that image covers.
 _LEAST_COVERED = 0.5
 
 
-def read_transform(path, *, format: str | None = None, moving_grid: Grid | None = None, fixed_grid: Grid | None = None):
+def read_transform(
+    path: str | os.PathLike,
+    *,
+    format: str | None = None,
+    moving_grid: Grid | None = None,
+    fixed_grid: Grid | None = None,
+) -> Transform:
     """The transform in a file.
 
     Args:
-        path: of the file.
-        format: "itk", "fsl", "freesurfer", "afni" or "x5"; None goes by the extension, for NIfTI by the intent, for
+        path: the file.
+        format: "itk", "fsl", "freesurfer", "afni" or "x5"; None decides by the extension, for NIfTI by the intent, for
             `.mat` and `.h5` by the content.
-        moving_grid: of the moving image; FSL's files do not hold it.
-        fixed_grid: of the fixed image; FLIRT's matrices do not hold it.
+        moving_grid: grid of the moving image, which FSL's files do not hold.
+        fixed_grid: grid of the fixed image, which FLIRT's matrices do not hold.
 
     Returns:
         An `AffineTransform`, a `DisplacementField` or a `Chain`, from fixed to moving space.
 
     Raises:
         ValueError: unknown format.
-        InputError: a file that is missing, damaged or of no known format, or a grid that is needed and not given.
+        InputError: a file that is missing, damaged or of no known format, or a grid that is needed but missing.
     """
-    format = _format_of(path, format, found=True)
+    format = _format_of(path, format, exists=True)
     if format == "itk":
         return itk.read_itk(path)
     if format == "fsl":
@@ -58,22 +66,29 @@ def read_transform(path, *, format: str | None = None, moving_grid: Grid | None 
     return afni.read_afni(path, moving_grid, fixed_grid) if format == "afni" else x5.read_x5(path)
 
 
-def write_transform(path, transform, fixed_grid: Grid, *, format: str | None = None, moving_grid: Grid | None = None):
+def write_transform(
+    path: str | os.PathLike,
+    transform: Transform,
+    fixed_grid: Grid,
+    *,
+    format: str | None = None,
+    moving_grid: Grid | None = None,
+) -> None:
     """Write a transform, whole or not at all.
 
-    `.h5` and `.x5` take the parts of a chain as they are; other dense files hold one field on the fixed image's grid.
+    `.h5` and `.x5` store each part of a chain; other dense files hold one field on the fixed image's grid.
 
     Args:
-        path: where to.
-        transform: from fixed to moving space; affine throughout for `.mat`, `.txt`, `.tfm`, `.lta` and `.1D`.
-        fixed_grid: of the fixed image.
-        format: as for `read_transform`; None takes "itk" for NIfTI, `.h5` and `.mat`.
-        moving_grid: of the moving image; "fsl" and `.mgz` need it.
+        path: the file to write.
+        transform: transform from fixed to moving space; it must be affine for `.mat`, `.txt`, `.tfm`, `.lta` and `.1D`.
+        fixed_grid: grid of the fixed image.
+        format: name of a format, see `read_transform`; None means "itk" for NIfTI, `.h5` and `.mat`.
+        moving_grid: grid of the moving image, which "fsl" and `.mgz` need.
 
     Raises:
         ValueError: unknown format.
         InputError: a name that does not fit the format, a transform that does not fit the file, a grid that is needed
-            and not given, or a place that cannot be written.
+            but missing, or a path that cannot be written.
     """
     format = _format_of(path, format)
     if format == "itk":
@@ -81,29 +96,33 @@ def write_transform(path, transform, fixed_grid: Grid, *, format: str | None = N
     elif format == "fsl":
         fsl.write_fsl(path, transform, fixed_grid, moving_grid)
     elif format == "freesurfer":
-        write = lta.write_lta if _extension(path) == ".lta" else freesurfer.write_freesurfer_warp
-        write(path, transform, fixed_grid, moving_grid)
+        if _extension(path) == ".lta":
+            lta.write_lta(path, transform, fixed_grid, moving_grid)
+        else:
+            freesurfer.write_freesurfer_warp(path, transform, fixed_grid, moving_grid)
     elif format == "afni":
         afni.write_afni(path, transform, fixed_grid, moving_grid)
     else:
         x5.write_x5(path, transform, fixed_grid)
 
 
-def check_transform_output(path, format: str | None = None, ndim: int = 3, *, affine: bool = False) -> str:
-    """Raise now if `write_transform` could not write there: before long work, not after it.
+def check_transform_output(
+    path: str | os.PathLike, format: str | None = None, ndim: int = 3, *, affine: bool = False
+) -> str:
+    """Raise an error before long work, rather than after it, if `write_transform` cannot write to `path`.
 
     Args:
-        path: where to; its folder is made.
-        format: as for `write_transform`.
+        path: the file to write; its folder is made.
+        format: name of a format, see `write_transform`.
         ndim: number of axes of the transform.
-        affine: whether it will be affine throughout.
+        affine: whether the transform is affine.
 
     Returns:
-        The format.
+        The name of the format.
 
     Raises:
         ValueError: unknown format.
-        InputError: a name that does not fit the format or the transform, a missing extra, or a place that cannot be
+        InputError: a name that does not fit the format or the transform, a missing package, or a path that cannot be
             written.
     """
     format = _format_of(path, format)
@@ -118,20 +137,20 @@ def check_transform_output(path, format: str | None = None, ndim: int = 3, *, af
     return format
 
 
-def check_belongs(transform, fixed_grid: Grid, path):
-    """Whether a transform can be meant for an image.
+def check_belongs(transform: Transform, fixed_grid: Grid, path: str | os.PathLike) -> None:
+    """Raise `InputError` unless a transform can belong to an image.
 
-    An affine transform fits any. A displacement field fits if it covers at least half of the field of view of the
-    image, after what comes before it in a chain. Where the field is on another grid, which is fine but rarely
-    intended, a `UserWarning` says that it is interpolated.
+    An affine transform fits any image. A displacement field fits if it covers at least half of the image's field of
+    view, moved by the transforms before it in a chain. A `UserWarning` tells that a field on another grid than the
+    image's is interpolated, which is valid but rarely intended.
 
     Args:
-        transform: any.
-        fixed_grid: of the fixed image.
-        path: of the transform's file, for messages.
+        transform: the transform, from fixed to moving space.
+        fixed_grid: grid of the fixed image.
+        path: the transform's file, for messages.
 
     Raises:
-        InputError: other number of axes, or a field that covers less than half of the image.
+        InputError: another number of axes, or a field that covers less than half of the image.
     """
     if transform.ndim != fixed_grid.ndim:
         raise InputError(f"{path}: has {transform.ndim} axes, the fixed image {fixed_grid.ndim}.")
@@ -154,14 +173,14 @@ def check_belongs(transform, fixed_grid: Grid, path):
         points = part.map(points)
 
 
-def _extension(path):
+def _extension(path: str | os.PathLike) -> str | None:
     name = str(path).lower()
     known = {extension for kinds in _EXTENSIONS.values() for group in kinds for extension in group}
     return next((extension for extension in sorted(known, key=len, reverse=True) if name.endswith(extension)), None)
 
 
-def _format_of(path, format, found=False):
-    """The format by name; of a file that was `found`, by content where the name leaves it open."""
+def _format_of(path: str | os.PathLike, format: str | None, exists: bool = False) -> str:
+    """The format by the file's name or, if the file exists and its name fits several formats, by its content."""
     if format is not None and format not in FORMATS:
         raise ValueError(f"format is one of {', '.join(map(repr, FORMATS))}; got {format!r}.")
     extension = _extension(path)
@@ -174,13 +193,13 @@ def _format_of(path, format, found=False):
             f"{path}: not a transform file that is known; use .nii.gz, .h5, .mat, .txt, .tfm (itk, fsl), .mgz, .lta "
             "(freesurfer), .1D (afni) or .x5."
         )
-    if format or len(fitting) == 1 or not found:
+    if format or len(fitting) == 1 or not exists:
         return format or fitting[0]
     with reading(path):
         return _format_of_content(path, extension)
 
 
-def _format_of_content(path, extension):
+def _format_of_content(path: str | os.PathLike, extension: str | None) -> str:
     if extension == ".mat":
         return "itk" if itk.is_itk_matlab(path) else "fsl"
     if extension == ".h5":
@@ -196,13 +215,13 @@ def _format_of_content(path, extension):
     )
 
 
-def _sample_points(grid, along_axis=20):
-    """Places spread evenly over a field of view, `[n, ndim]`, in millimetres."""
+def _sample_points(grid: Grid, along_axis: int = 20) -> np.ndarray:
+    """Points spread evenly over a field of view, `[n, ndim]`, in millimetres."""
     axes = [(np.arange(along_axis) + 0.5) / along_axis * size - 0.5 for size in grid.shape]
     return grid.to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, grid.ndim))
 
 
-def _described(grid):
-    size, spacing, centre = (" x ".join(map(str, grid.shape)), grid.spacing_mm, grid.centre_mm)
-    spacing, centre = (" x ".join(f"{s:.3g}" for s in spacing), ", ".join(f"{c:.0f}" for c in centre))
+def _described(grid: Grid) -> str:
+    size, spacing = " x ".join(map(str, grid.shape)), " x ".join(f"{s:.3g}" for s in grid.spacing_mm)
+    centre = ", ".join(f"{c:.0f}" for c in grid.centre_mm)
     return f"{size} voxels of {spacing} mm around ({centre})"

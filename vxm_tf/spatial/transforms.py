@@ -1,13 +1,15 @@
-"""Maps of world space: affine, dense, and chains of both.
+"""Transforms of world space: affine, dense, and chains of both.
 
 Every transform maps points of the fixed space to points of the moving space, so that
 moved(p) = moving(transform(p)) for a world position p, in millimetres, RAS+.
 """
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
@@ -17,19 +19,19 @@ OUTSIDE = ("nearest", "zero")
 
 
 class Transform(Protocol):
-    """A map of world space, from fixed to moving."""
+    """A map of world space from fixed to moving points: `AffineTransform`, `DisplacementField` or `Chain`."""
 
     @property
     def ndim(self) -> int:
         """Number of world axes."""
 
-    def map(self, points_mm) -> np.ndarray:
-        """Points `[..., ndim]` of the fixed space in the moving space, millimetres, float64."""
+    def map(self, points_mm: ArrayLike) -> np.ndarray:
+        """Map points `[..., ndim]` of the fixed space to the moving space, in millimetres, float64."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AffineTransform:
-    """p -> A p.
+    """The affine transform p -> A p.
 
     Args:
         matrix: `[ndim + 1, ndim + 1]`, homogeneous, world millimetres to world millimetres.
@@ -40,7 +42,7 @@ class AffineTransform:
 
     matrix: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         matrix = np.array(self.matrix, "float64")
         check_affine(matrix)
         object.__setattr__(self, "matrix", matrix)
@@ -50,33 +52,34 @@ class AffineTransform:
         """Number of world axes."""
         return len(self.matrix) - 1
 
-    def map(self, points_mm) -> np.ndarray:
-        """Points `[..., ndim]` of the fixed space in the moving space, float64."""
+    def map(self, points_mm: ArrayLike) -> np.ndarray:
+        """Map points `[..., ndim]` of the fixed space to the moving space, in millimetres, float64."""
         return apply_affine(self.matrix, points_mm)
 
-    def inverse(self):
+    def inverse(self) -> "AffineTransform":
         """The transform from moving to fixed space."""
         return AffineTransform(np.linalg.inv(self.matrix))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DisplacementField:
-    """p -> p + d(p), d interpolated linearly between the voxels of a grid.
+    """The dense transform p -> p + d(p), with d interpolated linearly between the voxels of a grid.
 
     Args:
-        grid: of the field, in fixed space.
-        displacement_mm: `[*grid.shape, ndim]`, along the world's axes (RAS+).
-        outside: beyond the grid, d is its "nearest" edge value, or "zero", as ITK has it.
+        grid: grid of the field, in fixed space.
+        displacement_mm: `[*grid.shape, ndim]`, in millimetres along the world's axes (RAS+).
+        outside: d beyond the grid: "nearest" repeats its edge, "zero" moves nothing, as in ITK.
 
     Raises:
         InputError: a field of another shape than its grid, or with values that are not finite.
+        ValueError: unknown `outside`.
     """
 
     grid: Grid
     displacement_mm: np.ndarray
     outside: str = "nearest"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         field = native(self.displacement_mm)
         if field.shape != (*self.grid.shape, self.grid.ndim):
             raise InputError(
@@ -94,29 +97,29 @@ class DisplacementField:
         """Number of world axes."""
         return self.grid.ndim
 
-    def map(self, points_mm) -> np.ndarray:
-        """Points `[..., ndim]` of the fixed space in the moving space, float64."""
-        points_mm = np.asarray(points_mm, "float64")
+    def map(self, points_mm: ArrayLike) -> np.ndarray:
+        """Map points `[..., ndim]` of the fixed space to the moving space, in millimetres, float64."""
+        points = np.asarray(points_mm, "float64")
         fill_value = None if self.outside == "nearest" else 0.0
-        return points_mm + interpolate(self.displacement_mm, self.grid.to_indices(points_mm), fill_value=fill_value)
+        return points + interpolate(self.displacement_mm, self.grid.to_indices(points), fill_value=fill_value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chain:
-    """p -> last(... second(first(p))).
+    """The transform p -> last(... second(first(p))).
 
-    For images the order is the other way round: the last transform's space is the moving image's.
+    An image goes through the chain in the opposite order: the last transform leads to the moving image's space.
 
     Args:
-        transforms: one or more, first the one that takes points of the fixed space.
+        transforms: one or more transforms; the first one takes points of the fixed space.
 
     Raises:
-        InputError: none, or transforms of different numbers of axes.
+        InputError: no transform, or transforms with different numbers of axes.
     """
 
-    transforms: tuple
+    transforms: tuple[Transform, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         transforms = tuple(self.transforms)
         if not transforms or len({t.ndim for t in transforms}) > 1:
             raise InputError(
@@ -129,36 +132,42 @@ class Chain:
         """Number of world axes."""
         return self.transforms[0].ndim
 
-    def map(self, points_mm) -> np.ndarray:
-        """Points `[..., ndim]` of the fixed space in the moving space, float64."""
+    def map(self, points_mm: ArrayLike) -> np.ndarray:
+        """Map points `[..., ndim]` of the fixed space to the moving space, in millimetres, float64."""
+        points = np.asarray(points_mm, "float64")
         for transform in self.transforms:
-            points_mm = transform.map(points_mm)
-        return points_mm
+            points = transform.map(points)
+        return points
+
+
+Part: TypeAlias = AffineTransform | DisplacementField
+"""A transform that is no chain."""
 
 
 def identity(ndim: int = 3) -> AffineTransform:
-    """The transform that moves nothing."""
+    """The affine transform that leaves all points where they are."""
     return AffineTransform(np.eye(ndim + 1))
 
 
-def flattened(transform) -> tuple:
-    """The affine and dense transforms of a chain of chains, in the order in which points go through them."""
+def flattened(transform: Transform) -> tuple[Part, ...]:
+    """The affine and dense transforms of a chain, nested chains included, in the order in which they map points."""
     if isinstance(transform, Chain):
         return tuple(part for inner in transform.transforms for part in flattened(inner))
-    return (transform,)
+    # The two kinds of `Part` are all transforms there are besides chains.
+    return (cast(Part, transform),)
 
 
-def is_affine(transform) -> bool:
-    """Whether a transform is a matrix, or a chain of them."""
+def is_affine(transform: Transform) -> bool:
+    """Whether a transform is affine or a chain of affine transforms."""
     return all(isinstance(part, AffineTransform) for part in flattened(transform))
 
 
-def dense(transform, grid: Grid) -> DisplacementField:
-    """One field on a grid that does at its voxels what a transform does, float32.
+def dense(transform: Transform, grid: Grid) -> DisplacementField:
+    """A float32 displacement field that equals a transform at the voxels of a grid.
 
     Args:
-        transform: any.
-        grid: in fixed space.
+        transform: the transform, from fixed to moving space; a field on this grid is returned as it is.
+        grid: grid in fixed space.
     """
     if isinstance(transform, DisplacementField) and transform.grid.is_same(grid):
         return transform
@@ -170,12 +179,12 @@ def dense(transform, grid: Grid) -> DisplacementField:
 
 
 def voxel_displacement(field: DisplacementField) -> np.ndarray:
-    """A field in millimetres as one in voxels of its own grid, `[*grid.shape, ndim]`, float32."""
+    """The displacement of a field in voxels of its own grid, `[*grid.shape, ndim]`, float32."""
     inverse = np.linalg.inv(field.grid.affine[:-1, :-1]).astype("float32")
     return field.displacement_mm.astype("float32") @ inverse.T
 
 
-def slabs(shape, voxels: int = 2**20):
-    """Start and stop along the first axis of pieces of some `voxels`, which keep temporary arrays small."""
+def slabs(shape: Sequence[int], voxels: int = 2**20) -> list[tuple[int, int]]:
+    """(start, stop) along the first axis of slabs with about `voxels` voxels, which keep temporary arrays small."""
     thickness = max(1, voxels // max(1, int(np.prod(shape[1:]))))
     return [(start, min(start + thickness, shape[0])) for start in range(0, shape[0], thickness)]

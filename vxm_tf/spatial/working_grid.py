@@ -1,42 +1,48 @@
-"""The grid that a pair is registered on: as the network was trained, around what the fixed image shows."""
+"""The grid on which a pair is registered: as in the network's training, around the content of the fixed image."""
 
 import dataclasses
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE, Grid, reoriented_grid
 
+Box: TypeAlias = Sequence[tuple[int, int]]
+"""(first, last) voxel index along each axis of a grid."""
+
+# Letter of an orientation -> (world axis, sign).
 WORLD_AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
 @dataclasses.dataclass(frozen=True)
 class GridSettings:
-    """What a network expects of its images' grid; None where it does not matter.
+    """The grid that a network expects its images on; None for a property that does not matter.
 
     Attributes:
-        shape: spatial shape, None for a size that may vary.
-        spacing_mm: voxel size.
-        orientation: such as "LIA".
+        shape: spatial shape, with None for a size that may vary.
+        spacing_mm: voxel size along each axis, in millimetres.
+        orientation: directions of the axes, such as "LIA".
     """
 
-    shape: tuple | None = None
-    spacing_mm: tuple | None = None
+    shape: tuple[int | None, ...] | None = None
+    spacing_mm: tuple[float, ...] | None = None
     orientation: str | None = None
 
     @classmethod
-    def recorded(cls, metadata: dict):
-        """What a network's metadata say of its grid; nothing where they are silent."""
+    def recorded(cls, metadata: Mapping[str, Any]) -> "GridSettings":
+        """The grid in a network's metadata, with None for each property that they lack."""
         grid = metadata.get("grid") or {}
         shape, spacing_mm = (tuple(grid[name]) if grid.get(name) else None for name in ("shape", "spacing_mm"))
         return cls(shape, spacing_mm, grid.get("orientation"))
 
 
-def content_box(image) -> tuple:
-    """(first, last) index of each axis between which an image is brighter than its background.
+def content_box(image: np.ndarray) -> Box:
+    """The smallest box that holds every voxel of an image that is brighter than its background.
 
-    Brighter than a twentieth of the way from the minimum to the 99.5th percentile, first channel. Where that is
-    constant, it is all content.
+    The threshold is 5 % of the way from the minimum to the 99.5th percentile of the first channel. If that channel is
+    constant, the box is the whole image.
 
     Args:
         image: `[*spatial, channels]`.
@@ -51,29 +57,29 @@ def content_box(image) -> tuple:
     return tuple(box)
 
 
-def working_grid(fixed_grid: Grid, box, settings: GridSettings, margin_voxels: int = 0) -> Grid:
-    """A grid with a network's spacing and orientation, and its shape where the content fits in.
+def working_grid(fixed_grid: Grid, box: Box, settings: GridSettings, margin_voxels: int = 0) -> Grid:
+    """A grid with the spacing and orientation that a network expects, and its shape unless the box needs a larger one.
 
-    It lies along the world's axes, or the fixed image's where the settings leave the orientation open. Where spacing
-    and axes are the fixed image's, its voxels are the fixed image's, so that nothing is interpolated; with the shape
-    too it is the fixed image's grid.
+    The grid lies along the world's axes, or along the fixed image's axes if the settings have no orientation. If its
+    spacing and axes equal those of the fixed image, voxels coincide and nothing is interpolated; if the shape is equal
+    too, the result is the fixed image's grid.
 
     Args:
-        fixed_grid: of the fixed image.
-        box: (first, last) index of each of its axes that must be covered.
-        settings: what the network expects.
-        margin_voxels: of the new grid, around the box, as far as the fixed image reaches.
+        fixed_grid: grid of the fixed image.
+        box: the part of the fixed image that the grid must cover.
+        settings: the grid that the network expects.
+        margin_voxels: margin around the box, in voxels of the new grid, as far as the fixed image reaches.
     """
     own = reoriented_grid(fixed_grid, settings.orientation or fixed_grid.orientation)
     axes = _directions(fixed_grid, settings.orientation)
     spacing = np.array(settings.spacing_mm or own.spacing_mm)
     if np.allclose(axes * own.spacing_mm, own.affine[:-1, :-1], atol=1e-4 * min(own.spacing_mm)):
-        # Float32 headers differ from the settings in the last digits; the fixed image's own say where its voxels are.
+        # Float32 headers differ from the settings in the last digits; the header's digits place the voxels.
         spacing = np.where(np.abs(spacing / own.spacing_mm - 1) < LATTICE_TOLERANCE, own.spacing_mm, spacing)
     steps = axes * spacing
     same_lattice = np.allclose(steps, own.affine[:-1, :-1], atol=1e-6)
     if same_lattice:
-        # Without this rounding adds up over hundreds of voxels.
+        # Otherwise rounding errors add up over hundreds of voxels.
         steps = own.affine[:-1, :-1]
     if same_lattice and settings.shape is not None and tuple(settings.shape) == own.shape:
         return own
@@ -83,21 +89,23 @@ def working_grid(fixed_grid: Grid, box, settings: GridSettings, margin_voxels: i
     first = (low + high) / 2 - (shape - 1) / 2
     if same_lattice:
         phase = np.linalg.solve(steps, own.affine[:-1, -1])
-        # Halves are common, and rounding errors must not decide where they go.
+        # Halves are common, and rounding errors must not decide in which direction they are rounded.
         first = np.ceil(first - phase - 0.5 - LATTICE_TOLERANCE) + phase
     affine = np.eye(len(shape) + 1)
     affine[:-1, :-1], affine[:-1, -1] = steps, steps @ first
     return Grid(tuple(shape), affine)
 
 
-def isotropic_spacing_mm(grid: Grid, box, max_voxels: int, spacing_mm: float = 0.0) -> tuple:
-    """Voxel size for working without a network: the image's own where it is nearly isotropic, else its cubic mean.
+def isotropic_spacing_mm(grid: Grid, box: Box, max_voxels: int, spacing_mm: float = 0.0) -> tuple[float, ...]:
+    """Voxel size along each axis, in millimetres, for registration without a network.
+
+    It is the image's own voxel size where that is nearly isotropic, else the geometric mean over the axes.
 
     Args:
-        grid: of the fixed image.
-        box: (first, last) index of each axis that will be covered.
-        max_voxels: coarser spacing is taken until the box holds no more.
-        spacing_mm: taken instead, if positive.
+        grid: grid of the fixed image.
+        box: the part of the fixed image that will be covered.
+        max_voxels: largest number of voxels in the box; the voxel size is increased where there would be more.
+        spacing_mm: voxel size to use instead, if positive.
     """
     if spacing_mm > 0:
         return (spacing_mm,) * grid.ndim
@@ -109,7 +117,7 @@ def isotropic_spacing_mm(grid: Grid, box, max_voxels: int, spacing_mm: float = 0
     return tuple(spacing * factor)
 
 
-def _directions(grid, orientation):
+def _directions(grid: Grid, orientation: str | None) -> np.ndarray:
     """Unit vectors of the new axes, as columns."""
     if orientation is None:
         return grid.affine[:-1, :-1] / grid.spacing_mm
@@ -120,10 +128,10 @@ def _directions(grid, orientation):
     return axes
 
 
-def _extent(grid, box, steps, margin):
-    """The box in units of the new steps, lowest and highest, widened by the margin within the field of view."""
+def _extent(grid: Grid, box: Box, steps: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """(lowest, highest) corner of the box in units of the new steps, with the margin cut at the field of view."""
 
-    def bounds(limits):
+    def bounds(limits: Box) -> tuple[np.ndarray, np.ndarray]:
         corners = grid.to_world(np.array(list(itertools.product(*limits))))
         indices = np.linalg.solve(steps, corners.T).T
         return indices.min(axis=0), indices.max(axis=0)

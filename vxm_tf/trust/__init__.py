@@ -1,4 +1,4 @@
-"""Whether a registration can be trusted: does it fold, does it look sound, how far off may it be."""
+"""Checks of a registration: whether it folds, whether it looks sound, and how far off it may be."""
 
 from vxm_tf.trust.folds.certificate import Certificate, certify
 from vxm_tf.trust.folds.repair import Repair, repair

@@ -51,7 +51,7 @@ def certify_file(config: CertifyConfig) -> dict[str, Any]:
     inverse = None
     if config.inverse_transform:
         inverse = _read_field(config.inverse_transform, config.moving, config.fixed, config.transform_format, "moving")
-    certificate = both_directions(_certified(transform, inverse), transform.grid, inverse and inverse.grid)
+    certificate = both_directions(_certified(transform, inverse), transform.grid, inverse.grid if inverse else None)
     inputs = file_records(config, ("transform", "inverse_transform", "fixed", "moving"))
     record = {**certificate, "inputs": inputs, "software": software()}
     if config.output:

@@ -15,10 +15,12 @@ from vxm_tf.models import load_model
 from vxm_tf.report import registration_panel, write_picture
 from vxm_tf.serving import export_saved_model
 from vxm_tf.training import TrainConfig, train
+from vxm_tf.workflows.file_registration import register_files
 from vxm_tf.workflows.register_config import RegisterConfig
-from vxm_tf.workflows.register_files import register_files
 
 SHAPE = (64, 64, 64)
+# Directions of a phantom's axes.
+ORIENTATION = "PRS"
 
 
 @described
@@ -62,16 +64,17 @@ def demonstrate(config: DemoConfig) -> tuple[float, float]:
 
 
 def _register(output_dir, data_dir, model):
-    moving, fixed = find_scans(data_dir / "val")[:2]
+    first, second = find_scans(data_dir / "val")[:2]
     files = {name: str(output_dir / "pair" / f"{name}.nii.gz") for name in ("moving", "fixed", "labels", "moved")}
-    write_volume(files["moving"], read_image(moving.image).array[..., 0])
-    write_volume(files["fixed"], read_image(fixed.image).array[..., 0])
-    write_volume(files["labels"], read_labels(moving.labels).array)
-    moved = {name: str(output_dir / "pair" / f"{name}.nii.gz") for name in ("displacement", "moved_labels")}
-    result = register_files(RegisterConfig(model=str(model), **files, **moved))
-    images = [read_image(files[name]).array / 255.0 for name in ("moving", "fixed", "moved")]
+    write_volume(files["moving"], read_image(first.image).array[..., 0])
+    write_volume(files["fixed"], read_image(second.image).array[..., 0])
+    write_volume(files["labels"], read_labels(first.labels).array)
+    outputs = {name: str(output_dir / "pair" / f"{name}.nii.gz") for name in ("displacement", "moved_labels")}
+    result = register_files(RegisterConfig(model=str(model), **files, **outputs))
+    moving, fixed, moved = (read_image(files[name]).array / 255.0 for name in ("moving", "fixed", "moved"))
     picture = output_dir / "registration.png"
-    write_picture(picture, registration_panel(*images, result.displacement, zoom=3))
+    panel = registration_panel(moving, fixed, moved, result.displacement, zoom=3, orientation=ORIENTATION)
+    write_picture(picture, panel)
     return picture
 
 

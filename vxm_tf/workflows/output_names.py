@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import stem
+from vxm_tf.files.extensions import stem
 from vxm_tf.spatial.image import IN_MEMORY
 from vxm_tf.workflows.register_config import RegisterConfig
 

@@ -157,10 +157,11 @@ def _summary(config: RegisterConfig, result: RegistrationResult) -> dict[str, An
 def _draw_panel(path: str, result: RegistrationResult) -> None:
     """The panel of a registration, in the usual orientation, at the voxel size of the working grid."""
     grid = reoriented_grid(result.working_grid, DRAWN[result.fixed.grid.ndim])
-    images = [
-        resample(result.moving.array, result.moving.grid, grid, result.affine),
-        resample(result.fixed.array, result.fixed.grid, grid),
-        resample(result.moving.array, result.moving.grid, grid, result.chain),
-    ]
-    images = [normalize(image, "percentile") for image in images]
-    write_picture(path, registration_panel(*images, voxel_displacement(dense(result.field, grid))))
+    moving = resample(result.moving.array, result.moving.grid, grid, result.affine)
+    fixed = resample(result.fixed.array, result.fixed.grid, grid)
+    moved = resample(result.moving.array, result.moving.grid, grid, result.chain)
+    moving, fixed, moved = (normalize(image, "percentile") for image in (moving, fixed, moved))
+    displacement = voxel_displacement(dense(result.field, grid))
+    orientation = DRAWN[grid.ndim] if result.fixed.has_place else ""
+    panel = registration_panel(moving, fixed, moved, displacement, orientation=orientation, spacing=grid.spacing_mm)
+    write_picture(path, panel)

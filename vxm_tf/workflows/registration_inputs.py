@@ -7,7 +7,7 @@ import numpy as np
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, input_settings
 from vxm_tf.registration import RegistrationSettings
-from vxm_tf.registration.align import Masks
+from vxm_tf.registration.working_images import Masks
 from vxm_tf.spatial import SpatialImage
 from vxm_tf.spatial.headers import check_axial
 from vxm_tf.spatial.points import PointTable, read_points
@@ -71,15 +71,13 @@ def read_inputs(
     Raises:
         InputError: an unusable image or mask.
     """
-    images = open_pair(moving, fixed, multichannel=is_multichannel(network))
+    first, second = open_pair(moving, fixed, multichannel=is_multichannel(network))
     if config is not None:
-        for path, image in ((config.transform, images[1]), (config.inverse_transform, images[0])):
+        for path, image in ((config.transform, second), (config.inverse_transform, first)):
             if path and image.volume:
                 check_axial(image.volume, path)
-    masks = [
-        brain_mask(image, mask, strip_command) for image, mask in zip(images, (moving_mask, fixed_mask), strict=True)
-    ]
-    return RegistrationInputs(*images, (masks[0], masks[1]))
+    masks = (brain_mask(first, moving_mask, strip_command), brain_mask(second, fixed_mask, strip_command))
+    return RegistrationInputs(first, second, masks)
 
 
 def read_along(

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from vxm_tf.data.synthetic.anatomy import INTENSITIES, paint
 from vxm_tf.data.synthetic.phantoms import LABEL_NAMES, Phantom, phantom, population, template, write_population
+from vxm_tf.files.errors import InputError
 
 SHAPES = [(96, 90), (44, 52, 60)]
 IN_SECTION = ("cortex", "white matter", "lateral ventricle", "thalamus", "caudate", "putamen")
@@ -246,7 +247,7 @@ def test_an_interrupted_population_is_not_taken_for_a_complete_one(tmp_path, mon
         raise OSError("disk full")
 
     write_population(tmp_path, (16, 16), 1, 1, seed=0)
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="disk full"):
         patch.setattr(np, "savez_compressed", refuse)
         write_population(tmp_path, (16, 16), 1, 1, seed=1)
     assert "phantoms.json" not in contents(tmp_path)

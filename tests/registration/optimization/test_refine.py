@@ -10,9 +10,11 @@ from scipy import ndimage
 from vxm_tf import losses, metrics, models, ops
 from vxm_tf.data.warping import warp_array
 from vxm_tf.losses.folding import folding_penalty, smallest_volume
+from vxm_tf.registration.optimization import descent
 from vxm_tf.registration.optimization import fold_limit as admissible
 from vxm_tf.registration.optimization import refine as refinement
-from vxm_tf.registration.optimization.refine import RefineConfig, refine, starting_velocity
+from vxm_tf.registration.optimization.config import RefineConfig
+from vxm_tf.registration.optimization.refine import refine, starting_velocity
 from vxm_tf.registration.predict import register_pair
 
 SHAPES = [(32, 36), (20, 22, 24)]
@@ -96,7 +98,7 @@ def test_mutual_information_aligns_images_of_any_contrast(deformed, contrast):
     ("patch", "size", "bins"), [(32, (99, 99, 99), 32), (16, (99, 99, 99), 22), (16, (64, 72), 5), (0, (64, 72), 24)]
 )
 def test_small_blocks_get_few_bins(patch, size, bins):
-    assert refinement._bins(RefineConfig(similarity="mi", patch=patch), size) == bins
+    assert descent._bins(RefineConfig(similarity="mi", patch=patch), size) == bins
 
 
 @pytest.mark.parametrize("similarity", ["lncc", "mse"])
@@ -321,9 +323,9 @@ def test_the_same_inputs_give_the_same_answer_whatever_came_between(deformed, te
 def test_a_later_pair_of_the_shape_is_not_traced_again(deformed, texture):
     moving, fixed, _ = deformed((32, 36))
     refine(moving, fixed, config=PLAIN)
-    traced = refinement._model.cache_info().currsize
+    traced = descent._model.cache_info().currsize
     refine(texture((32, 36)), fixed, folding((32, 36), 0.1), PLAIN)
-    assert refinement._model.cache_info().currsize == traced
+    assert descent._model.cache_info().currsize == traced
 
 
 def test_noise_of_a_millionth_hardly_moves_the_answer(deformed, rng):
@@ -455,7 +457,7 @@ def test_wrong_settings_are_refused(settings):
 
 def test_a_loss_that_is_no_number_ends_it(deformed, monkeypatch):
     moving, fixed, _ = deformed((32, 36))
-    monkeypatch.setattr(refinement.PairModel, "step", lambda *_: float("nan"))
+    monkeypatch.setattr(descent.PairModel, "step", lambda *_: float("nan"))
     result = refine(moving, fixed)
     assert result.stop == "diverged"
     np.testing.assert_array_equal(result.displacement, 0.0)

@@ -9,8 +9,8 @@ import tracemalloc
 
 import pytest
 
+from vxm_tf.serving.rest.body import InflationGuard
 from vxm_tf.serving.rest.errors import RequestError
-from vxm_tf.serving.rest.inflation import InflationGuard
 
 MEGABYTE = 1 << 20
 SMALL = {"instances": [1.5]}

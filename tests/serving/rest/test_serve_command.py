@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from absl import logging as absl_logging
 
+from vxm_tf import serving
 from vxm_tf.cli import serve as command
 from vxm_tf.serving.rest import Limits, Policy
 
@@ -83,6 +84,15 @@ def test_flags_that_make_no_sense(refused, base, flags, message):
 
 def test_without_uvicorn_the_command_says_what_to_install(refused, base, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert 'pip install "vxm-tf[serve]"' in refused(f"--model_base_path={base()}")
+
+
+@pytest.mark.parametrize("package", ["starlette", "rapidjson", "prometheus_client"])
+def test_without_a_package_of_the_extra_the_command_says_what_to_install(refused, base, monkeypatch, package):
+    for name in [name for name in sys.modules if name.startswith("vxm_tf.serving.rest") or name.startswith(package)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(serving, "rest")
+    monkeypatch.setitem(sys.modules, package, None)
     assert 'pip install "vxm-tf[serve]"' in refused(f"--model_base_path={base()}")
 
 

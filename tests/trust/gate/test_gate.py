@@ -13,9 +13,10 @@ from scipy import ndimage
 from vxm_tf.data.synthetic import phantoms
 from vxm_tf.files import InputError
 from vxm_tf.trust import certify, judge
-from vxm_tf.trust.gate.limits import LIMITS
+from vxm_tf.trust.gate.measure_limits import LIMITS
 from vxm_tf.trust.gate.measures import measures_of
-from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.workflows import register_files
+from vxm_tf.workflows.register_config import files_and_settings
 
 SIZES = {"2-D": (96, 96), "3-D": (48, 48, 48)}
 WHITE = 0.75
@@ -219,7 +220,7 @@ SHAPE = (17, 18, 19)
 
 @pytest.fixture
 def job(tmp_path, rng, write_nibabel, constant_network):
-    """A `RegisterConfig` as a dict, of a network that deforms nothing and two images that are one."""
+    """Options of one registration, of a network that deforms nothing and two images that are one."""
     constant_network(SHAPE, (0.0, 0.0, 0.0)).save(tmp_path / "model.keras")
     image = ndimage.gaussian_filter(rng.random(SHAPE), 1.5).astype("float32")
     files = {name: write_nibabel(f"{name}.nii.gz", image) for name in ("moving", "fixed")}
@@ -228,19 +229,19 @@ def job(tmp_path, rng, write_nibabel, constant_network):
 
 
 def test_a_registration_in_files_writes_its_verdict(job, write_nibabel, caplog):
-    result = register_files(RegisterConfig(**job))
-    said = json.loads(Path(job["gate"]).read_text())
-    assert said == json.loads(json.dumps(dataclasses.asdict(result.verdict)))
-    assert said["verdict"] == "pass" and set(said) == {"verdict", "reasons", "score", "measures"}
+    result = register_files(*files_and_settings(**job))
+    written = json.loads(Path(job["gate"]).read_text())
+    assert written == json.loads(json.dumps(dataclasses.asdict(result.verdict())))
+    assert written["verdict"] == "pass" and set(written) == {"verdict", "reasons", "score", "measures"}
     job["moving"] = str(write_nibabel("other.nii.gz", np.random.default_rng(9).random(SHAPE, "float32")))
-    result = register_files(RegisterConfig(**job))
-    assert json.loads(Path(job["gate"]).read_text())["verdict"] == result.verdict.verdict == "fail"
+    result = register_files(*files_and_settings(**job))
+    assert json.loads(Path(job["gate"]).read_text())["verdict"] == result.verdict().verdict == "fail"
 
 
 def test_a_folder_of_outputs_holds_the_verdict_everywhere_it_belongs(job, tmp_path):
     given = {name: job[name] for name in ("moving", "fixed", "model")}
-    result = register_files(RegisterConfig(**given, output_dir=str(tmp_path / "o")))
-    expected = json.loads(json.dumps(dataclasses.asdict(result.verdict)))
+    result = register_files(*files_and_settings(**given, output_dir=str(tmp_path / "o")))
+    expected = json.loads(json.dumps(dataclasses.asdict(result.verdict())))
     read = {path.name: json.loads(path.read_text()) for path in (tmp_path / "o").glob("*.json")}
     assert read["from-moving_to-fixed_desc-gate_xfm.json"] == expected
     assert read["from-moving_to-fixed_desc-certificate_xfm.json"]["verdict"] == expected
@@ -248,7 +249,7 @@ def test_a_folder_of_outputs_holds_the_verdict_everywhere_it_belongs(job, tmp_pa
 
 
 def test_the_verdict_is_on_the_grid_that_was_worked_on(job):
-    result = register_files(RegisterConfig(**job, spacing_mm=3.0))
+    result = register_files(*files_and_settings(**job, spacing_mm=3.0))
     assert [image.shape[:-1] for image in result.working_images] == [result.working_grid.shape] * 2
     assert result.working_displacement.shape[:-1] == result.working_grid.shape
 
@@ -256,4 +257,4 @@ def test_the_verdict_is_on_the_grid_that_was_worked_on(job):
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(job, tmp_path):
     for path, reason in ((tmp_path / "x.txt", "ends in .json"), (Path("/proc/x.json"), "cannot be written")):
         with pytest.raises(InputError, match=reason):
-            register_files(RegisterConfig(**{**job, "gate": str(path), "moving": "gone.nii.gz"}))
+            register_files(*files_and_settings(**{**job, "gate": str(path), "moving": "gone.nii.gz"}))

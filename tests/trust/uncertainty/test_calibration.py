@@ -95,7 +95,7 @@ def test_it_is_saved_with_the_network(rng, tmp_path):
 
 
 def test_applied_it_says_bound_and_coverage():
-    found = Uncertainty(np.ones((4, 5)), np.ones((4, 5)), 16, "samples")
+    found = Uncertainty(np.ones((4, 5)), 16, "samples")
     calibration = Calibration(2.0, 0.9, {"spread": 1.0, "texture": -1.0}, "samples", 16, 2)
     features = {"spread": np.full((4, 5), np.log(3.0)), "texture": np.zeros((4, 5)), "edge": np.ones((4, 5))}
     answer = calibration.applied(found, features, spacing_mm=1.5)
@@ -105,4 +105,4 @@ def test_applied_it_says_bound_and_coverage():
     with pytest.raises(ValueError, match="missing: texture"):
         calibration.applied(found, {"spread": features["spread"]}, 1.0)
     with pytest.raises(ValueError, match="of samples, the uncertainty of perturbations"):
-        calibration.applied(Uncertainty(found.jacobian_std, found.jacobian_std, 16, "perturbations"), features, 1.0)
+        calibration.applied(Uncertainty(found.displacement_std_mm, 16, "perturbations"), features, 1.0)

@@ -14,7 +14,8 @@ from vxm_tf.registration import displacement_by
 from vxm_tf.trust import Calibration, pair_uncertainty
 from vxm_tf.trust.uncertainty.calibration import remember
 from vxm_tf.trust.uncertainty.error_features import FLOOR
-from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.workflows import register_files
+from vxm_tf.workflows.register_config import files_and_settings
 
 SMALL = {"features": (4, 6), "iterations": (1, 1)}
 LINEAR = np.diag([2.0, 2.0])
@@ -24,6 +25,11 @@ CALIBRATION = Calibration(2.5, 0.9, {"spread": 1.0}, "perturbations", 16, 10)
 @pytest.fixture
 def images(rng):
     return rng.random((2, 24, 28, 1), dtype="float32")
+
+
+def registered(moving, fixed, **options):
+    """The result of a registration of files with the options of register.py."""
+    return register_files(*files_and_settings(moving=moving, fixed=fixed, **options))
 
 
 def found(network, images, **settings):
@@ -68,7 +74,7 @@ def test_another_number_of_samples_than_calibrated_is_said(images, caplog):
 
 @pytest.fixture
 def files(tmp_path):
-    """Two phantoms of 24 voxels of 2 mm, and the moving one's segmentation."""
+    """Paths of two phantoms of 24 voxels of 2 mm."""
     paths = []
     for seed in (1, 2):
         individual = phantom((24, 24, 24), seed)
@@ -79,8 +85,7 @@ def files(tmp_path):
 
 def test_register_py_writes_the_map_on_the_fixed_grid(files, tmp_path):
     target = tmp_path / "uncertainty.nii.gz"
-    config = RegisterConfig(*files, model="none", refine=3, uncertainty=str(target), samples=3)
-    result = register_files(config)
+    result = registered(*files, model="none", refine=3, uncertainty=str(target), samples=3)
     written = nibabel.load(target)
     assert written.shape == (24, 24, 24)
     np.testing.assert_allclose(written.affine, nibabel.load(files[1]).affine)
@@ -96,35 +101,20 @@ def test_register_py_writes_the_bound_of_a_calibrated_network(files, tmp_path):
     network.save(tmp_path / "calibrated.keras")
     target = tmp_path / "bound.nii.gz"
     asked = {"error_bound": str(target), "samples": 2}
-    result = register_files(RegisterConfig(*files, model=str(tmp_path / "calibrated.keras"), **asked))
+    result = registered(*files, model=str(tmp_path / "calibrated.keras"), **asked)
     assert result.uncertainty.bound_mm.min() > 0.0
     np.testing.assert_allclose(nibabel.load(target).get_fdata(), result.error_bound_mm(), rtol=1e-4)
     plain = {"model": str(tmp_path / "plain.keras")}
     for settings, message in ((plain, "Calibrate it"), ({"model": "none"}, "name it"), ({"refine": 2}, "--refine")):
         settings = {"model": str(tmp_path / "calibrated.keras"), **settings}
         with pytest.raises(InputError, match=message):
-            register_files(RegisterConfig(*files, **settings, **asked))
-
-
-def test_structures_get_intervals_of_their_volume(files, tmp_path):
-    labels = tmp_path / "labels.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(phantom((24, 24, 24), 1).labels, nibabel.load(files[0]).affine), labels)
-    outputs = {"labels": str(labels), "moved_labels": str(tmp_path / "moved.nii.gz")}
-    result = register_files(RegisterConfig(*files, model="none", refine=3, samples=3, **outputs))
-    moved = nibabel.load(tmp_path / "moved.nii.gz").get_fdata()
-    ids = set(np.unique(phantom((24, 24, 24), 1).labels)) - {0}
-    assert set(result.structures) == ids
-    for volume in result.structures.values():
-        assert volume.low <= volume.mean <= volume.high
-    largest = max(ids, key=lambda label: (moved == label).sum())
-    assert result.structures[largest].mean == pytest.approx(8.0 * (moved == largest).sum(), rel=0.1)
+            registered(*files, **settings, **asked)
 
 
 def test_nothing_is_drawn_where_nothing_is_asked(files, tmp_path):
-    config = RegisterConfig(*files, model="none", refine=1, moved=str(tmp_path / "moved.nii.gz"))
-    assert register_files(config).uncertainty is None
+    assert registered(*files, model="none", refine=1, moved=str(tmp_path / "moved.nii.gz")).uncertainty is None
 
 
 def test_one_sample_is_refused(files, tmp_path):
     with pytest.raises(ValueError, match="samples is 2 or more, or 0; got 1"):
-        register_files(RegisterConfig(*files, moved=str(tmp_path / "moved.nii.gz"), samples=1))
+        registered(*files, moved=str(tmp_path / "moved.nii.gz"), samples=1)

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from vxm_tf.registration.structure_intervals import StructureSamples
 
-from vxm_tf.metrics import jacobian_determinant
 from vxm_tf.models import VxmProbabilistic
 from vxm_tf.trust.uncertainty import perturbation
 from vxm_tf.trust.uncertainty.perturbation import perturbed_displacements
@@ -29,8 +27,6 @@ def test_the_spread_is_in_millimetres(displacements):
     found = uncertainty_of(iter(displacements), np.diag(spacing), "samples")
     expected = np.sqrt((displacements * spacing).var(0, ddof=1).sum(-1))
     np.testing.assert_allclose(found.displacement_std_mm, expected, rtol=1e-4)
-    determinants = np.stack([jacobian_determinant(u) for u in displacements])
-    np.testing.assert_allclose(found.jacobian_std, determinants.std(0, ddof=1), rtol=1e-3, atol=1e-6)
     assert (found.samples, found.method) == (7, "samples")
 
 
@@ -108,27 +104,3 @@ def test_samples_of_a_network_spread_as_it_says(rng):
     np.testing.assert_allclose(spread.mean(), 0.4 * np.sqrt(2), rtol=0.25)
     np.testing.assert_array_equal(found[0], next(sampled_displacements(network, moving, fixed, 1, seed=3)))
     assert np.abs(found[0] - next(sampled_displacements(network, moving, fixed, 1, seed=4))).max() > 0.05
-
-
-def test_structures_have_intervals():
-    labels = np.zeros((20, 24), "int32")
-    labels[5:15, 6:18] = 7
-    shifts = np.zeros((3, 20, 24, 2), "float32")
-    shifts[1, ..., 0], shifts[2, ..., 0] = 1.0, -1.0
-    samples = StructureSamples(labels, [7, 9], 2.0, fixed_labels=labels)
-    for shift in shifts:
-        samples.look(shift)
-    volume, absent = samples.volumes_mm3()[7], samples.volumes_mm3()[9]
-    assert (volume.low, volume.mean, volume.high) == (240.0, 240.0, 240.0)
-    assert (absent.low, absent.high) == (0.0, 0.0)
-    overlap, expected = samples.dice(1.0)[7], np.array([1.0, 0.9, 0.9])
-    np.testing.assert_allclose(overlap.mean, expected.mean())
-    np.testing.assert_allclose(overlap.low, expected.mean() - expected.std(ddof=1))
-    np.testing.assert_allclose(overlap.high, min(1.0, expected.mean() + expected.std(ddof=1)))
-    assert np.isnan(samples.dice()[9].mean)
-
-
-def test_without_a_segmentation_of_the_fixed_image_there_is_no_overlap():
-    samples = StructureSamples(np.ones((4, 4), int), [1], 1.0)
-    samples.look(np.zeros((4, 4, 2), "float32"))
-    assert samples.dice() == {}

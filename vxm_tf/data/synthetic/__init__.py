@@ -1,1 +1,1 @@
-"""Images and label maps that nobody scanned: phantoms, random contrasts, random deformations."""
+"""Synthetic images and label maps: phantoms, random contrasts, random deformations."""

@@ -1,4 +1,6 @@
-"""Random changes of a pair of images that make few scans go further."""
+"""Augmentation: random changes of a pair of images, which make up for few scans."""
+
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -7,33 +9,36 @@ from vxm_tf.data.synthetic.random_fields import random_affine, random_displaceme
 
 AUGMENTATIONS = ("flip", "affine", "deformation", "intensity")
 
-# Standard deviations: degrees, logarithm of scale, shear, and of translations in parts of an axis.
+# Standard deviations of the angle in degrees, of the logarithm of the scale, and of the shear.
 AFFINE = {"degrees": 5.0, "scale": 0.06, "shear": 0.03}
+# Standard deviation of translations, as a fraction of an axis.
 SHIFT = 0.02
-# Root mean square length of deformations, at most, in parts of an axis.
+# Largest root mean square length of deformations, as a fraction of an axis.
 DEFORMATION = 0.012
-# Standard deviation of the logarithm of the exponent, and the largest root mean square of that of the gain.
+# Standard deviation of the logarithm of the exponent, and largest root mean square of the logarithm of the gain.
 GAMMA, GAIN = 0.25, 0.2
 
 
-def augmented(images, names, rng, left_right: int | None = None):
+def augmented(
+    images: Sequence[np.ndarray], names: Collection[str], rng: np.random.Generator, left_right: int | None = None
+) -> list[np.ndarray]:
     """Both images of a pair, changed at random.
 
-    - "flip": both mirrored, every other time;
-    - "affine": both turned, scaled, sheared and shifted alike;
-    - "deformation": each under a smooth deformation of its own;
-    - "intensity": each with an exponent and a smooth gain of its own.
+    - "flip": mirror both images, with probability 0.5;
+    - "affine": rotate, scale, shear and shift both images alike;
+    - "deformation": deform each image smoothly and independently;
+    - "intensity": apply an exponent and a smooth gain to each image independently.
 
-    Affine and deformation are one interpolation, edges repeated.
+    The affine map and the deformation are applied in one interpolation, which repeats the images' edges.
 
     Args:
         images: two float32 arrays `[*spatial, channels]` in [0, 1], on one grid.
-        names: of `AUGMENTATIONS`.
+        names: any of `AUGMENTATIONS`.
         rng: a NumPy generator.
         left_right: the axis that "flip" mirrors; None for no flips.
 
     Returns:
-        Two float32 arrays of the same shapes, in [0, 1].
+        Two float32 arrays of the shapes of `images`, in [0, 1].
     """
     if "flip" in names and left_right is not None and rng.random() < 0.5:
         images = [np.flip(image, left_right) for image in images]
@@ -44,14 +49,14 @@ def augmented(images, names, rng, left_right: int | None = None):
     return [np.ascontiguousarray(image, "float32") for image in images]
 
 
-def check_augmentations(names):
-    """Raise `ValueError` for a name that is none of `AUGMENTATIONS`."""
+def check_augmentations(names: Collection[str]) -> None:
+    """Raise `ValueError` for a name that is not in `AUGMENTATIONS`."""
     for name in names:
         if name not in AUGMENTATIONS:
             raise ValueError(f"There is no augmentation {name!r}; choose from {', '.join(AUGMENTATIONS)}.")
 
 
-def _moved(images, names, rng):
+def _moved(images: Sequence[np.ndarray], names: Collection[str], rng: np.random.Generator) -> list[np.ndarray]:
     shape = images[0].shape[:-1]
     centre, sizes = (np.array(shape) - 1) / 2, np.array(shape)
     indices = np.moveaxis(np.indices(shape, dtype="float32"), 0, -1)
@@ -70,6 +75,6 @@ def _moved(images, names, rng):
     return moved
 
 
-def _relit(image, rng):
+def _relit(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     gain = np.exp(rng.uniform(0.0, GAIN) * random_series(rng, image.shape[:-1], np.cos, scales=(0.4,)))
     return np.clip(image ** np.exp(rng.normal(0.0, GAMMA)) * gain[..., None], 0.0, 1.0)

@@ -1,5 +1,7 @@
-"""Label maps of different people in one frame, to be sampled anywhere."""
+"""Label maps of different people, aligned in one frame and sampled at any points."""
 
+import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,18 +9,19 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf.files.errors import InputError
+from vxm_tf.files.extensions import EXTENSIONS, extension
 from vxm_tf.files.placement import orientation_of
-from vxm_tf.files.volumes import EXTENSIONS, extension, read_labels
+from vxm_tf.files.volumes import read_labels
 
-# Beyond the brain: SynthSeg's numbers for skull, scalp, eyes and the like; and FreeSurfer's for the fluid around it.
+# SynthSeg's first id of structures outside the brain (skull, scalp, eyes), and FreeSurfer's id of the fluid around it.
 FIRST_OUTSIDE, FLUID = 500, 24
 
-# Fewer voxels than these make no reliable centre.
+# The centre of a label with fewer voxels is not reliable.
 MIN_LABEL_VOXELS = 20
 
 
-def find_label_maps(directory) -> list[Path]:
-    """All volumes below a folder, in order of their names; each is a label map, an NPZ by its `seg`.
+def find_label_maps(directory: str | os.PathLike) -> list[Path]:
+    """All volumes below a folder, in order of their names; each holds a label map, an NPZ under `seg`.
 
     Raises:
         InputError: no folder, or no volume in it.
@@ -32,19 +35,21 @@ def find_label_maps(directory) -> list[Path]:
 
 
 class LabelMaps:
-    """Label maps, each with the affine transform that lays its structures onto the mean of all.
+    """Label maps, each with the affine transform that aligns its structures with their mean over all maps.
 
-    Ids are those of FreeSurfer and SynthSeg: from 500 on they stand for what lies outside the brain, as 24 does, the
-    fluid around it, and take no part in the transforms.
+    Ids are those of FreeSurfer and SynthSeg. Ids from 500 on and 24 stand for structures outside the brain and for the
+    fluid around it; the transforms ignore them.
 
-    The frame has the axes of the files, millimetres of the mean person, and its origin in the mean of the structures'
-    centres. Structures that all maps hold decide the transforms, twelve parameters by least squares.
+    The common frame has the axes of the files, is in millimetres of the mean person, and has its origin at the mean of
+    the structures' centres. Each transform is fitted by least squares to the centres of the structures that all maps
+    hold.
 
     Args:
-        paths: of at least two files with label maps, with axes in one order; without a voxel size it is 1 mm.
+        paths: at least two files with label maps whose axes are in one order; a file without voxel size has 1 mm.
 
     Attributes:
-        labels: every label of any map, ascending, the first 0.
+        paths: the files.
+        labels: ids that are present in any map, ascending, int64; the first is 0.
         ndim: number of axes.
 
     Raises:
@@ -52,7 +57,7 @@ class LabelMaps:
             transform needs.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: Iterable[str | os.PathLike]) -> None:
         self.paths = list(paths)
         if len(self.paths) < 2:
             raise InputError(f"Two label maps or more are needed to make pairs of people; got {len(self.paths)}.")
@@ -65,26 +70,26 @@ class LabelMaps:
                 "Bring them into one orientation first."
             )
         self.ndim = maps[0].ndim
-        present = sum(np.bincount(m.ravel(), minlength=2**16) for m in maps) > 0
+        present = np.sum([np.bincount(m.ravel(), minlength=2**16) for m in maps], axis=0) > 0
         present[0] = True
         self.labels = np.flatnonzero(present)
         if len(self.labels) > 256:
             raise InputError(f"At most 256 labels can be told apart here; these maps hold {len(self.labels)}.")
-        # Small numbers: half the memory again, and a table of intensities can be looked up by them.
+        # Indices into `labels` take half the memory of ids, and look up intensities in a table.
         table = (np.cumsum(present) - 1).astype("uint8")
         self._maps = [table[m] for m in maps]
         inside = (self.labels > 0) & (self.labels < FIRST_OUTSIDE) & (self.labels != FLUID)
         self._from_frame = _common_frame(self._maps, spacings, np.flatnonzero(inside), self.paths)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._maps)
 
-    def sample(self, index: int, points_mm) -> np.ndarray:
-        """Indices into `labels` at points of the frame, by nearest neighbour; the first label beyond the map.
+    def sample(self, index: int, points_mm: np.ndarray) -> np.ndarray:
+        """Indices into `labels` at points of the common frame, by nearest neighbour; 0 beyond the map.
 
         Args:
-            index: which map.
-            points_mm: `[*any, ndim]`, millimetres of the frame.
+            index: index of the map.
+            points_mm: `[*any, ndim]`, in millimetres of the common frame.
 
         Returns:
             uint8 `[*any]`.
@@ -94,8 +99,8 @@ class LabelMaps:
         return ndimage.map_coordinates(self._maps[index], voxels, order=0, mode="constant", cval=0)
 
 
-def _read(path):
-    """(label map in 16 bits, voxel size or None)."""
+def _read(path: str | os.PathLike) -> tuple[np.ndarray, tuple[float, ...] | None]:
+    """(label map in 16 bits, voxel size in millimetres or None)."""
     volume = read_labels(path)
     low, high = int(volume.array.min()), int(volume.array.max())
     if low < 0 or high >= 2**16:
@@ -103,8 +108,13 @@ def _read(path):
     return volume.array.astype("uint16"), volume.spacing_mm
 
 
-def _common_frame(maps, spacings, candidates, paths):
-    """For each map (linear part, offset) from millimetres of the frame to its voxels."""
+def _common_frame(
+    maps: Sequence[np.ndarray],
+    spacings: Sequence[tuple[float, ...] | None],
+    candidates: np.ndarray,
+    paths: Sequence[str | os.PathLike],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(linear part, offset) for each map, from millimetres of the common frame to the map's voxels."""
     ndim = maps[0].ndim
     sizes = np.stack([np.bincount(m.ravel(), minlength=256) for m in maps])
     shared = [label for label in candidates if sizes[:, label].min() >= MIN_LABEL_VOXELS]
@@ -123,8 +133,8 @@ def _common_frame(maps, spacings, candidates, paths):
     return [(fit[:ndim].T, fit[ndim]) for fit in fits]
 
 
-def _centres(labels, chosen):
-    """Centre of each label, `[len(chosen), ndim]`, in voxels; each looked for in its own box."""
+def _centres(labels: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
+    """Centre of each chosen label, `[len(chosen), ndim]`, in voxels."""
     boxes = ndimage.find_objects(labels)
     centres = []
     for label in chosen:

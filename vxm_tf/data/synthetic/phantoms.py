@@ -1,36 +1,41 @@
 """Seeded populations of head phantoms whose true deformation is known."""
 
+import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vxm_tf.data.synthetic import anatomy
 from vxm_tf.data.synthetic.anatomy import LABEL_NAMES
 from vxm_tf.data.synthetic.random_fields import random_diffeomorphism, random_series
+from vxm_tf.files.atomic import replace_atomically
+from vxm_tf.files.json_file import write_text
 
 __all__ = ["LABEL_NAMES", "Phantom", "phantom", "population", "template", "write_population"]
 
-# Written beside a population; raise it whenever the same arguments give other voxels.
+# Version of the phantoms, stored beside a population; increase it when a change of the code changes their voxels.
 GENERATION = 1
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """One individual, and how it lies on the template.
+    """One individual, with the displacements between it and the template.
 
-    `image(x) = template(x + displacement(x))`, and the same for the labels, up to the individual's own
-    contrast, bias field and noise.
+    `image(x) = template(x + displacement(x))`, up to the individual's own contrast, bias field and noise;
+    `labels(x) = template_labels(x + displacement(x))`.
 
     Attributes:
         image: float32 `[*spatial]`, 0 to 1, exactly 0 beyond the anti-aliased rim of the head.
         labels: uint8 `[*spatial]`, keys of `LABEL_NAMES`.
-        displacement: float32 `[*spatial, ndim]`, in voxels, `ij` order: warps the template to this
+        displacement: float32 `[*spatial, ndim]`, in voxels, `ij` order; warps the template to this
             individual.
-        inverse_displacement: the same, warps this individual to the template.
+        inverse_displacement: float32 `[*spatial, ndim]`, in voxels, `ij` order; warps this individual to
+            the template.
     """
 
     image: np.ndarray
@@ -39,19 +44,21 @@ class Phantom:
     inverse_displacement: np.ndarray
 
 
-def phantom(shape, seed=0, *, magnitude: float = 0.015, noise: float = 0.02, bias: float = 0.1) -> Phantom:
+def phantom(
+    shape: Sequence[int], seed: Any = 0, *, magnitude: float = 0.015, noise: float = 0.02, bias: float = 0.1
+) -> Phantom:
     """An individual: the template's anatomy under a random diffeomorphism.
 
     Axis 0 runs from the front to the back, axis 1 from left to right, and axis 2, where there is one,
-    upwards. The head fills its array whatever the shape; one seed is the same individual at every size.
+    upwards. The head fills an array of any shape; one seed gives the same individual at every size.
 
     Args:
         shape: 2 or 3 sizes, at least 16 voxels each; 2 give a section through the head.
         seed: a whole number, or anything else that `numpy.random.default_rng` takes.
-        magnitude: root mean square length of the velocity, each component as a part of its axis:
-            0.015 of 64 voxels is about 1 voxel, and then the largest displacement about 3. At most 0.2;
-            a field that would fold is scaled down until it does not.
-        noise: standard deviation of the Rician noise, where white matter is about 0.75.
+        magnitude: root mean square length of the velocity, each component as a fraction of its axis, at
+            most 0.2. With 0.015 of 64 voxels, about 1 voxel, the largest displacement is about 3 voxels. A
+            field that would fold is scaled down until it does not.
+        noise: standard deviation of the Rician noise; the intensity of white matter is about 0.75.
         bias: root mean square of the logarithm of the smooth gain.
 
     Returns:
@@ -79,7 +86,7 @@ def phantom(shape, seed=0, *, magnitude: float = 0.015, noise: float = 0.02, bia
     return Phantom(np.clip(image, 0.0, 1.0, dtype="float32"), labels, displacement, inverse)
 
 
-def template(shape) -> tuple[np.ndarray, np.ndarray]:
+def template(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """The anatomy that every individual deforms, free of noise.
 
     Args:
@@ -102,13 +109,13 @@ def template(shape) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(image, 0.0, 1.0), labels
 
 
-def population(shape, count: int, seed: int = 0, *, magnitude: float = 0.015) -> Iterator[Phantom]:
-    """Individuals 0 to `count - 1`; individual k depends on `(seed, k)` alone.
+def population(shape: Sequence[int], count: int, seed: int = 0, *, magnitude: float = 0.015) -> Iterator[Phantom]:
+    """Individuals 0 to `count - 1` of a population; individual k depends on `(seed, k)` alone.
 
     Args:
         shape: 2 or 3 sizes, at least 16 voxels each.
-        count: how many.
-        seed: which population.
+        count: number of individuals.
+        seed: seed of the population.
         magnitude: see `phantom`.
 
     Yields:
@@ -127,26 +134,29 @@ def population(shape, count: int, seed: int = 0, *, magnitude: float = 0.015) ->
     return (phantom(shape, np.random.SeedSequence((seed, k)), magnitude=magnitude) for k in range(count))
 
 
-def write_population(directory, shape, num_train: int, num_val: int, seed: int = 0) -> Path:
+def write_population(
+    directory: str | os.PathLike, shape: Sequence[int], num_train: int, num_val: int, seed: int = 0
+) -> Path:
     """Write a population to `<directory>/train` and `<directory>/val`, unless it already lies there.
 
     Each `phantom_000.npz` holds `vol` (uint8, 0 to 255), `seg` (uint8, keys of `LABEL_NAMES`) and
     `displacement` (float16, `[*spatial, ndim]`, in voxels; a rounding error below 0.004 voxel for
-    components below 16 voxels). Numbers continue from train to val. `phantoms.json`, written last,
-    tells that the folder is complete; phantoms of another population in it are replaced.
+    components below 16 voxels). Numbers continue from train to val. `phantoms.json` is written last and
+    marks the folder as complete; phantoms of another population in it are replaced.
 
     Args:
-        directory: made where missing.
+        directory: folder to write to; it is made where it is missing.
         shape: 2 or 3 sizes, at least 16 voxels each.
-        num_train: individuals in train.
-        num_val: individuals in val.
-        seed: which population.
+        num_train: number of individuals in train.
+        num_val: number of individuals in val.
+        seed: seed of the population.
 
     Returns:
         `directory` as a `Path`.
 
     Raises:
         ValueError: a negative number of individuals, or a shape that `phantom` refuses.
+        InputError: a folder that cannot be written.
 
     Example:
 
@@ -171,22 +181,17 @@ def write_population(directory, shape, num_train: int, num_val: int, seed: int =
         stale.unlink(missing_ok=True)
     for file, individual in zip(files, population(shape, len(files), seed), strict=True):
         volume = np.round(individual.image * 255.0).astype("uint8")
-        arrays = {"vol": volume, "seg": individual.labels, "displacement": individual.displacement.astype("float16")}
-        _replace(file, lambda stream, arrays=arrays: np.savez_compressed(stream, **arrays))
-    _replace(marker, lambda stream: stream.write(record.encode()))
+        arrays: dict[str, Any] = {
+            "vol": volume,
+            "seg": individual.labels,
+            "displacement": individual.displacement.astype("float16"),
+        }
+        replace_atomically(file, functools.partial(np.savez_compressed, **arrays))
+    write_text(marker, record)
     return directory
 
 
-def _replace(path, write):
-    """Write beside `path` and move there, so that no reader meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as stream:
-        write(stream)
-    os.replace(temporary, path)
-
-
-def _checked(shape):
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
     shape = tuple(int(size) for size in shape)
     if len(shape) not in (2, 3) or min(shape) < 16:
         raise ValueError(
@@ -195,8 +200,10 @@ def _checked(shape):
     return shape
 
 
-def _anatomy_at(shape, displacement, intensities=None):
-    """The anatomy as seen from the voxels `x + displacement(x)`."""
+def _anatomy_at(
+    shape: tuple[int, ...], displacement: np.ndarray, intensities: Mapping[str, float] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`anatomy.paint` at the locations `x + displacement(x)` of all voxels x."""
     sizes = np.array(shape, "float32")
     locations = np.moveaxis(np.indices(shape, dtype="float32"), 0, -1) + displacement
     centred = list(np.moveaxis(2.0 * locations / (sizes - 1.0) - 1.0, -1, 0))

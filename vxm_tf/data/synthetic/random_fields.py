@@ -1,30 +1,37 @@
 """Smooth random functions over a volume, as series of sines or cosines, and displacements made of them."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from scipy import ndimage
 
-# Waves per axis: beyond the tenth, the finest smoothing in use leaves next to nothing.
+# Number of waves along each axis; the finest smoothing in use almost removes the waves beyond the tenth.
 NUM_MODES = 10
 
-# A displacement whose derivative stays below 1 in norm everywhere is a diffeomorphism; this leaves room.
+# A displacement whose derivative has a norm below 1 everywhere is a diffeomorphism; the rest is a margin.
 MAX_STRETCH = 0.75
 
-# Leaves an error of some 0.01 voxel, which one more squaring would no longer halve.
+# The error is about 0.01 voxel, which one more squaring would not halve.
 _SQUARINGS = 6
 
 
-def random_series(rng, shape, basis, scales):
-    """Gaussian-smoothed white noise of unit root mean square, one smoothing after the other added up.
+def random_series(
+    rng: np.random.Generator,
+    shape: Sequence[int],
+    basis: Callable[[np.ndarray], np.ndarray],
+    scales: Sequence[float],
+) -> np.ndarray:
+    """A sum of Gaussian-smoothed white noises, one for each scale, with a root mean square of 1.
 
-    In a series of sines or cosines the smoothing multiplies each coefficient by its Gaussian, and the
-    sines vanish on the border. Only the number of axes, not their sizes, decides the coefficients.
+    In a series of sines or cosines, smoothing multiplies each coefficient by a Gaussian of its frequency. The
+    coefficients depend on the number of axes, not on their sizes.
 
     Args:
         rng: a NumPy generator.
         shape: sizes of the volume.
-        basis: `np.sin`, or `np.cos` for a series that does not vanish on the border.
-        scales: standard deviations of the smoothing, as parts of an axis; each next one is added with
-            half the weight of the one before.
+        basis: `np.sin` for a series that vanishes on the border of the volume, else `np.cos`.
+        scales: standard deviations of the smoothing, as fractions of an axis; each noise has half the
+            weight of the one before.
 
     Returns:
         float64 `[*shape]`.
@@ -32,9 +39,9 @@ def random_series(rng, shape, basis, scales):
     modes = np.indices([NUM_MODES] * len(shape)) + (basis is np.sin)
     power = 0.5 ** np.count_nonzero(modes, axis=0)
     squared = (modes**2).sum(0)
-    series = 0.0
+    series = np.zeros(squared.shape)
     for order, scale in enumerate(scales):
-        # A constant, the mode without waves, is no variation.
+        # The mode without waves is a constant and adds no variation.
         part = rng.normal(size=squared.shape) * np.exp(-0.5 * (np.pi * scale) ** 2 * squared) * (squared > 0)
         series = series + 0.5**order * part / np.sqrt((power * part**2).sum())
     series /= np.sqrt((power * series**2).sum())
@@ -44,13 +51,13 @@ def random_series(rng, shape, basis, scales):
     return series
 
 
-def random_displacement(rng, shape, magnitude: float):
+def random_displacement(rng: np.random.Generator, shape: Sequence[int], magnitude: float) -> np.ndarray:
     """A smooth random displacement that folds nowhere.
 
     Args:
         rng: a NumPy generator.
         shape: 1 to 3 sizes.
-        magnitude: root mean square length, in voxels; less where that would stretch or fold too much.
+        magnitude: root mean square length, in voxels; it is reduced where the field would stretch too much or fold.
 
     Returns:
         float32 `[*shape, ndim]`, in voxels, `ij` order.
@@ -61,14 +68,16 @@ def random_displacement(rng, shape, magnitude: float):
     return field * np.float32(min(1.0, MAX_STRETCH / np.sqrt(squares))) if squares else field
 
 
-def random_diffeomorphism(rng, shape, magnitude: float):
+def random_diffeomorphism(
+    rng: np.random.Generator, shape: Sequence[int], magnitude: float
+) -> tuple[np.ndarray, np.ndarray]:
     """A random displacement and its inverse, zero on the border of the image and free of folds.
 
     Args:
         rng: a NumPy generator.
         shape: 2 or 3 sizes.
-        magnitude: root mean square length of the velocity, each component as a part of its axis; less where the
-            displacement would fold.
+        magnitude: root mean square length of the velocity, each component as a fraction of its axis; it is reduced
+            where the displacement would fold.
 
     Returns:
         Two float32 arrays `[*shape, ndim]`, in voxels, `ij` order.
@@ -82,8 +91,8 @@ def random_diffeomorphism(rng, shape, magnitude: float):
         velocity *= 0.8
 
 
-def _integrate(velocity):
-    """exp(velocity) by scaling and squaring (Arsigny et al., MICCAI 2006), in voxels."""
+def _integrate(velocity: np.ndarray) -> np.ndarray:
+    """The displacement exp(velocity) by scaling and squaring (Arsigny et al., MICCAI 2006), in voxels."""
     displacement = np.moveaxis(velocity, -1, 0) / 2.0**_SQUARINGS
     indices = np.indices(displacement.shape[1:], dtype="float32")
     for _ in range(_SQUARINGS):
@@ -93,21 +102,21 @@ def _integrate(velocity):
     return np.ascontiguousarray(np.moveaxis(displacement, 0, -1))
 
 
-def _jacobian_determinant(displacement):
+def _jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
     ndim = displacement.shape[-1]
     gradients = np.stack(np.gradient(displacement, axis=tuple(range(ndim))), axis=-1)
     return np.linalg.det(gradients + np.eye(ndim))
 
 
-def random_affine(rng, ndim: int, *, degrees: float, scale: float, shear: float):
-    """A random rotation, scaling and shearing, `[ndim, ndim]`.
+def random_affine(rng: np.random.Generator, ndim: int, *, degrees: float, scale: float, shear: float) -> np.ndarray:
+    """The matrix `[ndim, ndim]` of a random rotation, scaling and shearing.
 
     Args:
         rng: a NumPy generator.
         ndim: number of axes.
-        degrees: standard deviation of the angle in each plane.
+        degrees: standard deviation of the angle in each plane, in degrees.
         scale: standard deviation of the logarithm of each axis' scale.
-        shear: standard deviation of each shear.
+        shear: standard deviation of each shear, without unit.
     """
     matrix = np.diag(np.exp(rng.normal(0.0, scale, ndim)))
     for i in range(ndim):

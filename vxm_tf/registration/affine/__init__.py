@@ -1,1 +1,1 @@
-"""The affine transform between two scans."""
+"""Affine registration of two scans."""

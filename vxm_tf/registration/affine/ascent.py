@@ -1,6 +1,8 @@
-"""Gradient ascent of mutual information over one kind of transform after the other, by SimpleITK."""
+"""Gradient ascent of mutual information over the parameters of an affine transform, by SimpleITK."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,8 @@ BINS = 32
 ITERATIONS = 200
 
 
-def simpleitk():
-    """The module; it is an extra, and large.
+def simpleitk() -> Any:
+    """Import and return the module SimpleITK, a large and optional dependency.
 
     Raises:
         InputError: it is not installed.
@@ -28,8 +30,11 @@ def simpleitk():
 
 
 @contextlib.contextmanager
-def _one_thread(sitk):
-    """With more threads ITK adds up in another order each time. The method's own setting does not reach its metric."""
+def _one_thread(sitk: Any) -> Iterator[None]:
+    """Run ITK on one thread, since several add up in another order each time.
+
+    The registration method's own number of threads does not reach its metric, so the global one is set.
+    """
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
@@ -38,30 +43,32 @@ def _one_thread(sitk):
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
-class Refinement:
-    """Steps from a transform to the nearest maximum of Mattes' mutual information (Mattes et al., SPIE 2001).
+class AffineAscent:
+    """Ascent from a transform to the nearest maximum of Mattes' mutual information (Mattes et al., SPIE 2001).
 
     Args:
-        moving: `Lattice`.
-        fixed: `Lattice`.
-        pivot: `[ndim]`, in the fixed frame, what to turn about, in millimetres.
-        seed: of the samples.
+        moving: lattice of the moving scan.
+        fixed: lattice of the fixed scan.
+        pivot: `[ndim]`, centre of rotations in the fixed frame, in millimetres.
+        seed: seed of the sampled points.
     """
 
-    def __init__(self, moving: Lattice, fixed: Lattice, pivot, seed: int = 0):
+    def __init__(self, moving: Lattice, fixed: Lattice, pivot: np.ndarray, seed: int = 0) -> None:
         self.moving, self.fixed, self.pivot, self.seed = moving, fixed, pivot, seed
         # In units of the object's radius, a turn, a shift and a stretch of one number move voxels alike, so that the
         # optimiser's steps mean the same in every direction.
         self.unit_mm = float(np.sqrt(np.mean(np.sum((fixed.points() - pivot[:, None]) ** 2, axis=0))))
 
-    def __call__(self, matrix, kind: str, samples: int, steps=(0.02, 2e-5)):
-        """The refined transform, or None where the images lost each other.
+    def __call__(
+        self, matrix: np.ndarray, kind: str, samples: int, steps: tuple[float, float] = (0.02, 2e-5)
+    ) -> np.ndarray | None:
+        """The transform at the maximum, `[ndim + 1, ndim + 1]`; None if the images no longer overlap on the way.
 
         Args:
-            matrix: `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
-            kind: "rigid", "similarity", "scales" or "affine".
+            matrix: transform to start from, `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
+            kind: parameters to change, "rigid", "similarity", "scales" or "affine".
             samples: number of points to compare.
-            steps: first and last step, as parts of the object's radius.
+            steps: first and last step length, relative to the object's radius.
         """
         sitk = simpleitk()
         method = sitk.ImageRegistrationMethod()
@@ -84,7 +91,7 @@ class Refinement:
             with _one_thread(sitk):
                 method.Execute(self._image(self.fixed, self.fixed.values), self._image(self.moving, self.moving.values))
         except KeyError:
-            # SimpleITK 2.5 has no name for the transform of "scales" when it returns it; ours is done by then.
+            # SimpleITK 2.5 cannot return a transform of kind "scales", but has optimised it in place by then.
             pass
         except RuntimeError:
             return None
@@ -92,26 +99,27 @@ class Refinement:
         linear = np.array(transform.GetMatrix()).reshape(ndim, ndim)
         return homogeneous(linear, self.unit_mm * np.array(transform.TransformPoint([0.0] * ndim)))
 
-    def _restrict(self, method, samples):
-        """Compare at points drawn from the whole lattice, and inside the masks."""
+    def _restrict(self, method: Any, samples: int) -> None:
+        """Let a registration method compare random points of the whole lattice, inside the masks."""
         method.SetMetricSamplingStrategy(method.RANDOM)
-        # ITK takes 0 for the time of day.
         mask = self.fixed.mask
         size = self.fixed.values.size if mask is None else np.count_nonzero(mask)
+        # ITK replaces the seed 0 by the time of day.
         method.SetMetricSamplingPercentage(min(1.0, samples / size), self.seed + 1)
         if mask is not None:
             method.SetMetricFixedMask(self._image(self.fixed, mask.astype("uint8")))
         if self.moving.mask is not None:
             method.SetMetricMovingMask(self._image(self.moving, self.moving.mask.astype("uint8")))
 
-    def _image(self, lattice, values):
+    def _image(self, lattice: Lattice, values: np.ndarray) -> Any:
+        """Values on a lattice as a SimpleITK image, in units of the object's radius."""
         image = simpleitk().GetImageFromArray(np.ascontiguousarray(values.T))
         image.SetOrigin((lattice.origin_mm / self.unit_mm).tolist())
         image.SetSpacing([lattice.spacing_mm / self.unit_mm] * values.ndim)
         return image
 
-    def _transform(self, matrix, kind):
-        """ITK's transform of a kind, as close as it gets to a matrix."""
+    def _transform(self, matrix: np.ndarray, kind: str) -> Any:
+        """The SimpleITK transform of a kind that is closest to a matrix."""
         sitk, ndim = simpleitk(), len(self.pivot)
         linear = matrix[:-1, :-1]
         rotation, scale = nearest_rotation(linear), float(np.linalg.det(linear) ** (1 / ndim))

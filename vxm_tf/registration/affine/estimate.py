@@ -1,15 +1,17 @@
-"""Affine registration of two scans, anywhere in the world, with SimpleITK."""
+"""Affine registration of two scans, wherever they lie in world space, with SimpleITK."""
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy import linalg
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.registration.affine.ascent import Refinement, simpleitk
-from vxm_tf.registration.affine.scan import Scan, lattice_of, scan_of
+from vxm_tf.registration.affine.ascent import AffineAscent, simpleitk
+from vxm_tf.registration.affine.scan import Lattice, Scan, lattice_of, scan_of
 from vxm_tf.registration.affine.search import Similarity, coarse_search, starts
 from vxm_tf.spatial import AffineTransform, Grid
 
-# Degrees of freedom: names of the stages, one after the other.
+# Stages, one after the other, for each number of axes and of degrees of freedom.
 STAGES = {
     3: {
         6: ("rigid",),
@@ -19,24 +21,34 @@ STAGES = {
     },
     2: {3: ("rigid",), 4: ("rigid", "similarity"), 6: ("rigid", "similarity", "affine")},
 }
+# Degrees of freedom in the plane for numbers that only 3-D has.
 PLANE_DOF = {7: 4, 12: 6}
-# Voxels of the coarse, middle and fine lattices, for 2-D and 3-D.
+# Number of voxels of the coarse, middle and fine lattices, for 2-D and 3-D.
 VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 400000)}
 FINE_STEPS = (0.005, 2e-5)
-# Points compared in the rigid, the middle and the fine stage.
+# Number of points compared in the rigid, the middle and the fine stage.
 SAMPLES = (8000, 16000, 50000)
 LARGEST_SCALE = 3.0
 
 
 def register_affine(
-    moving, moving_grid, fixed, fixed_grid, *, dof=12, moving_mask=None, fixed_mask=None, seed=0, progress=None
+    moving: np.ndarray,
+    moving_grid: Grid,
+    fixed: np.ndarray,
+    fixed_grid: Grid,
+    *,
+    dof: int = 12,
+    moving_mask: np.ndarray | None = None,
+    fixed_mask: np.ndarray | None = None,
+    seed: int = 0,
+    progress: Callable[[str], object] | None = None,
 ) -> AffineTransform:
-    """The affine transform that takes fixed to moving world.
+    """Find the affine transform from fixed to moving world space that aligns two scans.
 
     Mutual information (Mattes et al., SPIE 2001) is maximised over a coarse set of positions and rotations, then with
-    gradients: rigid, similarity, affine, and last on finer voxels there and back. Scans need neither overlap in the
-    world nor share spacing, orientation, contrast or field of view. One input has one result: samples are seeded,
-    sums run in one order.
+    gradients: over rigid, similarity and affine transforms, and at last on finer voxels in both directions. The scans
+    need neither overlap in world space nor share spacing, orientation, contrast or field of view. The same input
+    always gives the same result: samples are seeded, and sums run in one order.
 
     Args:
         moving: image `[*spatial]`, 2-D or 3-D, any intensities.
@@ -45,18 +57,18 @@ def register_affine(
         fixed_grid: `Grid` of the fixed image.
         dof: 6 rigid, 7 with one scale, 9 with a scale along each axis of the fixed image, 12 affine. In the plane
             3 rigid, 4 with one scale, 6 affine; 7 and 12 are then read as 4 and 6.
-        moving_mask: bool, on the moving grid: what to compare.
-        fixed_mask: bool, on the fixed grid: what to compare.
-        seed: of the samples.
-        progress: called with the name of each stage.
+        moving_mask: voxels of the moving image to compare, bool `[*spatial]`; None for all.
+        fixed_mask: voxels of the fixed image to compare, bool `[*spatial]`; None for all.
+        seed: seed of the sampled points.
+        progress: called with the name of each stage as it begins.
 
     Returns:
         `AffineTransform`, millimetres, RAS+.
 
     Raises:
         ValueError: unknown `dof`, or arrays that do not fit.
-        InputError: SimpleITK is not installed, or nothing plausible was found: no overlap, or a volume that changes
-            by more than a factor of 3.
+        InputError: SimpleITK is not installed, or no plausible transform was found, since the images would not
+            overlap or the volume would change by more than a factor of 3.
 
     Example:
 
@@ -75,70 +87,74 @@ def register_affine(
         raise ValueError(f"Both images have 2 or both have 3 axes; got {moving_grid.ndim} and {fixed_grid.ndim}.")
     simpleitk()
     scans = scan_of(moving, moving_grid, moving_mask), scan_of(fixed, fixed_grid, fixed_mask)
-    matrix = _registered(*scans, stages, seed, progress or (lambda text: None))
+    matrix = _registered(scans[0], scans[1], stages, seed, progress or (lambda stage: None))
     return AffineTransform(scans[0].frame_to_world @ matrix @ np.linalg.inv(scans[1].frame_to_world))
 
 
-def _registered(moving, fixed, stages, seed, report):
-    """The transform from the fixed to the moving frame."""
+def _registered(
+    moving: Scan, fixed: Scan, stages: tuple[str, ...], seed: int, report: Callable[[str], object]
+) -> np.ndarray:
+    """The transform from the fixed to the moving frame, `[ndim + 1, ndim + 1]`."""
     coarse, middle = (_lattices(moving, fixed, voxels) for voxels in VOXELS[fixed.ndim][:2])
     pivot = coarse[1].centre_of_mass_mm()
     report("starting positions")
-    scaled = len(stages) > 1
-    candidates = coarse_search(Similarity(*coarse), starts(moving, fixed, *coarse, scaled), pivot)
-    similarity, refined = Similarity(*middle), Refinement(*middle, pivot, seed)
+    positions = starts(moving, fixed, coarse[0], coarse[1], scaled=len(stages) > 1)
+    candidates = coarse_search(Similarity(*coarse), positions, pivot)
+    similarity, ascent = Similarity(*middle), AffineAscent(middle[0], middle[1], pivot, seed)
     report("rigid")
-    candidates += [refined(matrix, _first_kind(matrix), SAMPLES[0], (0.02, 1e-3)) for matrix in candidates]
-    matrix = max((candidate for candidate in candidates if candidate is not None), key=similarity)
+    climbed = [ascent(matrix, _first_kind(matrix), SAMPLES[0], (0.02, 1e-3)) for matrix in candidates]
+    matrix = max(candidates + [candidate for candidate in climbed if candidate is not None], key=similarity)
     for kind in stages[1:]:
         report(kind)
-        matrix = _better(similarity, matrix, refined(matrix, kind, SAMPLES[1], (0.02, 5e-4)))
+        matrix = _better(similarity, matrix, ascent(matrix, kind, SAMPLES[1], (0.02, 5e-4)))
     report(f"{stages[-1]}, fine")
     matrix = _better(similarity, matrix, _fine(moving, fixed, matrix, stages[-1], seed))
     _check_plausible(matrix, similarity)
     return matrix
 
 
-def _fine(moving, fixed, matrix, kind, seed):
-    """The mean of the refinements there and back.
+def _fine(moving: Scan, fixed: Scan, matrix: np.ndarray, kind: str, seed: int) -> np.ndarray | None:
+    """The mean of the ascents from fixed to moving and from moving to fixed; None if the first one fails.
 
-    Mutual information on the object enlarges it, by 4 to 10 % of a brain's volume; there and back err alike.
+    Mutual information compared on one object enlarges it, a brain's volume by 4 to 10 %, and does so equally in both
+    directions, so the mean is free of this bias.
     """
-    found = _fine_step(moving, fixed, matrix, kind, seed)
-    # Turns and stretches along axes have no mean of their own kind.
-    if found is None or kind == "scales":
-        return found
-    back = _fine_step(fixed, moving, np.linalg.inv(found), kind, seed)
-    return found if back is None else halfway(found, np.linalg.inv(back))
+    there = _fine_step(moving, fixed, matrix, kind, seed)
+    # A mean of turns and stretches along axes is not of the same kind.
+    if there is None or kind == "scales":
+        return there
+    back = _fine_step(fixed, moving, np.linalg.inv(there), kind, seed)
+    return there if back is None else halfway(there, np.linalg.inv(back))
 
 
-def _fine_step(moving, fixed, matrix, kind, seed):
+def _fine_step(moving: Scan, fixed: Scan, matrix: np.ndarray, kind: str, seed: int) -> np.ndarray | None:
+    """The ascent on the finest lattices in one direction; None if it fails."""
     lattices = _lattices(moving, fixed, VOXELS[fixed.ndim][-1])
     pivot = lattices[1].centre_of_mass_mm()
     if fixed.background is not None:
-        # Without the way back, a rim of background keeps the size.
+        # "scales" is not averaged over both directions; a rim of background keeps the size instead.
         lattices = lattices[0], lattices[1].without_background(rim=2 if kind == "scales" else 0)
-    return Refinement(*lattices, pivot, seed)(matrix, kind, SAMPLES[-1], FINE_STEPS)
+    return AffineAscent(lattices[0], lattices[1], pivot, seed)(matrix, kind, SAMPLES[-1], FINE_STEPS)
 
 
-def halfway(first, second) -> np.ndarray:
-    """The transform between two that are close: rigid if both are, and the same from either end."""
+def halfway(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The transform halfway between two close ones, whatever their order; rigid if both are."""
     step = linalg.logm(np.linalg.inv(first) @ second).real
     return first @ linalg.expm(step / 2)
 
 
-def _first_kind(matrix):
-    """A start of another size keeps it."""
+def _first_kind(matrix: np.ndarray) -> str:
+    """Kind of the first ascent: rigid, or similarity for a start that scales, so that it keeps its scale."""
     return "rigid" if np.isclose(np.linalg.det(matrix[:-1, :-1]), 1, rtol=1e-2) else "similarity"
 
 
-def _better(similarity, before, after):
-    """What came out of a refinement, unless it went astray."""
-    lost = after is None or similarity(after) < 0.9 * similarity(before)
-    return before if lost else after
+def _better(similarity: Similarity, before: np.ndarray, after: np.ndarray | None) -> np.ndarray:
+    """The transform after an ascent, or the one before if the ascent failed or lost much similarity."""
+    return before if after is None or similarity(after) < 0.9 * similarity(before) else after
 
 
-def _stages(dof, ndim):
+def _stages(dof: int, ndim: int) -> tuple[str, ...]:
+    """Kinds of transform to search, one after the other."""
     stages = STAGES[ndim]
     wanted = PLANE_DOF.get(dof, dof) if ndim == 2 else dof
     if wanted not in stages:
@@ -146,7 +162,8 @@ def _stages(dof, ndim):
     return stages[wanted]
 
 
-def _check(image, grid: Grid, mask, name):
+def _check(image: np.ndarray, grid: Grid, mask: np.ndarray | None, name: str) -> None:
+    """Raise `ValueError` for an image or a mask that cannot be registered."""
     if np.shape(image) != grid.shape or grid.ndim not in (2, 3):
         raise ValueError(
             f"The {name} image is 2-D or 3-D, without channels, and has the shape of its grid, {grid.shape}; got shape "
@@ -161,8 +178,8 @@ def _check(image, grid: Grid, mask, name):
         )
 
 
-def _lattices(moving: Scan, fixed: Scan, voxels):
-    """Both scans on voxels of one size: so many in the fixed one, but no more than the finer scan has."""
+def _lattices(moving: Scan, fixed: Scan, voxels: int) -> tuple[Lattice, Lattice]:
+    """Moving and fixed scan on voxels of one size: about `voxels` in the fixed one, none smaller than the scans'."""
     first, last = fixed.extent_mm()
     margin = 0.05 * float(np.mean(last - first))
     volume = np.prod(last - first + (2 * margin if fixed.background is not None else 0))
@@ -171,7 +188,8 @@ def _lattices(moving: Scan, fixed: Scan, voxels):
     return lattice_of(moving, spacing, 4 * margin), lattice_of(fixed, spacing, margin)
 
 
-def _check_plausible(matrix, similarity):
+def _check_plausible(matrix: np.ndarray, similarity: Similarity) -> None:
+    """Raise `InputError` for a transform that changes the volume too much or leaves no overlap."""
     volume, overlap = float(np.linalg.det(matrix[:-1, :-1])), similarity.overlap(matrix)
     if not 1 / LARGEST_SCALE < volume < LARGEST_SCALE or overlap < 0.05:
         raise InputError(

@@ -1,9 +1,9 @@
-"""Scans in frames of their own, on isotropic lattices: what an affine registration works on.
+"""Scans in frames of their own, on isotropic lattices, for affine registration.
 
-A scan is cut to its mask, or to what lies in an empty background, or not at all. Its frame has the origin in the
-middle of that and axes along the voxels', in millimetres and RAS order. Nothing in it depends on the header but voxel
-sizes, and those are rounded: headers that differ by float32's rounding, or by the storage order of the axes, give the
-same numbers and so the same registration.
+A scan is cropped to its mask, or to the object in an empty background, or not at all. Its frame has the origin in the
+middle of the crop and axes along the voxels', in millimetres and RAS order. Of the header only the voxel sizes enter,
+rounded: headers that differ by float32's rounding, or by the storage order of the axes, give the same numbers and so
+the same registration.
 """
 
 import dataclasses
@@ -14,23 +14,23 @@ from scipy import ndimage
 
 from vxm_tf.spatial import Grid, reoriented
 
-# This part of the border's voxels has one value where a scan is said to have an empty background.
+# A scan has an empty background if at least this fraction of the voxels on its border has one value.
 BACKGROUND_SHARE = 0.95
-# Smoothing and interpolation leave less than this of the object beyond its edge.
+# Intensity above which a lattice's voxel belongs to the object; smoothing and interpolation spread less than this.
 BACKGROUND_LEVEL = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """The part of an image that counts, in RAS order, with its frame: world = centre_mm + directions @ frame.
+    """Cropped image in RAS order, with its frame: world = centre_mm + directions @ frame.
 
     Attributes:
-        values: float32 `[*spatial]`.
-        mask: bool `[*spatial]`, or None.
-        steps_mm: `[ndim, ndim]`, columns are the voxel axes in the frame, rounded.
-        directions: `[ndim, ndim]`, orthonormal, the frame's axes in the world.
+        values: intensities, float32 `[*spatial]`.
+        mask: voxels to compare, bool `[*spatial]`; None for all.
+        steps_mm: `[ndim, ndim]`, whose columns are the voxel axes in the frame, rounded.
+        directions: `[ndim, ndim]`, orthonormal, whose columns are the frame's axes in the world.
         centre_mm: world position of the frame's origin.
-        background: the value that surrounds the object on all sides, or None where it is cut off or masked.
+        background: value that surrounds the object on all sides; None where the object is cut off or masked.
     """
 
     values: np.ndarray
@@ -47,7 +47,7 @@ class Scan:
 
     @property
     def frame_to_world(self) -> np.ndarray:
-        """`[ndim + 1, ndim + 1]`."""
+        """Matrix `[ndim + 1, ndim + 1]` from the frame to world millimetres."""
         return homogeneous(self.directions, self.centre_mm)
 
     @property
@@ -56,7 +56,7 @@ class Scan:
         return float(abs(np.linalg.det(self.steps_mm)) ** (1 / self.ndim))
 
     def extent_mm(self) -> np.ndarray:
-        """`[2, ndim]`, first and last corner in the frame."""
+        """First and last corner in the frame, `[2, ndim]`, in millimetres."""
         half = (np.array(self.values.shape) - 1) / 2
         corners = np.array(list(itertools.product(*zip(-half, half)))) @ self.steps_mm.T
         return np.array([corners.min(axis=0), corners.max(axis=0)])
@@ -67,10 +67,10 @@ class Lattice:
     """A scan on isotropic voxels along its frame's axes.
 
     Attributes:
-        values: float32 `[*spatial]`, 0 to 1.
-        mask: bool `[*spatial]`, or None.
-        origin_mm: first voxel in the frame.
-        spacing_mm: size of the voxels.
+        values: intensities, float32 `[*spatial]`, 0 to 1.
+        mask: voxels to compare, bool `[*spatial]`; None for all.
+        origin_mm: position of the first voxel in the frame, `[ndim]`.
+        spacing_mm: size of the voxels, in millimetres.
     """
 
     values: np.ndarray
@@ -79,19 +79,19 @@ class Lattice:
     spacing_mm: float
 
     def points(self) -> np.ndarray:
-        """`[ndim, voxels]` in the frame, inside the mask."""
+        """Positions of the voxels inside the mask, `[ndim, voxels]` in the frame, in millimetres."""
         points = np.indices(self.values.shape).reshape(self.values.ndim, -1)
         if self.mask is not None:
             points = points[:, self.mask.ravel()]
         return self.origin_mm[:, None] + self.spacing_mm * points
 
     def centre_of_mass_mm(self) -> np.ndarray:
-        """Of the intensities inside the mask; of the mask where there is one."""
+        """Centre of mass in the frame, `[ndim]`: of the mask if there is one, else of the intensities."""
         weights = self.values if self.mask is None else self.mask
         return self.origin_mm + self.spacing_mm * np.array(ndimage.center_of_mass(weights))
 
-    def without_background(self, rim: int = 0):
-        """The lattice with a mask of the object, its holes filled, and so many voxels around it."""
+    def without_background(self, rim: int = 0) -> "Lattice":
+        """The lattice with a mask of the object, its holes filled, widened by a rim of so many voxels."""
         mask = ndimage.binary_fill_holes(self.values > BACKGROUND_LEVEL)
         return dataclasses.replace(self, mask=ndimage.binary_dilation(mask, iterations=rim) if rim else mask)
 
@@ -103,22 +103,22 @@ class Lattice:
         return float(np.sqrt(np.average(squares, weights=weights)))
 
 
-def homogeneous(linear, translation) -> np.ndarray:
-    """`[ndim + 1, ndim + 1]` from its parts."""
+def homogeneous(linear: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """The matrix `[ndim + 1, ndim + 1]` of an affine map from its linear part and its translation."""
     matrix = np.eye(len(linear) + 1)
     matrix[:-1, :-1], matrix[:-1, -1] = linear, translation
     return matrix
 
 
-def nearest_rotation(linear) -> np.ndarray:
+def nearest_rotation(linear: np.ndarray) -> np.ndarray:
     """The rotation closest to a matrix `[ndim, ndim]`."""
     left, _, right = np.linalg.svd(linear)
     left[:, -1] *= np.sign(np.linalg.det(left @ right))
     return left @ right
 
 
-def scan_of(array, grid: Grid, mask=None) -> Scan:
-    """An image `[*spatial]`, and a mask of the same shape or None, in its frame."""
+def scan_of(array: np.ndarray, grid: Grid, mask: np.ndarray | None = None) -> Scan:
+    """The `Scan` of an image `[*spatial]` on its grid, and of a bool mask of the same shape or None."""
     orientation = "RAS"[: grid.ndim]
     values, ras = reoriented(np.asarray(array, "float32"), grid, orientation)
     background = None if mask is not None else _background(values)
@@ -140,14 +140,14 @@ def scan_of(array, grid: Grid, mask=None) -> Scan:
     )
 
 
-def _box(inside):
-    """Slices around the true voxels."""
+def _box(inside: np.ndarray) -> tuple[slice, ...]:
+    """Slices of the smallest box that holds all true voxels."""
     (box,) = ndimage.find_objects(inside.astype("uint8"))
     return box
 
 
-def _background(values):
-    """The one value of nearly all voxels on the border, else None."""
+def _background(values: np.ndarray) -> float | None:
+    """The lowest value, if nearly all voxels on the border have it; else None."""
     inner = np.zeros(values.shape, bool)
     inner[(slice(1, -1),) * values.ndim] = True
     border = values[~inner]
@@ -156,12 +156,12 @@ def _background(values):
 
 
 def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
-    """A scan smoothed and interpolated on isotropic voxels, its intensities stretched to [0, 1].
+    """A scan, smoothed and interpolated on isotropic voxels, its intensities stretched to [0, 1].
 
     Args:
-        scan: what to sample.
-        spacing_mm: of the lattice.
-        margin_mm: background around the object, where the scan has one.
+        scan: scan to sample.
+        spacing_mm: voxel size of the lattice, in millimetres.
+        margin_mm: width of the background around the object, in millimetres, for a scan that has one.
     """
     first, last = scan.extent_mm()
     if scan.background is not None:
@@ -173,16 +173,19 @@ def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
     ratio = spacing_mm / np.linalg.norm(scan.steps_mm, axis=0)
     width = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))
     smooth = ndimage.gaussian_filter(scan.values, width, mode="nearest", truncate=3)
-    outside = {"mode": "nearest"} if scan.background is None else {"mode": "constant", "cval": scan.background}
-    values = ndimage.affine_transform(smooth, linear, offset, tuple(shape), order=1, **outside)
+    mode, background = ("nearest", 0.0) if scan.background is None else ("constant", scan.background)
+    values = ndimage.affine_transform(smooth, linear, offset, tuple(shape), order=1, mode=mode, cval=background)
     mask = None
     if scan.mask is not None:
         mask = ndimage.affine_transform(scan.mask.astype("float32"), linear, offset, tuple(shape), order=1) > 0.5
     return Lattice(_stretched(values, mask, scan.background), mask, origin, spacing_mm)
 
 
-def _stretched(values, mask, background):
-    """Values in [0, 1], from the background or the 1st percentile to the 99.5th of what counts."""
+def _stretched(values: np.ndarray, mask: np.ndarray | None, background: float | None) -> np.ndarray:
+    """Values scaled to [0, 1], from the background, or else the 1st percentile, to the 99.5th percentile.
+
+    Percentiles are those inside the mask or above the background, if there is one.
+    """
     counted = values[mask] if mask is not None else values if background is None else values[values > background]
     low, high = np.percentile(counted, (1, 99.5))
     low = low if background is None else background

@@ -1,6 +1,7 @@
 """The search over starting positions that an affine registration begins with."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -9,30 +10,37 @@ from vxm_tf.registration.affine.scan import Lattice, Scan, homogeneous
 
 BINS = 16
 ROTATIONS_DEGREES = (-20.0, 0.0, 20.0)
-# Pattern search: the step of each round in degrees, and as a part of the fixed lattice's size.
+# Pattern search: steps of each round, of rotations in degrees and of shifts relative to the fixed lattice's size.
 ROUNDS = ((10.0, 0.06), (5.0, 0.03), (2.5, 0.015))
-# Logarithm of the ratio of radii from which on a start with that scale is worth its time.
-UNLIKE_RADII = 0.15
-# How many candidates enter each of these rounds.
+# Number of candidates that enter each round.
 CLIMBERS = (12, 6, 4)
+# Logarithm of the ratio of radii from which on starts that scale by this ratio are tried too.
+UNLIKE_RADII = 0.15
 
 
 class Similarity:
-    """Mutual information of two lattices, times the share of the fixed one that has a partner.
+    """Mutual information of two lattices, times the fraction of the fixed one that overlaps the moving one.
 
     Args:
-        moving: `Lattice`.
-        fixed: `Lattice`.
+        moving: lattice of the moving scan.
+        fixed: lattice of the fixed scan.
     """
 
-    def __init__(self, moving: Lattice, fixed: Lattice):
+    def __init__(self, moving: Lattice, fixed: Lattice) -> None:
         self.moving, self.points = moving, fixed.points()
         values = fixed.values.ravel() if fixed.mask is None else fixed.values[fixed.mask]
-        self.fixed_size_mm = fixed.spacing_mm * np.mean(fixed.values.shape)
+        self.fixed_size_mm = float(fixed.spacing_mm * np.mean(fixed.values.shape))
         self.bins = np.minimum(values * BINS, BINS - 1).astype("int64")
 
-    def samples(self, matrix):
-        """(values, which points have one) of the moving lattice under a transform from frame to frame."""
+    def samples(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values of the moving lattice at the fixed points that a transform takes into it, and which points these are.
+
+        Args:
+            matrix: `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
+
+        Returns:
+            (float32 `[points inside]`, bool `[points]`)
+        """
         indices = matrix[:-1, :-1] @ self.points + matrix[:-1, -1:] - self.moving.origin_mm[:, None]
         indices /= self.moving.spacing_mm
         limits = np.array(self.moving.values.shape)[:, None] - 1
@@ -41,12 +49,12 @@ class Similarity:
             inside[inside] = self.moving.mask[tuple(np.rint(indices[:, inside]).astype(int))]
         return ndimage.map_coordinates(self.moving.values, indices[:, inside], order=1), inside
 
-    def overlap(self, matrix) -> float:
-        """Share of the fixed points that fall into the moving lattice."""
+    def overlap(self, matrix: np.ndarray) -> float:
+        """Fraction of the fixed points that a transform takes into the moving lattice."""
         return float(self.samples(matrix)[1].mean())
 
-    def __call__(self, matrix) -> float:
-        """In nats, less its expected value for independent images; higher is better."""
+    def __call__(self, matrix: np.ndarray) -> float:
+        """The similarity under a transform, in nats, minus its expectation for independent images; higher is better."""
         values, inside = self.samples(matrix)
         if len(values) < 4 * BINS:
             return 0.0
@@ -55,50 +63,54 @@ class Similarity:
         weight = position - lower
         cell = self.bins[inside] * BINS + lower
         joint = np.bincount(cell, 1 - weight, BINS**2) + np.bincount(cell + 1, weight, BINS**2)
-        joint = joint.reshape(BINS, BINS) / len(values)
-        independent = np.outer(joint.sum(axis=1), joint.sum(axis=0))
-        used = joint > 0
-        information = np.sum(joint[used] * np.log(joint[used] / independent[used]))
-        cells = (np.count_nonzero(joint.sum(axis=1)) - 1) * (np.count_nonzero(joint.sum(axis=0)) - 1)
+        shares = joint.reshape(BINS, BINS) / len(values)
+        independent = np.outer(shares.sum(axis=1), shares.sum(axis=0))
+        used = shares > 0
+        information = np.sum(shares[used] * np.log(shares[used] / independent[used]))
+        cells = (np.count_nonzero(shares.sum(axis=1)) - 1) * (np.count_nonzero(shares.sum(axis=0)) - 1)
         return float(inside.mean() * (information - cells / (2 * len(values))))
 
 
-def starts(moving: Scan, fixed: Scan, moving_lattice: Lattice, fixed_lattice: Lattice, scaled: bool) -> list:
-    """Transforms from the fixed to the moving frame to try before any turning.
+def starts(
+    moving: Scan, fixed: Scan, moving_lattice: Lattice, fixed_lattice: Lattice, scaled: bool
+) -> list[np.ndarray]:
+    """Starting transforms from the fixed to the moving frame, before any of them is turned.
 
-    The axes as the headers have them and as they are stored, and for each: the position that the headers tell,
-    fields of view centred on each other, and centres of mass on each other; these last also with the ratio of the
-    objects' radii where `scaled` and far from one.
+    They are the position in the headers and, with the axes as the headers have them and as they are stored, the fields
+    of view centred on each other and the centres of mass laid on each other. If `scaled`, and if the objects' radii
+    differ clearly, the centres of mass are also laid on each other with a scale that makes the radii equal.
     """
     header = np.round(np.linalg.inv(moving.frame_to_world) @ fixed.frame_to_world, 4)
     pivot, target = fixed_lattice.centre_of_mass_mm(), moving_lattice.centre_of_mass_mm()
-    found = [header]
+    transforms = [header]
     for linear in (header[:-1, :-1], np.eye(len(pivot))):
-        found += [homogeneous(linear, np.zeros(len(pivot))), homogeneous(linear, target - linear @ pivot)]
+        transforms += [homogeneous(linear, np.zeros(len(pivot))), homogeneous(linear, target - linear @ pivot)]
     ratio = moving_lattice.radius_mm() / fixed_lattice.radius_mm()
     if scaled and abs(np.log(ratio)) > UNLIKE_RADII:
         for linear in (ratio * header[:-1, :-1], ratio * np.eye(len(pivot))):
-            found.append(homogeneous(linear, target - linear @ pivot))
-    return found
+            transforms.append(homogeneous(linear, target - linear @ pivot))
+    return transforms
 
 
-def turned(matrix, rotation, pivot, shift=0.0) -> np.ndarray:
-    """A transform followed by a rotation about where it puts the pivot, and by a shift."""
+def turned(matrix: np.ndarray, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
+    """A transform, followed by a rotation about the point to which it takes the pivot, and by a shift."""
     target = matrix[:-1, :-1] @ pivot + matrix[:-1, -1]
     linear = rotation @ matrix[:-1, :-1]
     return homogeneous(linear, target + shift - linear @ pivot)
 
 
-def coarse_search(similarity: Similarity, starts, pivot, keep: int = 3) -> list:
-    """The best positions for a refinement, best first.
+def coarse_search(
+    similarity: Similarity, starts: Sequence[np.ndarray], pivot: np.ndarray, keep: int = 3
+) -> list[np.ndarray]:
+    """The transforms from which an ascent should start, best first.
 
     Every start is turned by every rotation of a coarse set; the best of all climb by steps in rotation and shift.
 
     Args:
-        similarity: of two coarse lattices.
-        starts: transforms `[ndim + 1, ndim + 1]`, fixed to moving frame.
-        pivot: `[ndim]`, in the fixed frame, what to turn about.
-        keep: how many to return.
+        similarity: similarity of two coarse lattices.
+        starts: transforms `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
+        pivot: `[ndim]`, centre of rotations in the fixed frame.
+        keep: number of transforms to return.
     """
     angles = 3 if len(pivot) == 3 else 1
     rotations = [rotation_about(vector) for vector in itertools.product(ROTATIONS_DEGREES, repeat=angles)]
@@ -110,10 +122,10 @@ def coarse_search(similarity: Similarity, starts, pivot, keep: int = 3) -> list:
     return _best(similarity, candidates, keep)
 
 
-def _best(similarity, candidates, count):
+def _best(similarity: Similarity, candidates: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
     """The candidates with the highest similarity, no two of them alike."""
     scores = np.array([similarity(matrix) for matrix in candidates])
-    chosen = []
+    chosen: list[np.ndarray] = []
     for index in np.argsort(-scores, kind="stable"):
         if all(np.abs(candidates[index] - other).max() > 1e-3 for other in chosen):
             chosen.append(candidates[index])
@@ -122,8 +134,10 @@ def _best(similarity, candidates, count):
     return chosen
 
 
-def _climb(similarity, matrix, pivot, degrees, shift_mm, rounds: int = 4):
-    """Steps along one rotation or shift after the other, as long as the similarity rises."""
+def _climb(
+    similarity: Similarity, matrix: np.ndarray, pivot: np.ndarray, degrees: float, shift_mm: float, rounds: int = 4
+) -> np.ndarray:
+    """The transform after steps along one rotation or shift after the other, as long as the similarity rises."""
     ndim = len(pivot)
     angles = 3 if ndim == 3 else 1
     steps = [(rotation_about(sign * degrees * axis), np.zeros(ndim)) for axis in np.eye(angles) for sign in (1, -1)]
@@ -141,7 +155,7 @@ def _climb(similarity, matrix, pivot, degrees, shift_mm, rounds: int = 4):
     return matrix
 
 
-def rotation_about(vector_degrees) -> np.ndarray:
+def rotation_about(vector_degrees: Sequence[float] | np.ndarray) -> np.ndarray:
     """Rotation matrix of a rotation vector, `[3]`, or of an angle `[1]` in the plane, in degrees."""
     vector = np.deg2rad(np.atleast_1d(vector_degrees).astype("float64"))
     angle = np.linalg.norm(vector)

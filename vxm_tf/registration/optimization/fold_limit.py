@@ -1,6 +1,8 @@
-"""Changes of a velocity that fold no more than it did."""
+"""Limiting a change of a velocity so that its integral folds no more than before the change."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 from keras import ops as K
@@ -8,16 +10,17 @@ from keras import ops as K
 from vxm_tf import metrics, ops
 from vxm_tf.losses.folding import smallest_volume
 from vxm_tf.ops.alignment import CELL
+from vxm_tf.trust.folds.local_shrinking import shrink_locally
 
-# Simplices of less volume than this are repaired. It grows in each round.
+# Simplices with less volume than TIGHT are repaired; each round multiplies that volume by GROWTH.
 TIGHT = 0.05
 GROWTH = 1.5
-# More than the error of a volume in float32.
+# Larger than the rounding error of a volume in float32.
 ROUNDING = 1e-3
 SMOOTHINGS = 6
 SHRINKINGS = 5
 HALVINGS = 6
-# Cells to either side of a tight place that a repair takes in, and over which it fades.
+# Number of cells around a simplex with too little volume that a repair changes fully, and over which it then fades.
 REACH = 5
 
 
@@ -26,74 +29,80 @@ class Limits:
     """How much a displacement may fold.
 
     Attributes:
-        fraction: `metrics.fold_fraction`.
-        volume: `metrics.non_diffeomorphic_volume`.
+        fraction: largest `metrics.fold_fraction` of the displacement.
+        volume: largest `metrics.non_diffeomorphic_volume` of the displacement.
     """
 
     fraction: float = 0.0
     volume: float = 0.0
 
     @classmethod
-    def of(cls, displacement):
-        """What a displacement `[*spatial, ndim]` itself needs."""
+    def of(cls, displacement: np.ndarray) -> "Limits":
+        """The limits that a displacement `[*spatial, ndim]` just keeps."""
         return cls(metrics.fold_fraction(displacement), metrics.non_diffeomorphic_volume(displacement))
 
-    def hold(self, displacement) -> bool:
-        """Whether a displacement folds no more than this."""
+    def hold(self, displacement: np.ndarray) -> bool:
+        """Whether a displacement `[*spatial, ndim]` folds no more than these limits allow."""
         needed = Limits.of(displacement)
         return needed.fraction <= self.fraction and needed.volume <= self.volume
 
 
-def admissible_change(start, change, integrate):
-    """`change`, or as much of it as folds no more than the start.
+def admissible_change(
+    start: np.ndarray, change: np.ndarray, integrate: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a change of velocity that can be kept without more folds than before the change.
 
-    Where the grid folds, or nearly, the change is smoothed, round by round and in growing places; if that is
-    not enough it is halved there; then all of it is halved; the last resort is no change.
+    Where the grid folds, or nearly, the change is smoothed, round by round and in growing places; if that is not
+    enough, it is halved there; then all of it is halved; the last resort is no change. See `shrink_locally`.
 
     Args:
         start: velocity `[1, *grid, ndim]`, in cells of its grid.
-        change: the same shape.
-        integrate: velocity to displacement `[*spatial, ndim]`, in voxels of the image.
+        change: change of the velocity, of the same shape.
+        integrate: computes the displacement `[*spatial, ndim]`, in voxels of the image, of a velocity.
 
     Returns:
-        (change, displacement): the same shape as `change`, and what `integrate` makes of `start` and that.
+        (change, displacement): the part of the change that is kept, of its shape, and the integral of the start and
+        that part.
     """
-    displacement = integrate(start + change)
-    if folds_nowhere(displacement):
-        return change, displacement
-    at_start = integrate(start)
-    limits = Limits.of(at_start)
-    for number in range(SMOOTHINGS + SHRINKINGS + HALVINGS):
-        if limits.hold(displacement):
-            break
-        if number < SMOOTHINGS + SHRINKINGS:
-            places = _tight_places(displacement, change.shape, TIGHT * GROWTH**number)
-            target = K.convert_to_numpy(ops.window_mean(change, 3)) if number < SMOOTHINGS else 0.5 * change
-            change = change + places * (target - change)
-        else:
-            change = 0.5 * change
+    at_start = functools.cache(lambda: integrate(start))
+    limits = functools.cache(lambda: Limits.of(at_start()))
+
+    def measure(change: np.ndarray) -> tuple[np.ndarray, bool]:
         displacement = integrate(start + change)
-    return (change, displacement) if limits.hold(displacement) else (np.zeros_like(change), at_start)
+        return displacement, not (folds_nowhere(displacement) or limits().hold(displacement))
+
+    tight = [TIGHT * GROWTH**number for number in range(SMOOTHINGS + SHRINKINGS)]
+    shrunk = shrink_locally(
+        change,
+        measure,
+        lambda displacement, volume: _tight_places(displacement, change.shape, volume),
+        lambda part, _: K.convert_to_numpy(ops.window_mean(part, 3)),
+        smoothings=tight[:SMOOTHINGS],
+        shrinkings=tight[SMOOTHINGS:],
+        halvings=HALVINGS,
+        precision="float32",
+    )
+    return (np.zeros_like(change), at_start()) if shrunk.folds else (shrunk.field, shrunk.measured)
 
 
-def folds_nowhere(displacement) -> bool:
-    """Whether `Limits.of` a displacement `[*spatial, ndim]` is certainly (0, 0), in a fraction of its time.
+def folds_nowhere(displacement: np.ndarray) -> bool:
+    """Whether a displacement `[*spatial, ndim]` certainly has the `Limits` (0, 0); much faster than computing them.
 
-    Where every simplex keeps some volume, nothing is inside out, and the determinant of central differences is a mean
-    of those at the simplices of a voxel's corners.
+    Where every simplex keeps some volume, none is inside out, and the determinant of central differences, a mean of
+    those at the simplices of a voxel's corners, is positive too.
     """
     return bool(_smallest_volumes(displacement).min() > ROUNDING)
 
 
-def _tight_places(displacement, shape, volume):
-    """`[1, *grid, 1]`, from 1 at simplices of less volume than that to 0 some cells away."""
+def _tight_places(displacement: np.ndarray, shape: tuple[int, ...], volume: float) -> np.ndarray:
+    """Weights `[1, *grid, 1]`: 1 at simplices with less than this volume, falling to 0 some cells away."""
     tight = _smallest_volumes(displacement) < volume
     cells = np.zeros((1, *shape[1:-1], 1), "float32")
     # Cube i lies between voxels i - 1 and i.
-    cells[(0, *(np.maximum(index - 1, 0) // CELL for index in np.nonzero(tight)), 0)] = 1.0
+    cells[0, ..., 0][tuple(np.maximum(index - 1, 0) // CELL for index in np.nonzero(tight))] = 1.0
     near = K.convert_to_numpy(ops.window_mean(cells, REACH)) > 0
     return K.convert_to_numpy(ops.window_mean(near.astype("float32"), REACH))
 
 
-def _smallest_volumes(displacement):
+def _smallest_volumes(displacement: np.ndarray) -> np.ndarray:
     return K.convert_to_numpy(smallest_volume(displacement[None]))[0]

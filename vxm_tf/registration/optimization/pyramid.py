@@ -1,4 +1,7 @@
-"""What a refinement is given: checked, and on coarser grids."""
+"""The input of an optimisation: its checks, and copies of it on coarser grids."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from keras import ops as K
@@ -8,21 +11,27 @@ from vxm_tf import ops
 from vxm_tf.ops.alignment import CELL
 
 MIN_VOXELS = 4
-# A grid coarser than this holds few shapes worth aligning, and hardly more voxels than the similarity's window.
+# A coarser grid holds few shapes worth aligning, and hardly more voxels than the similarity's window.
 MIN_COARSE_VOXELS = 16
-# Networks pad to a multiple of 2^levels, of which half as many cells as voxels are then beyond the image.
+# Networks pad images to a multiple of 2^levels voxels; half as many cells then lie beyond the image.
 MAX_CELLS_BEYOND = 16
 
+Level: TypeAlias = dict[str, np.ndarray]
+"""Input of the steps on one grid: `moving`, `fixed` and `start`, each `[1, *spatial, channels]`."""
 
-def check_images(moving, fixed, channels=None):
-    """Both images in float32.
+
+def check_images(
+    moving: np.ndarray, fixed: np.ndarray, channels: Sequence[int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both images in float32, if they can be registered.
 
     Args:
         moving, fixed: arrays `[*spatial, channels]`.
-        channels: of the one and the other, where a network asks for them; otherwise they are equal.
+        channels: numbers of channels that a network takes of the moving and of the fixed image; None if both images
+            must have equally many.
 
     Raises:
-        ValueError: other shapes, or values that are not finite.
+        ValueError: shapes that do not fit, or values that are not finite.
     """
     images = [np.asarray(image, "float32") for image in (moving, fixed)]
     for name, image in zip(("moving", "fixed"), images):
@@ -40,11 +49,11 @@ def check_images(moving, fixed, channels=None):
             f"Moving and fixed image share one grid and have {wanted}; got shapes {images[0].shape} and "
             f"{images[1].shape}. Resample one onto the other first."
         )
-    return images
+    return images[0], images[1]
 
 
-def check_velocity(velocity, image_shape):
-    """A velocity in float32 for images of that spatial shape; zeros for None.
+def check_velocity(velocity: np.ndarray | None, image_shape: Sequence[int]) -> np.ndarray:
+    """A velocity in float32, if it fits images of that spatial shape; zeros for None.
 
     Raises:
         ValueError: a grid that cannot belong to the images, or values that are not finite.
@@ -66,17 +75,17 @@ def check_velocity(velocity, image_shape):
     return velocity
 
 
-def smoothed(velocity, cells):
-    """A velocity `[*grid, ndim]` after a Gaussian of that standard deviation."""
+def smoothed(velocity: np.ndarray, cells: float) -> np.ndarray:
+    """A velocity `[*grid, ndim]`, smoothed by a Gaussian of that standard deviation; 0 leaves it alone."""
     return ndimage.gaussian_filter(velocity, (*[cells] * (velocity.ndim - 1), 0), mode="nearest") if cells else velocity
 
 
-def pyramid(finest, levels):
-    """What the steps on each grid get, `{name: [1, *spatial, channels]}`, the coarsest first.
+def pyramid(finest: dict[str, np.ndarray], levels: int) -> list[Level]:
+    """Images and starting velocity on grids of growing resolution, the coarsest first.
 
     Args:
-        finest: `moving`, `fixed` and `start` without a batch axis.
-        levels: at most so many grids, each with half the voxels of the next along every axis.
+        finest: `moving`, `fixed` and `start` on the finest grid, without a batch axis.
+        levels: largest number of grids, each with half the voxels of the next along every axis.
     """
     grids = [{name: array[None] for name, array in finest.items()}]
     while len(grids) < levels and min(grids[0]["fixed"].shape[1:-1]) >= 2 * MIN_COARSE_VOXELS:
@@ -87,14 +96,14 @@ def pyramid(finest, levels):
     return grids
 
 
-def finer(change, shape):
-    """A change of velocity `[1, *grid, ndim]` on the grid, of about twice the size, that `shape` names."""
+def finer(change: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A change of velocity `[1, *grid, ndim]` on the next finer grid, whose array has that shape."""
     fine = K.convert_to_numpy(ops.resize(change, [2 * size for size in change.shape[1:-1]]))
     return fine[tuple(slice(0, size) for size in shape)]
 
 
-def _halved(array):
-    """Means of two by two (by two) voxels, the last voxel of an odd axis twice."""
+def _halved(array: np.ndarray) -> np.ndarray:
+    """Means over blocks of two voxels along each axis; the last voxel of an odd axis is repeated."""
     for axis in range(1, array.ndim - 1):
         if array.shape[axis] % 2:
             array = np.concatenate([array, np.take(array, [-1], axis)], axis)

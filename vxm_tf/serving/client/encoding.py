@@ -1,10 +1,12 @@
-"""Volumes to what `register_bytes` takes, and what it answers to volumes, in NumPy: `volume_bytes` from outside."""
+"""Encodes volumes as inputs of the signature `register_bytes`, and decodes its outputs, with NumPy alone."""
 
 import gzip
 import io
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.serving.bytes_scale import LARGEST, STEPS_PER_VOXEL, ZERO
 from vxm_tf.serving.client.errors import ServingError
@@ -14,15 +16,17 @@ LARGEST_EXACT = 2**24
 COMPRESSION = 1
 
 
-def as_sent(volume, name: str) -> np.ndarray:
-    """The volume in the smallest of uint8, uint16 and float32 that holds its values, contiguous and little-endian.
+def as_sent(volume: ArrayLike, name: str) -> np.ndarray:
+    """Return the volume in the smallest of uint8, uint16 and float32 that holds its values.
+
+    The result is contiguous and little-endian.
 
     Args:
         volume: numbers `[*spatial]`; floating-point ones become float32, all others keep their values.
-        name: of the volume in errors.
+        name: name of the volume in error messages.
 
     Raises:
-        ValueError: other than 2 or 3 axes, no voxels, no numbers, values that are not finite, or whole numbers that
+        ValueError: not 2 or 3 axes, no voxels, no numbers, values that are not finite, or whole numbers that
             float32 cannot hold.
 
     Example:
@@ -40,13 +44,13 @@ def as_sent(volume, name: str) -> np.ndarray:
     return np.ascontiguousarray(volume, dtype=np.dtype(kind).newbyteorder("<"))
 
 
-def _float32(volume, name):
+def _float32(volume: np.ndarray, name: str) -> str:
     if not np.all(np.isfinite(volume)) or max(-volume.min(), volume.max()) > np.finfo("float32").max:
         raise ValueError(f"{name}: holds values that are NaN, infinite or too large for float32. Replace them by 0.")
     return "float32"
 
 
-def _whole(volume, name):
+def _whole(volume: np.ndarray, name: str) -> str:
     if volume.dtype.name in ("uint8", "uint16"):
         return volume.dtype.name
     low, high = int(volume.min()), int(volume.max())
@@ -60,8 +64,8 @@ def _whole(volume, name):
     return "float32"
 
 
-def encode_pair(moving, fixed) -> dict:
-    """The inputs of `register_bytes`: gzipped bytes, shape and type of each volume.
+def encode_pair(moving: ArrayLike, fixed: ArrayLike) -> dict[str, Any]:
+    """Return the inputs of `register_bytes`: gzipped bytes, shape and type of each volume.
 
     Raises:
         ValueError: volumes of different shapes, or one that `as_sent` refuses.
@@ -73,7 +77,7 @@ def encode_pair(moving, fixed) -> dict:
             f"moving and fixed lie on one grid, so their shapes are equal; got {shapes[0]} and {shapes[1]}. Files with "
             "grids of their own go through register_nifti."
         )
-    inputs = {}
+    inputs: dict[str, Any] = {}
     for name, volume in volumes.items():
         # As bytes: gzip takes what has axes for as long as its first.
         inputs[name] = gzip.compress(volume.reshape(-1).view("uint8").data, COMPRESSION)
@@ -82,11 +86,11 @@ def encode_pair(moving, fixed) -> dict:
     return inputs
 
 
-def decode_image(content: bytes, value_range, shape: tuple) -> np.ndarray:
-    """float32 `[*spatial]` from a PNG and its range (low, high).
+def decode_image(content: Any, value_range: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return float32 `[*spatial]` from a PNG and its range (low, high).
 
     Raises:
-        ServingError: not a 16-bit gray PNG of that shape, or a range that is none.
+        ServingError: not a 16-bit gray PNG of that shape, or a range that is no pair of numbers.
     """
     try:
         low, high = (float(value) for value in value_range)
@@ -98,8 +102,8 @@ def decode_image(content: bytes, value_range, shape: tuple) -> np.ndarray:
     return stored
 
 
-def decode_displacement(contents, shape: tuple) -> np.ndarray:
-    """float32 `[*spatial, ndim]` in voxels, from a PNG for each axis; within 1/256 voxel of what was computed.
+def decode_displacement(contents: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return float32 `[*spatial, ndim]` in voxels, from a PNG for each axis; within 1/256 voxel of the server's result.
 
     Raises:
         ServingError: not one 16-bit gray PNG of that shape for each axis.
@@ -115,11 +119,11 @@ def decode_displacement(contents, shape: tuple) -> np.ndarray:
     return displacement
 
 
-def decode_png(content, shape: tuple, name: str) -> np.ndarray:
-    """uint16 `[*spatial]` from a 16-bit gray PNG whose rows are the volume's, first axis slowest.
+def decode_png(content: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Return uint16 `[*spatial]` from a 16-bit gray PNG whose rows are the volume's, first axis slowest.
 
     Raises:
-        ServingError: something else.
+        ServingError: the content is no such PNG.
     """
     # Not Image.open: it takes large volumes for an attack, and reads formats that nobody sends.
     from PIL import PngImagePlugin

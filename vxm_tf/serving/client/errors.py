@@ -1,8 +1,8 @@
-"""What a call of a served model ends with when it fails, in words."""
+"""Errors of calls of a served model, and advice on each."""
 
 import re
 
-# By HTTP status: what to do about it.
+# Advice by HTTP status.
 ADVICE = {
     401: "Give the proxy's token in the environment variable VXM_TOKEN.",
     403: "The token in the environment variable VXM_TOKEN does not allow this call.",
@@ -18,10 +18,10 @@ LONGEST = 500
 
 
 class ServingError(ValueError):
-    """A served model that did not answer, or not with what was asked for; the message says what to do.
+    """A served model gave no answer, or one that cannot be used; the message says what to do.
 
     Attributes:
-        status: of HTTP, or None where no answer came or it could not be understood.
+        status: HTTP status, or None where no answer came or it could not be understood.
     """
 
     def __init__(self, message: str, status: int | None = None):
@@ -30,12 +30,12 @@ class ServingError(ValueError):
 
 
 def refusal(url: str, status: int, sentence: str) -> ServingError:
-    """The error for an answer whose status is not 200."""
+    """Return the error for an answer whose status is not 200."""
     return ServingError(" ".join(filter(None, [f"{url} answered {status}: {sentence}", ADVICE.get(status)])), status)
 
 
 def plain(text: str) -> str:
-    """A server's sentence without the names of graph nodes that TensorFlow puts around it; it ends with a stop."""
+    """Return a server's sentence, with a full stop, and without the names of nodes that TensorFlow puts around it."""
     text = re.split(r"\s*\[\[\{\{", text, maxsplit=1)[0]
     text = re.sub(r"^assertion failed: ", "", text.strip())
     # TensorFlow puts each part of what a condition says into brackets.

@@ -1,5 +1,7 @@
 """Client of a served model over gRPC; needs grpcio and protobuf, the extra `grpc`, and no TensorFlow."""
 
+from typing import Any
+
 from vxm_tf.serving.client.errors import ServingError, plain
 from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.rest_client import check_choices
@@ -7,6 +9,7 @@ from vxm_tf.serving.client.retries import wait
 
 try:
     import grpc
+    from google.protobuf.message import Message
 
     from vxm_tf.serving.client import grpc_messages
 except ImportError as error:
@@ -25,15 +28,15 @@ class GrpcClient(RegistrationCalls):
     """Calls a model by TensorFlow Serving's gRPC interface, in the clear: on this machine or a network to be trusted.
 
     Args:
-        address: such as "127.0.0.1:8500".
-        model: its name.
-        version: its number; the server's choice, the latest, if None.
-        label: of a version, such as "stable", instead of its number.
-        timeout_seconds: for a whole call.
-        retries: attempts after the first while the server is unavailable.
+        address: host and port of the server, such as "127.0.0.1:8500".
+        model: name of the model.
+        version: number of the version; the server's choice, the latest, if None.
+        label: label of a version, such as "stable", instead of its number.
+        timeout_seconds: longest time of a whole call.
+        retries: number of attempts after the first while the server is unavailable.
 
     Raises:
-        ValueError: not an address, both version and label, or a time-out that is not positive.
+        ValueError: no address, both version and label, or a time-out that is not positive.
     """
 
     def __init__(
@@ -49,19 +52,19 @@ class GrpcClient(RegistrationCalls):
         if not address or "//" in address or not address.rpartition(":")[2].isdigit():
             raise ValueError(f"gRPC takes host:port, such as 127.0.0.1:8500; got {address!r}.")
         self._address = address
-        self._spec = {"name": model, **({"version_label": label} if label else {})}
+        self._spec: dict[str, Any] = {"name": model, **({"version_label": label} if label else {})}
         if version is not None:
             self._spec["version"] = {"value": version}
         self._timeout_seconds = timeout_seconds
         self._retries = retries
         self._channel = grpc.insecure_channel(address, OPTIONS)
 
-    def close(self):
+    def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
     def is_available(self) -> bool:
-        """Whether the server has the model loaded, asked once."""
+        """Ask once whether the server has the model loaded."""
         request = grpc_messages.StatusRequest(model_spec=self._spec)
         try:
             answer = self._once(grpc_messages.MODEL_STATUS, request, grpc_messages.StatusResponse)
@@ -69,12 +72,12 @@ class GrpcClient(RegistrationCalls):
             return False
         return any(version.state == grpc_messages.AVAILABLE for version in answer.model_version_status)
 
-    def predict(self, signature: str, inputs: dict):
-        """The outputs of a signature: name to value, strings as bytes, numbers as arrays.
+    def predict(self, signature: str, inputs: dict[str, Any]) -> Any:
+        """Return the outputs of a signature by name, strings as bytes, numbers as arrays.
 
         Args:
-            signature: name of one, as in `vxm_tf.serving.signatures`.
-            inputs: name to bytes, strings, numbers or arrays.
+            signature: name of the signature, as in `vxm_tf.serving.signatures`.
+            inputs: bytes, strings, numbers or arrays by name.
 
         Returns:
             The value itself where the signature has a single output, as over REST.
@@ -93,7 +96,7 @@ class GrpcClient(RegistrationCalls):
             raise ServingError(f"{self._address} answered with what cannot be read: {error}.") from error
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
-    def _call(self, method, request, kind):
+    def _call(self, method: str, request: Message, kind: Any) -> Any:
         for attempt in range(1, self._retries + 2):
             try:
                 return self._once(method, request, kind)
@@ -103,12 +106,12 @@ class GrpcClient(RegistrationCalls):
                     raise failure from error
                 wait(attempt, self._retries, str(failure))
 
-    def _once(self, method, request, kind):
+    def _once(self, method: str, request: Message, kind: Any) -> Any:
         serialize = type(request).SerializeToString
         call = self._channel.unary_unary(method, request_serializer=serialize, response_deserializer=kind.FromString)
         return call(request, timeout=self._timeout_seconds)
 
-    def _failure(self, error):
+    def _failure(self, error: grpc.RpcError) -> ServingError:
         code = error.code().name
         if code == "DEADLINE_EXCEEDED":
             return ServingError(

@@ -6,6 +6,8 @@ of fields are those of `predict.proto`, `model.proto`, `get_model_status.proto`,
 """
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -59,18 +61,18 @@ MESSAGES = {
 }
 
 
-def _classes():
+def _classes() -> dict[str, type]:
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="vxm_tf_serving.proto", package=PACKAGE, syntax="proto3")
     for name, fields in MESSAGES.items():
         message = file.message_type.add(name=name)
         for key, (number, kind, repeated) in fields.items():
             label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            added = message.field.add(name=key, number=number, label=label)
             if kind in MESSAGES:
-                kind = {"type": field.TYPE_MESSAGE, "type_name": f".{PACKAGE}.{kind}"}
+                added.type, added.type_name = field.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
             else:
-                kind = {"type": getattr(field, f"TYPE_{kind.upper()}")}
-            message.field.add(name=key, number=number, label=label, **kind)
+                added.type = getattr(field, f"TYPE_{kind.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES}
@@ -81,11 +83,11 @@ PredictRequest, PredictResponse = _CLASSES["PredictRequest"], _CLASSES["PredictR
 StatusRequest, StatusResponse = _CLASSES["StatusRequest"], _CLASSES["StatusResponse"]
 
 
-def to_tensor(value, tensor=None):
-    """A tensor message of bytes, a string, whole numbers (int32), other numbers (float32), or an array of its type.
+def to_tensor(value: Any, tensor: Any = None) -> Any:
+    """Return a tensor message of bytes or strings, of an array, or of numbers as int32 or float32.
 
     Raises:
-        ValueError: something else.
+        ValueError: the value is none of these.
     """
     tensor = _CLASSES["Tensor"]() if tensor is None else tensor
     strings = value if isinstance(value, (list, tuple)) else [value]
@@ -104,19 +106,19 @@ def to_tensor(value, tensor=None):
     return tensor
 
 
-def _narrow(array):
+def _narrow(array: np.ndarray) -> np.ndarray:
     kind = {"i": "int32", "f": "float32"}.get(array.dtype.kind)
     return array.astype(kind) if kind else array
 
 
-def _set_shape(tensor, shape):
+def _set_shape(tensor: Any, shape: Iterable[int]) -> None:
     tensor.tensor_shape.SetInParent()
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
 
 
-def from_tensor(tensor):
-    """Bytes or a list of them, or an array, from a tensor message.
+def from_tensor(tensor: Any) -> Any:
+    """Return bytes or a list of them, or an array, from a tensor message.
 
     Raises:
         ValueError: a type or a number of values that does not fit.

@@ -1,89 +1,86 @@
-"""One HTTP request and its answer, large ones included, by the standard library."""
+"""Sends one HTTP request, which may be large, and reads the answer; needs httpx, the extra `client`."""
 
 import dataclasses
-import http.client
 import json
 import os
 import ssl
 import urllib.parse
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 from vxm_tf.serving.client.errors import ServingError, plain
+from vxm_tf.serving.client.json_bytes import JsonBody
 
 CONNECT_SECONDS = 30.0
 READ_BYTES = 2**18
 TOKEN = "VXM_TOKEN"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Called as progress(stage, done, total) with stage "sent" or "received" and counts in bytes.
+Progress = Callable[[str, int, int | None], object]
+
+
+def import_httpx() -> ModuleType:
+    """Import httpx, which is needed only for calls by REST.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise ValueError(f"Calls by REST need httpx ({error}): pip install 'vxm-tf[client]'.") from error
+    return httpx
 
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """Where a server listens.
+    """The address of a server.
 
     Attributes:
+        url: scheme, host, port and a path before every path, such as "http://127.0.0.1:8501/behind/a/proxy".
         scheme: "http" or "https".
-        host: name or number.
-        port: None for the scheme's own.
-        path: what goes before every path, "" or "/behind/a/proxy".
+        host: name or number of the host.
     """
 
+    url: str
     scheme: str
     host: str
-    port: int | None
-    path: str
 
     @classmethod
-    def of(cls, url: str):
-        """From text such as "http://127.0.0.1:8501".
+    def of(cls, url: str) -> "Address":
+        """Return the address that a text such as "http://127.0.0.1:8501" stands for.
 
         Raises:
             ValueError: another scheme, no host, or more than scheme, host, port and path.
         """
         try:
             parts = urllib.parse.urlsplit(url)
-            port = parts.port
+            # Reading the port checks it.
+            parts.port  # noqa: B018
         except ValueError as error:
             raise ValueError(f"{url!r} is no address ({error}); give one such as http://127.0.0.1:8501.") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"{url!r} is no address of a server; give one such as http://127.0.0.1:8501.")
         if parts.username is not None:
             raise ValueError(f"The address holds a user's name; give a token in the environment variable {TOKEN}.")
-        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+        return cls(url.rstrip("/"), parts.scheme, parts.hostname)
 
-    def headers(self) -> dict:
-        """The bearer token of the environment, which goes over encrypted or local connections only."""
+    def headers(self) -> dict[str, str]:
+        """Return the bearer token of the environment, which is sent over encrypted or local connections only."""
         token = os.environ.get(TOKEN, "").strip()
         private = self.scheme == "https" or self.host in LOOPBACK
         return {"Authorization": f"Bearer {token}"} if token and private else {}
 
-    def connect(self, timeout_seconds: float):
-        """An open connection; silence of `timeout_seconds` on it is an error.
-
-        Raises:
-            OSError: nobody answers there.
-        """
-        connect_seconds = min(CONNECT_SECONDS, timeout_seconds)
-        if self.scheme == "https":
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(self.host, self.port, timeout=connect_seconds, context=context)
-        else:
-            connection = http.client.HTTPConnection(self.host, self.port, timeout=connect_seconds)
-        try:
-            connection.connect()
-        except TimeoutError:
-            connection.close()
-            raise ConnectionError(f"no connection within {connect_seconds:g} s") from None
-        connection.sock.settimeout(timeout_seconds)
-        return connection
-
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a server sent back.
+    """The answer of a server.
 
     Attributes:
-        status: 200 if all went well.
-        content: the body.
-        retry_after: that header, or None.
+        status: HTTP status; 200 if all went well.
+        content: body of the answer.
+        retry_after: the header of that name, or None.
         reason: the status in words.
     """
 
@@ -93,56 +90,54 @@ class Answer:
     reason: str
 
     def sentence(self) -> str:
-        """The server's own words on an error; the status in words where it has none, as a proxy's page."""
+        """Return the server's own words on an error; the status in words where it has none, as a proxy's page."""
         try:
             return plain(json.loads(self.content)["error"])
         except (ValueError, TypeError, KeyError, AttributeError):
             return f"{self.reason or 'no reason given'}."
 
 
-def exchange(address: Address, path: str, body, timeout_seconds: float, progress) -> Answer:
-    """Send a request, POST if it has a body, and read the answer.
+def exchange(address: Address, path: str, body: JsonBody | None, seconds: float, progress: Progress) -> Answer:
+    """Send a request, POST if it has a body, and return the answer.
 
     Args:
-        address: of the server.
-        path: from the server's root.
-        body: an iterable of bytes with a length, or None.
-        timeout_seconds: of silence.
-        progress: progress(stage, done, total) with stage "sent" or "received", both counts in bytes; the total is None
-            where the server does not tell.
+        address: address of the server.
+        path: path below the address.
+        body: body of the request, or None.
+        seconds: longest silence of the server.
+        progress: called with counts of bytes; the total is None where the server does not tell.
 
     Raises:
-        ServingError: the server was silent for too long.
-        OSError: no connection, or one that broke.
-        http.client.HTTPException: an answer that is not HTTP or was cut.
+        ServingError: the server was silent for too long, or its certificate is not trusted.
+        ConnectionError: no connection, one that broke, or an answer that is not HTTP or was cut.
     """
-    connection = address.connect(timeout_seconds)
+    httpx = import_httpx()
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close", **address.headers()}
+    method, content = "GET", None
+    if body is not None:
+        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        method, content = "POST", _counted(body, progress)
+    settings = {
+        "timeout": httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
+        # The system's authorities, or those of SSL_CERT_FILE; proxies of the environment are not for local servers.
+        "verify": ssl.create_default_context() if address.scheme == "https" else False,
+        "trust_env": False,
+    }
     try:
-        _send(connection, address, path, body, progress)
-        return _receive(connection.getresponse(), progress)
-    except TimeoutError:
+        with httpx.stream(method, address.url + path, headers=headers, content=content, **settings) as response:
+            return _receive(response, progress)
+    except httpx.ConnectTimeout:
+        raise ConnectionError(f"no connection within {min(CONNECT_SECONDS, seconds):g} s") from None
+    except httpx.TimeoutException:
         raise ServingError(
-            f"{address.host} was silent for {timeout_seconds:g} s. Large volumes and a busy server take longer: raise "
+            f"{address.host} was silent for {seconds:g} s. Large volumes and a busy server take longer: raise "
             "timeout_seconds."
         ) from None
-    finally:
-        connection.close()
+    except httpx.TransportError as error:
+        raise _failure(address, error) from error
 
 
-def _send(connection, address, path, body, progress):
-    headers = {"Accept": "application/json", "Connection": "close", **address.headers()}
-    if body is None:
-        connection.request("GET", address.path + path, headers=headers)
-        return
-    headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    try:
-        connection.request("POST", address.path + path, _counted(body, progress), headers)
-    except (BrokenPipeError, ConnectionResetError):
-        # A server that refuses may say so before it has read everything; where it has not, reading fails as well.
-        return
-
-
-def _counted(body, progress):
+def _counted(body: JsonBody, progress: Progress) -> Iterator[bytes]:
     total, done = len(body), 0
     for piece in body:
         yield piece
@@ -150,11 +145,26 @@ def _counted(body, progress):
         progress("sent", done, total)
 
 
-def _receive(response, progress):
-    content, total = bytearray(), response.length
-    while piece := response.read(READ_BYTES):
+def _receive(response: Any, progress: Progress) -> Answer:
+    length = response.headers.get("Content-Length")
+    content, total = bytearray(), None if length is None else int(length)
+    for piece in response.iter_raw(READ_BYTES):
         content += piece
         progress("received", len(content), total)
-    if total is not None and len(content) < total:
-        raise http.client.IncompleteRead(b"", total - len(content))
-    return Answer(response.status, content, response.getheader("Retry-After"), response.reason)
+    return Answer(response.status_code, content, response.headers.get("Retry-After"), response.reason_phrase)
+
+
+def _failure(address: Address, error: Exception) -> Exception:
+    """Return the error that tells the cause, which is several errors down."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ServingError(
+                f"{address.url} has a certificate that is not trusted ({cause.verify_message}). Name the file with "
+                "its authority in the environment variable SSL_CERT_FILE."
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return ConnectionRefusedError("nobody listens there")
+        cause = cause.__cause__ or cause.__context__
+    text = str(error).rstrip(".") or type(error).__name__
+    return ConnectionError(f"the answer was cut ({text})" if "complete message body" in text else text)

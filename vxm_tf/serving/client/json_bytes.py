@@ -4,6 +4,8 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 # A multiple of 3, so that no piece but the last is padded.
 PIECE_BYTES = 3 * 2**16
@@ -14,7 +16,7 @@ class JsonBody:
     """A JSON text with known length whose byte strings are encoded while it is sent.
 
     Args:
-        value: what `json` can write, and bytes anywhere in it.
+        value: a value that `json` can write, with bytes anywhere in it.
 
     Example:
         >>> body = JsonBody({"inputs": {"moving": b"abc"}})
@@ -24,13 +26,13 @@ class JsonBody:
         36
     """
 
-    def __init__(self, value):
+    def __init__(self, value: Any):
         self._parts = list(_parts(value))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(len(part) if isinstance(part, bytes) else 4 * -(-len(part) // 3) for part in self._parts)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[bytes]:
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part
@@ -39,8 +41,8 @@ class JsonBody:
                 yield base64.b64encode(part[start : start + PIECE_BYTES])
 
 
-def _parts(value):
-    """JSON text as bytes, and memory views of what is to be encoded between them."""
+def _parts(value: Any) -> Iterator[bytes | memoryview]:
+    """Yield JSON text as bytes, and memory views of the content that is to be encoded between them."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         yield from (b'{"b64":"', memoryview(value).cast("B"), b'"}')
     elif isinstance(value, dict):
@@ -52,11 +54,8 @@ def _parts(value):
         yield json.dumps(value, separators=(",", ":")).encode()
 
 
-def read_json(text):
-    """The value of a JSON text, each {"b64": ...} in it as bytes.
-
-    Args:
-        text: bytes or bytearray.
+def read_json(text: bytes | bytearray) -> Any:
+    """Return the value of a JSON text, each {"b64": ...} in it as bytes.
 
     Raises:
         ValueError: not JSON, or not base64.
@@ -65,13 +64,14 @@ def read_json(text):
         >>> read_json(b'{"outputs": {"moved_bytes": {"b64": "YWJj"}}}')
         {'outputs': {'moved_bytes': b'abc'}}
     """
-    lifted, view = [], memoryview(text)
+    lifted: list[bytes] = []
+    view = memoryview(text)
 
-    def lift(match):
+    def lift(match: re.Match) -> bytes:
         lifted.append(binascii.a2b_base64(view[slice(*match.span(1))]))
         return b'{"b64":%d}' % (len(lifted) - 1)
 
-    def put_back(entry):
+    def put_back(entry: dict) -> Any:
         content = entry.get("b64")
         if len(entry) != 1 or not isinstance(content, (int, str)):
             return entry

@@ -1,9 +1,11 @@
-"""Registering by a served model, whatever carries the call."""
+"""Registrations by a served model, by REST or gRPC alike."""
 
 import abc
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.serving.client.encoding import decode_displacement, decode_image, encode_pair
 from vxm_tf.serving.client.errors import ServingError
@@ -11,7 +13,7 @@ from vxm_tf.serving.client.errors import ServingError
 
 @dataclasses.dataclass(frozen=True)
 class NiftiAnswer:
-    """Two files.
+    """The two files that a registration of files returns.
 
     Attributes:
         moved: float32 `.nii` on the fixed image's grid.
@@ -24,7 +26,7 @@ class NiftiAnswer:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArrayAnswer:
-    """Two arrays on the fixed image's grid.
+    """The two arrays that a registration of arrays returns, on the fixed image's grid.
 
     Attributes:
         moved: float32 `[*spatial]`, in the moving image's intensities.
@@ -36,21 +38,21 @@ class ArrayAnswer:
 
 
 class RegistrationCalls(abc.ABC):
-    """What can be asked of a served registration network."""
+    """The calls of a served registration network."""
 
     @abc.abstractmethod
-    def predict(self, signature: str, inputs: dict):
-        """The outputs of a signature."""
+    def predict(self, signature: str, inputs: dict[str, Any]) -> Any:
+        """Return the outputs of a signature."""
 
     def register_nifti(self, moving: bytes, fixed: bytes) -> NiftiAnswer:
         """Register two NIfTI files, each on a grid of its own.
 
         Args:
             moving: content of a `.nii` or `.nii.gz` file.
-            fixed: likewise.
+            fixed: content of another such file.
 
         Raises:
-            ServingError: no answer, or not the one that was asked for.
+            ServingError: no answer, or one that is no registration.
         """
         outputs = self.predict("register_nifti", {"moving": moving, "fixed": fixed})
         files = _picked(outputs, "moved_bytes", "transform_bytes")
@@ -60,15 +62,15 @@ class RegistrationCalls(abc.ABC):
                 raise ServingError(f"The answer's {name} is no NIfTI file. Does the server serve a vxm_tf model?")
         return NiftiAnswer(*files)
 
-    def register(self, moving, fixed) -> ArrayAnswer:
+    def register(self, moving: ArrayLike, fixed: ArrayLike) -> ArrayAnswer:
         """Register two arrays on one grid.
 
         Args:
             moving: numbers `[*spatial]`, 2-D or 3-D, in any intensities; sent as uint8, uint16 or float32.
-            fixed: likewise.
+            fixed: numbers of the same shape.
 
         Raises:
-            ServingError: no answer, or not the one that was asked for.
+            ServingError: no answer, or one that is no registration.
             ValueError: arrays that cannot be registered.
         """
         outputs = self.predict("register_bytes", encode_pair(moving, fixed))
@@ -80,7 +82,7 @@ class RegistrationCalls(abc.ABC):
         return ArrayAnswer(decode_image(moved, moved_range, shape), decode_displacement(displacement, shape))
 
 
-def _picked(outputs, *names):
+def _picked(outputs: Any, *names: str) -> list[Any]:
     held = list(outputs) if isinstance(outputs, dict) else []
     if missing := [name for name in names if name not in held]:
         raise ServingError(

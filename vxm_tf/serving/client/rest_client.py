@@ -1,4 +1,4 @@
-"""Client of a served model over HTTP, with the standard library and NumPy alone.
+"""Client of a served model over HTTP, with httpx and NumPy; no TensorFlow is needed.
 
 Example, where TensorFlow Serving or anything that speaks its REST interface listens:
 
@@ -7,12 +7,11 @@ Example, where TensorFlow Serving or anything that speaks its REST interface lis
     Path("moved.nii").write_bytes(answer.moved)
 """
 
-import http.client
-import ssl
 import urllib.parse
+from typing import Any
 
 from vxm_tf.serving.client.errors import ServingError, refusal
-from vxm_tf.serving.client.http_exchange import Address, exchange
+from vxm_tf.serving.client.http_exchange import Address, Progress, exchange, import_httpx
 from vxm_tf.serving.client.json_bytes import JsonBody, read_json
 from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.retries import wait
@@ -24,22 +23,22 @@ PASSING = (429, 502, 503, 504)
 class Client(RegistrationCalls):
     """Calls a model by TensorFlow Serving's REST interface.
 
-    Several threads may share a client: every call has a connection of its own. A token in the environment variable
+    Several threads may share a client: every call has a connection of its own. The token in the environment variable
     `VXM_TOKEN` is sent as bearer token over https and to this machine. Authorities of certificates are the system's,
     or those in the file that `SSL_CERT_FILE` names.
 
     Args:
-        url: such as "http://127.0.0.1:8501" or "https://host/behind/a/proxy".
-        model: its name.
-        version: its number; the server's choice, the latest, if None.
-        label: of a version, such as "stable", instead of its number.
-        timeout_seconds: of silence from the server, longer than a registration takes.
-        retries: attempts after the first, on broken connections and on the statuses 429, 502, 503 and 504.
+        url: address of the server, such as "http://127.0.0.1:8501" or "https://host/behind/a/proxy".
+        model: name of the model.
+        version: number of the version; the server's choice, the latest, if None.
+        label: label of a version, such as "stable", instead of its number.
+        timeout_seconds: longest silence of the server, longer than a registration takes.
+        retries: number of attempts after the first, on broken connections and on the statuses 429, 502, 503 and 504.
         progress: called as progress(stage, done, total) with stage "sent" or "received" and counts in bytes; the total
             is None where the server does not tell.
 
     Raises:
-        ValueError: not an address, both version and label, or a time-out that is not positive.
+        ValueError: no address, both version and label, a time-out that is not positive, or httpx is not installed.
     """
 
     def __init__(
@@ -50,10 +49,11 @@ class Client(RegistrationCalls):
         label: str | None = None,
         timeout_seconds: float = 300.0,
         retries: int = 5,
-        progress=None,
+        progress: Progress | None = None,
     ):
         check_choices(model, version, label, timeout_seconds, retries)
         self._address = Address.of(url)
+        import_httpx()
         self._url = url.rstrip("/")
         self._path = f"/v1/models/{urllib.parse.quote(model, safe='')}"
         if version is not None:
@@ -65,7 +65,7 @@ class Client(RegistrationCalls):
         self._progress = progress or (lambda stage, done, total: None)
 
     def is_available(self) -> bool:
-        """Whether the server has the model loaded, asked once. It does not tell whether a label is known.
+        """Ask once whether the server has the model loaded; the answer does not tell whether a label is known.
 
         Raises:
             ServingError: the server refuses to say, for want of a token.
@@ -80,15 +80,15 @@ class Client(RegistrationCalls):
             if error.status:
                 raise
             return False
-        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError):
             return False
 
-    def predict(self, signature: str, inputs: dict):
-        """The outputs of a signature: name to value, bytes where the server sends base64; else lists and numbers.
+    def predict(self, signature: str, inputs: dict[str, Any]) -> Any:
+        """Return the outputs of a signature by name: bytes where the server sends base64, else lists and numbers.
 
         Args:
-            signature: name of one, as in `vxm_tf.serving.signatures`.
-            inputs: name to value; bytes are sent as base64, lists, numbers and strings as they are.
+            signature: name of the signature, as in `vxm_tf.serving.signatures`.
+            inputs: value of each input by name; bytes are sent as base64, lists, numbers and strings as they are.
 
         Returns:
             The value itself where the signature has a single output, for the server does not name it.
@@ -107,18 +107,15 @@ class Client(RegistrationCalls):
                 "the REST port of a model server (8501), not that of gRPC (8500)?"
             ) from error
 
-    def _call(self, path, body):
-        """The content of the answer, once its status is 200."""
-        for attempt in range(1, self._retries + 2):
+    def _call(self, path: str, body: JsonBody) -> bytearray:
+        """Return the content of the answer, once its status is 200."""
+        attempt = 0
+        while True:
+            attempt += 1
             last = attempt > self._retries
             try:
                 answer = exchange(self._address, path, body, self._timeout_seconds, self._progress)
-            except ssl.SSLCertVerificationError as error:
-                raise ServingError(
-                    f"{self._url} has a certificate that is not trusted ({error.verify_message}). Name the file "
-                    "with its authority in the environment variable SSL_CERT_FILE."
-                ) from error
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 failure, retry_after = self._unreachable(error, attempt), None
             else:
                 if answer.status == 200:
@@ -129,20 +126,14 @@ class Client(RegistrationCalls):
                 raise failure
             wait(attempt, self._retries, str(failure), retry_after)
 
-    def _unreachable(self, error, attempts):
-        if isinstance(error, ConnectionRefusedError):
-            what = "nobody listens there"
-        elif isinstance(error, http.client.IncompleteRead):
-            what = f"the answer was cut; {error.expected} bytes are missing" if error.expected else "the answer was cut"
-        else:
-            what = str(error) or type(error).__name__
+    def _unreachable(self, error: OSError, attempts: int) -> ServingError:
         tried = f" after {attempts} attempts" if attempts > 1 else ""
         return ServingError(
-            f"{self._url} cannot be reached{tried}: {what}. Check the address, and that the server runs."
+            f"{self._url} cannot be reached{tried}: {error}. Check the address, and that the server runs."
         )
 
 
-def check_choices(model, version, label, timeout_seconds, retries):
+def check_choices(model: str, version: int | None, label: str | None, timeout_seconds: float, retries: int) -> None:
     """Raise `ValueError` for a choice of model, time-out or retries that cannot be."""
     if not model:
         raise ValueError("The model's name is empty; it is the one in the server's models.config, such as vxm.")

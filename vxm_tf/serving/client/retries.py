@@ -1,4 +1,4 @@
-"""Trying again, later and later, what a busy or restarting server may do yet."""
+"""Waits longer and longer between attempts, for a server that is busy or restarts."""
 
 import email.utils
 import math
@@ -12,13 +12,13 @@ LONGEST_RETRY_AFTER = 120.0
 
 
 def delay_seconds(attempt: int, retry_after: str | None = None) -> float:
-    """How long to wait before attempt `attempt + 1`.
+    """Return the seconds to wait before attempt `attempt + 1`.
 
-    It doubles from attempt to attempt, and half of it is random, so that many clients do not come back at once.
+    The time doubles from attempt to attempt, and half of it is random, so that many clients do not come back at once.
 
     Args:
-        attempt: number of those that failed, from 1.
-        retry_after: the header of that name, in seconds or as a date.
+        attempt: number of attempts that have failed, from 1.
+        retry_after: the server's header of that name, in seconds or as a date.
     """
     most = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(attempt - 1, 16))
     own = most * random.uniform(0.5, 1.0)
@@ -26,19 +26,19 @@ def delay_seconds(attempt: int, retry_after: str | None = None) -> float:
     return asked + own / 4 if asked else own
 
 
-def _seconds(retry_after):
+def _seconds(retry_after: str | None) -> float:
     try:
-        seconds = float(retry_after)
+        seconds = float(retry_after or "")
         return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
     except (TypeError, ValueError):
         pass
     try:
-        return max(email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0)
+        return max(email.utils.parsedate_to_datetime(retry_after or "").timestamp() - time.time(), 0.0)
     except (TypeError, ValueError):
         return 0.0
 
 
-def wait(attempt: int, retries: int, reason: str, retry_after: str | None = None):
+def wait(attempt: int, retries: int, reason: str, retry_after: str | None = None) -> None:
     """Warn of an attempt that failed and sleep until the next."""
     seconds = delay_seconds(attempt, retry_after)
     warnings.warn(f"{reason} Retry {attempt} of {retries} in {seconds:.1f} s.", stacklevel=1)

@@ -1,4 +1,4 @@
-"""What a client is told when its request cannot be answered."""
+"""Errors that are sent to the client, and their messages."""
 
 import re
 
@@ -17,7 +17,7 @@ STATUS_NAMES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-# What TensorFlow writes around the message of an operation when it runs a graph.
+# TensorFlow's text around the message of an operation in a graph.
 HEADING = re.compile(r"\AGraph execution error:.*?<stack traces unavailable>\n", re.DOTALL)
 ROOTS = re.compile(
     r"\A\s*[0-9]+ root error\(s\) found\.\n\s*\(0\)\s*(?:[A-Z_]+: )?(.*?)(?:\n\s*\([0-9]+\) .*)?\Z", re.DOTALL
@@ -25,6 +25,8 @@ ROOTS = re.compile(
 FUNCTION = re.compile(r"\A\s*\{\{function_node [^}]*\}\}\s*")
 PLACE = re.compile(r"\s*\[\[\{\{.*\Z", re.DOTALL)
 OPERATION = re.compile(r"\s*\[Op:[^\]]*\]\s*\Z")
+# TensorFlow Serving's names of types.
+SERVED_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 CLIENT_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.OutOfRangeError,
@@ -37,8 +39,8 @@ class RequestError(Exception):
     """A request that is answered with an error.
 
     Attributes:
-        status: of HTTP.
-        message: for the client.
+        status: HTTP status of the answer.
+        message: sentence for the client.
         retry_after: seconds after which the same request may succeed; None where it will not.
     """
 
@@ -50,18 +52,20 @@ class RequestError(Exception):
 
 
 def invalid(message: str) -> RequestError:
-    """The error for a request that is wrong in itself: 400."""
+    """Return the error for a request that is wrong in itself: 400."""
     return RequestError(400, message)
 
 
-def from_graph(error: Exception) -> RequestError | None:
-    """What to tell a client about an error that the model raised.
+def type_name(dtype: tf.DType) -> str:
+    """Return TensorFlow Serving's name of a type."""
+    return SERVED_NAMES.get(dtype.name, dtype.name)
 
-    Args:
-        error: anything that a call of a signature raises.
+
+def from_graph(error: Exception) -> RequestError | None:
+    """Return the error for the client after a call of a signature raised one.
 
     Returns:
-        The error for the client; None if the fault is not the request's, and nobody's business but the log's.
+        None if the fault is not the request's: then the details belong in the log only.
     """
     if isinstance(error, CLIENT_ERRORS):
         return invalid(graph_message(error.message))
@@ -73,7 +77,7 @@ def from_graph(error: Exception) -> RequestError | None:
 
 
 def graph_message(text: str) -> str:
-    r"""The message of an operation without TensorFlow's words on where it happened.
+    r"""Return the message of an operation without TensorFlow's text on where it happened.
 
     Example:
         >>> graph_message("assertion failed: [too large]\n\t [[{{node Assert}}]] [Op:__inference_f_1]")

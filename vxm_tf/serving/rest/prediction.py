@@ -1,31 +1,30 @@
-"""From the body of a predict request to the text of its answer; runs in a thread."""
+"""Answers the body of a predict request; runs in a thread."""
 
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
 from absl import logging
 
+from vxm_tf.serving.rest.body import InflationGuard
 from vxm_tf.serving.rest.errors import CLIENT_ERRORS, RequestError, from_graph, invalid
-from vxm_tf.serving.rest.inflation import InflationGuard
-from vxm_tf.serving.rest.json_document import parse
-from vxm_tf.serving.rest.json_tensor import TensorReader
-from vxm_tf.serving.rest.request_json import check_axes, read_request, signature_name
-from vxm_tf.serving.rest.response_json import write_response
+from vxm_tf.serving.rest.requests import parse, read_request, signature_name
+from vxm_tf.serving.rest.responses import write_response
+from vxm_tf.serving.rest.versions import LoadedVersion, Signature
 
 DEFAULT_SIGNATURE = "serving_default"
 TOO_DEEP = "JSON Parse error: The document is nested too deeply."
 
 
-def predict(find_version, body: bytes, inflated_limit: int) -> list[bytes]:
-    """Answer a request.
+def predict(find_version: Callable[[], LoadedVersion], body: bytes | bytearray, inflated_limit: int) -> list[bytes]:
+    """Return the text of the answer, in pieces.
 
     Args:
-        find_version: returns the `LoadedVersion` to ask, or raises `RequestError`.
-        body: of the request.
-        inflated_limit: bytes that its gzipped binary inputs may inflate to.
-
-    Returns:
-        Pieces of the answer's text.
+        find_version: returns the version to ask, or raises `RequestError`.
+        body: body of the request.
+        inflated_limit: number of bytes that the gzipped binary inputs may inflate to.
 
     Raises:
-        RequestError: whatever is wrong; errors that are no business of the client's are in the log alone.
+        RequestError: the request is wrong, or the server is; the server's own errors are in the log alone.
     """
     try:
         return _predict(find_version, body, inflated_limit)
@@ -41,36 +40,42 @@ def predict(find_version, body: bytes, inflated_limit: int) -> list[bytes]:
         raise known from None
 
 
-def _predict(find_version, body, inflated_limit):
-    document = parse(body)
-    wanted = signature_name(document)
-    signatures = find_version().signatures
-    name = wanted or DEFAULT_SIGNATURE
-    if name not in signatures:
-        raise invalid(f'Serving signature name: "{name}" not found in signature def')
-    signature = signatures[name]
+def _predict(find_version: Callable[[], LoadedVersion], body: bytes | bytearray, inflated_limit: int) -> list[bytes]:
+    members = parse(body)
+    wanted = signature_name(members)
+    signature = find_version().signatures.get(wanted or DEFAULT_SIGNATURE)
+    if signature is None:
+        raise invalid(f'Serving signature name: "{wanted or DEFAULT_SIGNATURE}" not found in signature def')
     if not signature.inputs or signature.function is None:
         raise invalid(f"Failed to get input map for signature: {wanted or 'DEFAULT'}")
-    reader = TensorReader(InflationGuard(inflated_limit), document.has_infinity)
-    request = read_request(document, signature, reader)
-    # What was parsed may be far larger than the tensors; the graph needs the memory.
-    del document, reader
+    arrays = read_request(members, signature.inputs, InflationGuard(inflated_limit))
+    rows = "instances" in members
+    # The parsed request may be far larger than the tensors, and the graph needs the memory.
+    del members
+    tensors = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in arrays.items()}
     try:
-        outputs = signature.function(**request.tensors)
+        outputs = signature.function(**tensors)
     except CLIENT_ERRORS:
-        check_axes(request.tensors, signature)
+        _check_axes(tensors, signature)
         raise
-    return write_response(outputs, request.rows)
+    return write_response(outputs, rows)
 
 
-def refuse_examples(find_version, action: str) -> RequestError:
-    """The answer to classify and regress, whose signatures belong to `tf.estimator`.
+def _check_axes(tensors: Mapping[str, tf.Tensor], signature: Signature) -> None:
+    """Refuse a wrong number of axes, after the graph has failed on it.
 
-    Raises:
-        RequestError: no such version.
+    Like TensorFlow Serving, the server lets a graph try; but a graph that takes its axes for granted describes the
+    failure only in terms of its operations.
     """
-    signature = find_version().signatures.get(DEFAULT_SIGNATURE)
-    noun = {"classify": "classification", "regress": "regression"}[action]
+    for name, tensor in tensors.items():
+        rank = signature.inputs[name].shape.rank
+        if rank not in (None, tensor.shape.rank):
+            raise invalid(f"Input {name} has {rank} axes; got shape {tensor.shape.as_list()}.")
+
+
+def refuse_examples(version: LoadedVersion, noun: str) -> RequestError:
+    """Return the error for "classification" and "regression", whose signatures belong to `tf.estimator`."""
+    signature = version.signatures.get(DEFAULT_SIGNATURE)
     # TensorFlow Serving shows the whole definition, with the names of the graph's nodes.
     names = ", ".join(signature.inputs) if signature else ""
     return invalid(f"No {noun} inputs found in SignatureDef: {names}")

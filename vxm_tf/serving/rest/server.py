@@ -3,13 +3,15 @@
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from types import ModuleType
 
 from absl import logging
 
 from vxm_tf.serving.rest.app import RestApp
-from vxm_tf.serving.rest.limits import Limits
-from vxm_tf.serving.rest.models import Watcher
+from vxm_tf.serving.rest.served_models import Model, Watcher
+from vxm_tf.serving.rest.work_queue import Limits
 
 DEFAULT_LIMITS = Limits()
 
@@ -18,22 +20,22 @@ class RestServer:
     """Serves models over HTTP, in a thread of its own.
 
     Args:
-        models: at least one, with names of their own.
+        models: at least one model; each has a name of its own.
         host: address to listen on.
-        port: 0 for any that is free.
-        limits: what is taken on at a time.
-        poll_seconds: between two looks for new versions.
+        port: port to listen on; 0 for any that is free.
+        limits: limits of the server.
+        poll_seconds: time between two looks for new versions.
 
     Attributes:
-        port: that is listened on.
+        port: the port that the server listens on.
 
     Raises:
-        ValueError: uvicorn is not installed, or the address cannot be listened on.
+        ValueError: uvicorn is not installed, or the server cannot listen on that address.
     """
 
     def __init__(
         self,
-        models,
+        models: Sequence[Model],
         *,
         host: str = "127.0.0.1",
         port: int = 8501,
@@ -59,20 +61,20 @@ class RestServer:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
-    def start(self):
-        """Answer requests; connections that came earlier have waited."""
+    def start(self) -> "RestServer":
+        """Begin to answer requests, also those that arrived since the server was made."""
         self._thread.start()
         self._watcher.start()
         return self
 
-    def stop(self):
+    def stop(self) -> None:
         """Finish the requests that run, and end."""
         self._server.should_exit = True
         self._thread.join()
         self._watcher.stop()
         self.app.queue.close()
 
-    def run(self):
+    def run(self) -> None:
         """Serve until SIGINT or SIGTERM; a second one ends at once. For the main thread."""
         ended = threading.Event()
         before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -87,20 +89,20 @@ class RestServer:
         logging.info("Finishing the requests that run.")
         self.stop()
 
-    def __enter__(self):
+    def __enter__(self) -> "RestServer":
         return self.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self):
+    def _run(self) -> None:
         self._server.run(sockets=[self._socket])
         with suppress(OSError):
             self._socket.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Return a socket that listens.
 
     Raises:
         ValueError: the port is taken or no port, or the host is not this machine's.
@@ -115,7 +117,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"{host}:{port}: cannot listen there ({reason}). Give another --port or --host.") from None
 
 
-def _import_uvicorn():
+def _import_uvicorn() -> ModuleType:
     try:
         import uvicorn
     except ImportError:

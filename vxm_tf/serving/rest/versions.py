@@ -1,12 +1,11 @@
-"""Numbered versions below a model's base folder, and which of them are served."""
+"""Numbered versions below a model's base folder: which of them are served, and what is loaded of one."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-
-from vxm_tf.serving.rest.signature import Signature
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 FILE = "saved_model.pb"
 
@@ -16,8 +15,8 @@ class Policy:
     """Which versions are served.
 
     Attributes:
-        numbers: only these; the latest one if empty.
-        every: all there are.
+        numbers: versions that are served; the latest one if empty.
+        every: whether all versions are served.
     """
 
     numbers: frozenset[int] = frozenset()
@@ -25,7 +24,7 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> "Policy":
-        """From "latest", "all" or numbers with commas between.
+        """Return the policy that "latest", "all" or numbers with commas between stand for.
 
         Raises:
             ValueError: anything else.
@@ -42,7 +41,7 @@ class Policy:
         return cls(frozenset(map(int, parts)))
 
     def wanted(self, present: set[int]) -> set[int]:
-        """Those of the versions on disk that are to be served."""
+        """Return the versions that are to be served, of those that are on disk."""
         if self.every:
             return set(present)
         return set(present & self.numbers) if self.numbers else {max(present)} if present else set()
@@ -51,36 +50,33 @@ class Policy:
 LATEST = Policy()
 
 
-def versions_on_disk(base_path: Path) -> set[int]:
-    """Numbers of the subfolders that hold a SavedModel; empty where the folder cannot be read."""
-    try:
-        names = [entry.name for entry in base_path.iterdir() if (entry / FILE).is_file()]
-    except OSError:
-        return set()
-    return {int(name) for name in names if name.isascii() and name.isdigit() and str(int(name)) == name}
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One signature of a SavedModel.
 
+    Attributes:
+        inputs: type and shape of each input, by name.
+        definition: the protocol buffer of the signature in the SavedModel.
+        function: takes and returns tensors by name; None where there is no function to call.
+    """
 
-def fingerprint(folder: Path) -> frozenset:
-    """Names, sizes and times of a folder's files: changes while somebody copies into it."""
-    found = set()
-    try:
-        for path in folder.rglob("*"):
-            status = path.stat()
-            found.add((str(path), status.st_size, status.st_mtime_ns))
-    except OSError:
-        found.add(("unreadable", 0, 0))
-    return frozenset(found)
+    inputs: dict[str, tf.TensorSpec]
+    definition: meta_graph_pb2.SignatureDef
+    function: Callable[..., dict[str, tf.Tensor]] | None
 
 
 class LoadedVersion:
-    """A version in memory, for as long as a request or the model holds on to it.
+    """A version in memory, for as long as a request or the model refers to it.
 
     Args:
-        number: of the version.
-        folder: with the SavedModel.
+        number: number of the version.
+        folder: folder with the SavedModel.
+
+    Attributes:
+        signatures: `Signature` by name.
 
     Raises:
-        Exception: whatever TensorFlow raises on files that are no SavedModel.
+        Exception: any error that TensorFlow raises on files that are no SavedModel.
     """
 
     def __init__(self, number: int, folder: Path):
@@ -90,6 +86,34 @@ class LoadedVersion:
         definitions = saved_model_pb2.SavedModel.FromString((folder / FILE).read_bytes()).meta_graphs[0].signature_def
         functions = self._loaded.signatures
         self.signatures = {
-            name: Signature.of(definition, functions[name] if name in functions else None)
+            name: Signature(_inputs(definition), definition, functions[name] if name in functions else None)
             for name, definition in definitions.items()
         }
+
+
+def _inputs(definition: meta_graph_pb2.SignatureDef) -> dict[str, tf.TensorSpec]:
+    return {
+        name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
+        for name, info in sorted(definition.inputs.items())
+    }
+
+
+def versions_on_disk(base_path: Path) -> set[int]:
+    """Return the numbers of the subfolders that hold a SavedModel; empty where the folder cannot be read."""
+    try:
+        names = [entry.name for entry in base_path.iterdir() if (entry / FILE).is_file()]
+    except OSError:
+        return set()
+    return {int(name) for name in names if name.isascii() and name.isdigit() and str(int(name)) == name}
+
+
+def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Return names, sizes and times of a folder's files, which change while somebody copies into it."""
+    found = set()
+    try:
+        for path in folder.rglob("*"):
+            status = path.stat()
+            found.add((str(path), status.st_size, status.st_mtime_ns))
+    except OSError:
+        found.add(("unreadable", 0, 0))
+    return frozenset(found)

@@ -1,22 +1,54 @@
-"""Inferences in threads: a few run, some wait, the rest is turned away."""
+"""Runs inferences in threads: a few at a time, some more wait, and the rest is refused."""
 
 import asyncio
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
+import dataclasses
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from vxm_tf.serving.rest.deadline import TooLate, within
+import anyio
+
 from vxm_tf.serving.rest.errors import RequestError
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Limits of a server; a megabyte has 2**20 bytes.
+
+    Attributes:
+        workers: number of inferences that run at a time.
+        queue: number of requests that may be received or wait beside those that run.
+        max_request_mb: largest body of a request in megabytes, as sent and as inflated.
+        max_inflated_mb: megabytes that all gzipped binary inputs of a request may inflate to.
+        request_seconds: time for a client to send a body, and to take each megabyte of an answer.
+        answer_seconds: time for an inference, waiting included.
+    """
+
+    workers: int = 1
+    queue: int = 16
+    max_request_mb: float = 256
+    max_inflated_mb: float = 1024
+    request_seconds: float = 60
+    answer_seconds: float = 600
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = {"queue": 0, "workers": 1}.get(name)
+            if (value <= 0) if least is None else (value < least):
+                bound = "more than 0" if least is None else f"at least {least}"
+                raise ValueError(f"{name} must be {bound}; got {value}.")
 
 
 class WorkQueue:
     """Runs functions in threads for one event loop.
 
     Args:
-        workers: how many run at a time.
-        waiting: how many more are admitted.
+        workers: number of functions that run at a time.
+        waiting: number of further requests that are admitted.
 
     Attributes:
-        taken: places that are held, by requests and by work whose request was given up.
+        taken: number of places held by requests, and by work whose request was given up.
     """
 
     def __init__(self, workers: int, waiting: int):
@@ -25,8 +57,8 @@ class WorkQueue:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="inference")
 
     @contextlib.contextmanager
-    def admit(self):
-        """Hold a place from before a body is received, since bodies take memory, until the answer is sent.
+    def admit(self) -> Iterator[None]:
+        """Hold a place from before a body is received until the answer is sent, since both take memory.
 
         Raises:
             RequestError: 503; no place is free.
@@ -39,8 +71,8 @@ class WorkQueue:
         finally:
             self.taken -= 1
 
-    async def run(self, function, seconds: float):
-        """What `function` returns, waiting included within the time.
+    async def run(self, function: Callable[[], Any], seconds: float) -> Any:
+        """Return the result of `function`; the time limit includes waiting for a thread.
 
         Work that has begun when the time is over cannot be stopped: it keeps its thread, and a place, until it ends.
 
@@ -48,26 +80,25 @@ class WorkQueue:
             RequestError: 504; it took too long.
         """
         work = self._executor.submit(function)
-        try:
-            return await within(seconds, asyncio.wrap_future(work))
-        except TooLate:
-            self._abandon(work)
-            raise RequestError(504, f"No answer within {seconds:g} seconds, the limit here.") from None
+        with anyio.move_on_after(seconds):
+            return await asyncio.wrap_future(work)
+        self._abandon(work)
+        raise RequestError(504, f"No answer within {seconds:g} seconds, the limit here.")
 
-    def close(self):
-        """Wait for what runs, drop what waits."""
+    def close(self) -> None:
+        """Wait for the functions that run, and drop those that wait."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _abandon(self, work):
+    def _abandon(self, work: Future) -> None:
         loop = asyncio.get_running_loop()
         self.taken += 1
 
-        def ended(_):
+        def ended(_: Future) -> None:
             # The loop is closed if the server ended meanwhile, and then places matter no more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._give_back)
 
         work.add_done_callback(ended)
 
-    def _give_back(self):
+    def _give_back(self) -> None:
         self.taken -= 1

@@ -1,1 +1,1 @@
-"""Other tools' transform files, a reader and a writer for each; `vxm_tf.spatial.transform_files` chooses among them."""
+"""Readers and writers of other tools' transform files; `vxm_tf.spatial.transform_files` chooses among them."""

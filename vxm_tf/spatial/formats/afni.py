@@ -1,10 +1,11 @@
 """AFNI's transform files: displacement fields as 3dNwarpApply takes them, and aff12.1D matrices.
 
 Both map points of the base (fixed) image to the source (moving) image, in DICOM order: millimetres, x to the left,
-y to the back. A field is laid out as ITK's is, without the intent. AFNI drops the tilt of oblique images before it
-applies a transform, so what it does on them is not what the file says: they are refused.
+y to the back. A field has the layout of ITK's, without the intent. AFNI ignores the tilt of oblique images when it
+applies a transform, and would apply it at other places than the file means, so oblique images are refused.
 """
 
+import os
 from pathlib import Path
 
 import nibabel
@@ -17,19 +18,21 @@ from vxm_tf.spatial.formats.nifti_fields import read_vectors, write_vectors
 from vxm_tf.spatial.formats.parts import affine_for, check_axes
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense
+from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, Transform, dense
 
-# AFNI's own limit, above which it calls an image oblique.
+# AFNI treats an image as oblique above this angle.
 _OBLIQUE_DEGREES = 0.01
 
 
-def read_afni(path, moving_grid: Grid | None = None, fixed_grid: Grid | None = None):
-    """A displacement field (`.nii`, `.nii.gz`) or the matrix of an `.aff12.1D` file (any other name).
+def read_afni(
+    path: str | os.PathLike, moving_grid: Grid | None = None, fixed_grid: Grid | None = None
+) -> AffineTransform | DisplacementField:
+    """The displacement field (`.nii`, `.nii.gz`) or the matrix of an `.aff12.1D` file (any other name).
 
     Args:
-        path: of the file.
-        moving_grid: of the source image, to refuse it if it is oblique.
-        fixed_grid: of the base image, likewise.
+        path: the file.
+        moving_grid: grid of the source image, which is refused if it is oblique.
+        fixed_grid: grid of the base image, which is refused if it is oblique; a field holds its own.
 
     Returns:
         A displacement field, which moves nothing beyond its grid, or an affine transform.
@@ -40,29 +43,33 @@ def read_afni(path, moving_grid: Grid | None = None, fixed_grid: Grid | None = N
     with reading(path):
         if str(path).lower().endswith((".nii", ".nii.gz")):
             vectors, fixed_grid, _ = read_vectors(path, "5-D")
-            transform = DisplacementField(fixed_grid, turned(vectors), outside="zero")
+            transform: AffineTransform | DisplacementField = DisplacementField(
+                fixed_grid, turned(vectors), outside="zero"
+            )
         else:
             transform = _read_matrix(path)
     check_axes(path, transform.ndim, "AFNI")
-    _check_plumb(path, moving_grid, fixed_grid)
+    _check_not_oblique(path, moving_grid, fixed_grid)
     return transform
 
 
-def write_afni(path, transform, fixed_grid: Grid, moving_grid: Grid | None = None):
+def write_afni(
+    path: str | os.PathLike, transform: Transform, fixed_grid: Grid, moving_grid: Grid | None = None
+) -> None:
     """Write a displacement field (`.nii`, `.nii.gz`, float32) or a matrix (`.aff12.1D`, twelve numbers row by row).
 
     Args:
-        path: where to.
-        transform: any; affine throughout for a matrix.
-        fixed_grid: of the base image.
-        moving_grid: of the source image, to refuse it if it is oblique.
+        path: the file to write; its name chooses between field and matrix.
+        transform: the transform, from fixed to moving space; it must be affine for a matrix.
+        fixed_grid: grid of the base image, which is refused if it is oblique.
+        moving_grid: grid of the source image, which is refused if it is oblique.
 
     Raises:
-        InputError: an oblique image, other than three axes, a field where a matrix is asked for, or a place that
+        InputError: an oblique image, other than three axes, a dense transform for a matrix file, or a path that
             cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "AFNI")
-    _check_plumb(path, moving_grid, fixed_grid)
+    _check_not_oblique(path, moving_grid, fixed_grid)
     if str(path).lower().endswith((".nii", ".nii.gz")):
         write_vectors(path, turned(dense(transform, fixed_grid).displacement_mm), fixed_grid, "5-D", 0)
         return
@@ -71,7 +78,7 @@ def write_afni(path, transform, fixed_grid: Grid, moving_grid: Grid | None = Non
     write_text(path, f"# 3dvolreg matrices (DICOM-to-DICOM, row-by-row):\n{text}\n")
 
 
-def _check_plumb(path, moving_grid, fixed_grid):
+def _check_not_oblique(path: str | os.PathLike, moving_grid: Grid | None, fixed_grid: Grid | None) -> None:
     for which, grid in (("moving", moving_grid), ("fixed", fixed_grid)):
         degrees = 0.0 if grid is None else np.degrees(nibabel.affines.obliquity(grid.affine).max())
         if degrees > _OBLIQUE_DEGREES:
@@ -82,7 +89,7 @@ def _check_plumb(path, moving_grid, fixed_grid):
             )
 
 
-def _read_matrix(path):
+def _read_matrix(path: str | os.PathLike) -> AffineTransform:
     lines = [line.split("#")[0] for line in Path(path).read_text(encoding="utf-8").splitlines()]
     numbers = np.array(" ".join(lines).split(), "float64")
     if len(numbers) != 12:

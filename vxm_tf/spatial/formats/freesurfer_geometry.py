@@ -1,9 +1,10 @@
-"""A grid as FreeSurfer writes it, in bytes and in text: shape, voxel size, directions, and the place of its middle.
+"""FreeSurfer's description of a grid, in bytes and in text: shape, voxel size, axis directions and middle.
 
-The middle ("c_ras") is at index shape / 2, half a voxel beyond the centre of the field of view.
+The middle ("c_ras") is the world position of index shape / 2, half a voxel beyond the centre of the field of view.
 """
 
 import struct
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,14 +15,19 @@ _KEYS = ("volume", "voxelsize", "xras", "yras", "zras", "cras")
 
 
 def pack_geometry(grid: Grid, shear: bool = False) -> bytes:
-    """76 bytes: valid, shape (int32), spacing, directions column by column, middle (float32); 88 with a shear of 0."""
+    """A grid in 76 bytes: a flag and the shape (int32), spacing, directions by columns and middle (float32).
+
+    Args:
+        grid: a grid with three axes.
+        shear: append a shear of 0, which makes 88 bytes.
+    """
     spacing, directions, middle = _numbers(grid)
     values = (*spacing, *directions.ravel(order="F"), *middle, *[0.0] * (3 if shear else 0))
     return struct.pack(f">4i{len(values)}f", 1, *grid.shape, *values)
 
 
 def unpack_geometry(data: bytes, shear: bool = False) -> Grid:
-    """The grid in the bytes of `pack_geometry`.
+    """The grid in bytes as `pack_geometry` writes them.
 
     Raises:
         InputError: a geometry that is marked as invalid, or singular.
@@ -37,9 +43,9 @@ def unpack_geometry(data: bytes, shear: bool = False) -> Grid:
 
 
 def geometry_text(grid: Grid | None) -> str:
-    """The eight lines of an .lta; a geometry that is marked as invalid where there is no grid."""
+    """A grid in the eight lines of an .lta file, which mark the geometry as invalid if there is no grid."""
     valid = grid is not None
-    grid = grid if valid else Grid((256, 256, 256), np.diag([1.0, 1.0, 1.0, 1.0]))
+    grid = grid or Grid((256, 256, 256), np.diag([1.0, 1.0, 1.0, 1.0]))
     spacing, directions, middle = _numbers(grid)
     numbers = dict(zip(_KEYS[1:], (spacing, *directions.T, middle)))
     lines = [f"valid = {int(valid)}  # volume info {'' if valid else 'in'}valid", "filename = none"]
@@ -48,8 +54,12 @@ def geometry_text(grid: Grid | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def geometry_from_text(lines) -> Grid | None:
-    """The grid in lines "key = values"; None where they say that it is invalid."""
+def geometry_from_text(lines: Iterable[str]) -> Grid | None:
+    """The grid in lines "key = values" of an .lta file; None if they mark it as invalid.
+
+    Raises:
+        InputError: a line is missing, or the geometry is singular.
+    """
     values = {key.strip(): value.split("#")[0].split() for key, _, value in (line.partition("=") for line in lines)}
     if values.get("valid", ["0"])[0] == "0":
         return None
@@ -60,12 +70,19 @@ def geometry_from_text(lines) -> Grid | None:
     return _grid(shape.astype(int), spacing, np.stack([x, y, z], axis=1), middle, np.eye(3))
 
 
-def _numbers(grid):
+def _numbers(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(spacing `[3]`, directions `[3, 3]` as columns, middle `[3]`), in millimetres."""
     axes, spacing = grid.affine[:3, :3], np.array(grid.spacing_mm)
     return spacing, axes / spacing, grid.to_world(np.array(grid.shape) / 2)
 
 
-def _grid(shape, spacing, directions, middle, slant):
+def _grid(
+    shape: Sequence[int] | np.ndarray,
+    spacing: np.ndarray,
+    directions: np.ndarray,
+    middle: np.ndarray,
+    slant: np.ndarray,
+) -> Grid:
     affine = np.eye(4)
     affine[:3, :3] = directions @ np.diag(spacing) @ slant
     affine[:3, 3] = middle - affine[:3, :3] @ (np.array(shape) / 2)

@@ -1,12 +1,14 @@
 """FSL's transform files: FNIRT's displacement fields and FLIRT's matrices.
 
-FSL's coordinates are voxel indices times voxel size; the first axis is flipped where the image's affine has a positive
-determinant. A FNIRT field lies on the fixed ("reference") image's grid and holds, for each voxel, the moving
-("source") image's FSL coordinates, either less the fixed image's ("relative") or not ("absolute"). A FLIRT matrix takes
-FSL coordinates of the moving image to those of the fixed one. Neither file holds the moving image's grid.
+FSL's coordinates are voxel indices times voxel size; the first axis is flipped if the image's affine has a positive
+determinant. A FNIRT field lies on the grid of the fixed ("reference") image and holds, for each voxel, FSL coordinates
+of the moving ("source") image, either as they are ("absolute") or minus those of the fixed image ("relative"). A FLIRT
+matrix maps FSL coordinates of the moving image to those of the fixed image. Neither file holds the moving image's grid.
 
 Source: https://fsl.fmrib.ox.ac.uk/fsl/docs/#/registration/flirt/faq and fslpy's `fsl.transform`.
 """
+
+import os
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEME
 from vxm_tf.spatial.formats.parts import affine_for, check_axes, required_grid
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid, apply_affine
-from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, slabs
+from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, Transform, dense, slabs
 
 FIELD_TYPES = ("relative", "absolute")
 _GRIDS_NEEDED = "FSL counts in the voxels of both images, and its files hold at most the fixed image's grid"
@@ -30,15 +32,21 @@ def to_fsl(grid: Grid) -> np.ndarray:
     return matrix
 
 
-def read_fsl(path, moving_grid: Grid | None, fixed_grid: Grid | None = None, *, field_type: str | None = None):
-    """A FNIRT field (`.nii`, `.nii.gz`) or a FLIRT matrix (any other name).
+def read_fsl(
+    path: str | os.PathLike,
+    moving_grid: Grid | None,
+    fixed_grid: Grid | None = None,
+    *,
+    field_type: str | None = None,
+) -> AffineTransform | DisplacementField:
+    """The transform in a FNIRT field (`.nii`, `.nii.gz`) or a FLIRT matrix (any other name).
 
     Args:
-        path: of the file.
-        moving_grid: of the moving ("source") image.
-        fixed_grid: of the fixed ("reference") image; needed for a matrix only, a field holds its own.
-        field_type: "relative" or "absolute"; None takes the reading under which points move more alike. FSL and fslpy
-            guess alike where both images' voxels are stored in the same order of axes.
+        path: the file.
+        moving_grid: grid of the moving ("source") image.
+        fixed_grid: grid of the fixed ("reference") image; only a matrix needs it, a field holds its own.
+        field_type: "relative" or "absolute"; None takes the type for which displacements vary less. FSL and fslpy
+            guess the same type if the axes of both images are stored in the same order.
 
     Returns:
         A displacement field or an affine transform.
@@ -51,24 +59,26 @@ def read_fsl(path, moving_grid: Grid | None, fixed_grid: Grid | None = None, *, 
         raise ValueError(f"field_type is one of {', '.join(map(repr, FIELD_TYPES))} or None; got {field_type!r}.")
     dense_file = str(path).lower().endswith((".nii", ".nii.gz"))
     moving_grid = required_grid(path, moving_grid, "moving", _GRIDS_NEEDED)
-    if not dense_file:
-        fixed_grid = required_grid(path, fixed_grid, "fixed", _GRIDS_NEEDED)
+    if dense_file:
+        with reading(path):
+            return _read_field(path, moving_grid, field_type)
+    fixed_grid = required_grid(path, fixed_grid, "fixed", _GRIDS_NEEDED)
     with reading(path):
-        return _read_field(path, moving_grid, field_type) if dense_file else _read_matrix(path, moving_grid, fixed_grid)
+        return _read_matrix(path, moving_grid, fixed_grid)
 
 
-def write_fsl(path, transform, fixed_grid: Grid, moving_grid: Grid | None):
+def write_fsl(path: str | os.PathLike, transform: Transform, fixed_grid: Grid, moving_grid: Grid | None) -> None:
     """Write a relative FNIRT field (`.nii`, `.nii.gz`, intent 2006, float32) or a FLIRT matrix (`.mat`).
 
     Args:
-        path: where to.
-        transform: any; affine throughout for a matrix.
-        fixed_grid: of the fixed ("reference") image.
-        moving_grid: of the moving ("source") image.
+        path: the file to write; its name chooses between field and matrix.
+        transform: the transform, from fixed to moving space; it must be affine for a matrix.
+        fixed_grid: grid of the fixed ("reference") image.
+        moving_grid: grid of the moving ("source") image.
 
     Raises:
-        InputError: no moving grid, other than three axes, a sheared fixed grid, a field where a matrix is asked for,
-            or a place that cannot be written.
+        InputError: no moving grid, other than three axes, a sheared fixed grid, a dense transform for a matrix file,
+            or a path that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "FSL")
     moving_grid = required_grid(path, moving_grid, "moving", _GRIDS_NEEDED)
@@ -86,11 +96,11 @@ def write_fsl(path, transform, fixed_grid: Grid, moving_grid: Grid | None):
     write_vectors(path, vectors, fixed_grid, "4-D", FSL_DISPLACEMENT)
 
 
-def _world_to_fsl(grid):
+def _world_to_fsl(grid: Grid) -> np.ndarray:
     return to_fsl(grid) @ np.linalg.inv(grid.affine)
 
 
-def _read_field(path, moving_grid, field_type):
+def _read_field(path: str | os.PathLike, moving_grid: Grid, field_type: str | None) -> DisplacementField:
     vectors, grid, intent = read_vectors(path, "4-D")
     if intent in FSL_COEFFICIENTS:
         raise InputError("holds spline coefficients. Turn them into a field: fnirtfileutils --in= --ref= --out=")
@@ -106,24 +116,26 @@ def _read_field(path, moving_grid, field_type):
     return DisplacementField(grid, displacement_mm)
 
 
-def _displacement(vectors, points, grid, moving_grid, field_type):
-    """The displacement in world millimetres that vectors of the file mean at points of the fixed space."""
+def _displacement(
+    vectors: np.ndarray, points: np.ndarray, grid: Grid, moving_grid: Grid, field_type: str
+) -> np.ndarray:
+    """The displacement in world millimetres of a file's vectors at points of the fixed space."""
     own = apply_affine(_world_to_fsl(grid), points) if field_type == "relative" else 0.0
     return apply_affine(np.linalg.inv(_world_to_fsl(moving_grid)), vectors + own) - points
 
 
-def _likely_type(vectors, grid, moving_grid):
+def _likely_type(vectors: np.ndarray, grid: Grid, moving_grid: Grid) -> str:
     thinned = tuple(slice(None, None, 1 + size // 40) for size in grid.shape)
     indices = np.stack(np.meshgrid(*(np.arange(size)[s] for size, s in zip(grid.shape, thinned)), indexing="ij"), -1)
     points = grid.to_world(indices)
 
-    def spread(field_type):
+    def spread(field_type: str) -> float:
         return _displacement(vectors[thinned], points, grid, moving_grid, field_type).std(axis=(0, 1, 2)).sum()
 
     return min(FIELD_TYPES, key=spread)
 
 
-def _read_matrix(path, moving_grid, fixed_grid):
+def _read_matrix(path: str | os.PathLike, moving_grid: Grid, fixed_grid: Grid) -> AffineTransform:
     flirt = np.loadtxt(path, ndmin=2)
     if flirt.shape != (4, 4):
         raise InputError(f"a FLIRT matrix has 4 lines of 4 numbers; got {flirt.shape[0]} of {flirt.shape[1]}.")

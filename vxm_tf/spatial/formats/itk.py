@@ -1,11 +1,14 @@
 """ITK's and ANTs' transform files: dense NIfTI, composite .h5, and affine .mat, .txt and .tfm.
 
 Points go from fixed to moving space in LPS millimetres (x to the left, y to the back). Beyond its grid a field moves
-nothing, so what is read here has `outside="zero"`.
+nothing, so fields are read with `outside="zero"`.
 """
 
+import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,14 +22,14 @@ from vxm_tf.spatial.formats.nifti_fields import DISPLACEMENT_VECTOR, VECTOR, rea
 from vxm_tf.spatial.formats.parts import affine_for, zero_outside_parts
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import Chain, DisplacementField, dense
+from vxm_tf.spatial.transforms import Chain, DisplacementField, Transform, dense
 
 _TEXT_BANNER = "#Insight Transform File V1.0"
-# ITK wrote "Tranform" until version 5.
+# ITK before version 5 wrote "Tranform".
 _HDF5_NAMES = ("TransformParameters", "TranformParameters"), ("TransformFixedParameters", "TranformFixedParameters")
 
 
-def read_itk(path):
+def read_itk(path: str | os.PathLike) -> Transform:
     """The transform in a file that ITK, SimpleITK or ANTs wrote.
 
     Args:
@@ -47,19 +50,19 @@ def read_itk(path):
         return _from_queue(_matlab_records(path) if name.endswith(".mat") else _text_records(path))
 
 
-def write_itk(path, transform, fixed_grid: Grid):
-    """Write a transform as ITK and ANTs read it.
+def write_itk(path: str | os.PathLike, transform: Transform, fixed_grid: Grid) -> None:
+    """Write a transform in a file for ITK and ANTs.
 
     Args:
-        path: `.nii` or `.nii.gz` for one displacement field on the fixed grid, float32; `.h5` for the parts as they
-            are, in double precision; `.mat`, `.txt` or `.tfm` for one matrix.
-        transform: any; affine throughout for a matrix.
-        fixed_grid: of the fixed image. With two axes they are taken as R and A: an axial plane.
+        path: `.nii` or `.nii.gz` for one displacement field on the fixed grid, float32; `.h5` for a composite of the
+            transform's parts in double precision; `.mat`, `.txt` or `.tfm` for one matrix.
+        transform: the transform, from fixed to moving space; it must be affine for a matrix.
+        fixed_grid: grid of the fixed image. Two axes are taken as R and A: an axial plane.
 
-    Warns (`UserWarning`) if a `.nii` of the same name lies beside a `.nii.gz`, because ITK then reads the former.
+    A `UserWarning` tells if a `.nii` of the same name lies beside a `.nii.gz`, because ITK then reads the `.nii`.
 
     Raises:
-        InputError: a field where a matrix is asked for, a sheared grid in NIfTI, or a place that cannot be written.
+        InputError: a dense transform for a matrix file, a sheared grid in NIfTI, or a path that cannot be written.
     """
     name = str(path).lower()
     if name.endswith((".nii", ".nii.gz")):
@@ -74,7 +77,7 @@ def write_itk(path, transform, fixed_grid: Grid):
         write_text(path, _text(to_record(affine_for(path, transform))))
 
 
-def _warn_of_twin(path):
+def _warn_of_twin(path: str | os.PathLike) -> None:
     twin = Path(str(path)[:-3])
     if twin.suffix.lower() == ".nii" and twin.exists():
         warnings.warn(
@@ -82,8 +85,8 @@ def _warn_of_twin(path):
         )
 
 
-def is_itk_matlab(path) -> bool:
-    """Whether a `.mat` file is ITK's binary one rather than a text with numbers, such as FLIRT's."""
+def is_itk_matlab(path: str | os.PathLike) -> bool:
+    """Whether a `.mat` file is binary, as ITK's are, rather than a text of numbers, as FLIRT's are."""
     with open(path, "rb") as file:
         start = file.read(4096)
     try:
@@ -93,19 +96,19 @@ def is_itk_matlab(path) -> bool:
     return not start.strip()
 
 
-def _read_field(path):
+def _read_field(path: str | os.PathLike) -> DisplacementField:
     vectors, grid, intent = read_vectors(path, "5-D")
     if intent not in (VECTOR, DISPLACEMENT_VECTOR):
         raise InputError(
             f"ITK's displacement fields have the intent {VECTOR} (vector); got {intent}. If the file is another "
             "tool's, say which format it has."
         )
-    # ITK takes vectors with NIfTI's intent for displacements as RAS, those without a meaning as they are.
+    # ITK converts vectors with NIfTI's intent for displacements from RAS, and takes vectors of intent "vector" as LPS.
     return DisplacementField(grid, vectors if intent == DISPLACEMENT_VECTOR else turned(vectors), outside="zero")
 
 
-def _from_queue(records):
-    """ITK keeps the transforms of a composite in a queue of which the last takes a point first."""
+def _from_queue(records: Sequence[ItkRecord]) -> Transform:
+    """The transform in a file's records; in ITK's composite, the last transform takes a point first."""
     composite = bool(records) and records[0].kind == "CompositeTransform"
     parts = records[1:] if composite else records
     if not parts:
@@ -120,7 +123,7 @@ def _from_queue(records):
     return transforms[0] if len(transforms) == 1 else Chain(tuple(transforms))
 
 
-def _hdf5_records(path):
+def _hdf5_records(path: str | os.PathLike) -> list[ItkRecord]:
     with h5py.File(path) as file:
         if "TransformGroup" not in file:
             raise InputError(f"has no TransformGroup; it holds {', '.join(file) or 'nothing'}.")
@@ -128,18 +131,18 @@ def _hdf5_records(path):
         return [_hdf5_record(groups[name]) for name in sorted(groups, key=int)]
 
 
-def _hdf5_record(group):
+def _hdf5_record(group: Any) -> ItkRecord:
     parameters, fixed = (next((group[n][()] for n in names if n in group), np.zeros(0)) for names in _HDF5_NAMES)
     name = group["TransformType"][()]
     name = name[0] if isinstance(name, np.ndarray) else name
     return ItkRecord(name.decode() if isinstance(name, bytes) else str(name), parameters, fixed)
 
 
-def _write_hdf5(path, records):
+def _write_hdf5(path: str | os.PathLike, records: Sequence[ItkRecord]) -> None:
     ndim = records[0].ndim
     composite = ItkRecord(f"CompositeTransform_double_{ndim}_{ndim}", np.zeros(0), np.zeros(0))
 
-    def save(temporary):
+    def save(temporary: str) -> None:
         with h5py.File(temporary, "w") as file:
             for name, text in (("HDFVersion", h5py.version.hdf5_version), ("ITKVersion", "5.0.0"), ("OSName", "")):
                 file[name] = _text_array(text)
@@ -153,16 +156,16 @@ def _write_hdf5(path, records):
     replace_atomically(path, save)
 
 
-def _packed(parameters):
-    # Every HDF5 library can undo both; of float32 values in float64 half the bytes are zero.
+def _packed(parameters: np.ndarray) -> dict[str, Any]:
+    # Every HDF5 library can decode gzip and shuffle. Half the bytes of float32 values stored as float64 are zero.
     return {"compression": "gzip", "compression_opts": 1, "shuffle": True} if len(parameters) > 64 else {}
 
 
-def _text_array(text):
+def _text_array(text: str) -> np.ndarray:
     return np.array([text.encode()], h5py.string_dtype("ascii"))
 
 
-def _matlab_records(path):
+def _matlab_records(path: str | os.PathLike) -> list[ItkRecord]:
     values = {name: np.ravel(value) for name, value in scipy.io.loadmat(path).items() if not name.startswith("__")}
     fixed = values.pop("fixed", np.zeros(0))
     if len(values) != 1:
@@ -170,16 +173,16 @@ def _matlab_records(path):
     return [ItkRecord(name, parameters, fixed) for name, parameters in values.items()]
 
 
-def _write_matlab(path, record):
+def _write_matlab(path: str | os.PathLike, record: ItkRecord) -> None:
     values = {record.name: record.parameters[:, None], "fixed": record.fixed[:, None]}
     replace_atomically(path, lambda temporary: scipy.io.savemat(temporary, values, format="4"))
 
 
-def _text_records(path):
+def _text_records(path: str | os.PathLike) -> list[ItkRecord]:
     lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines or not lines[0].startswith("#Insight Transform File"):
         raise InputError(f"expected a text that begins with {_TEXT_BANNER!r}.")
-    records = []
+    records: list[dict[str, Any]] = []
     for line in lines[1:]:
         key, _, value = line.partition(":")
         if key == "Transform":
@@ -189,7 +192,7 @@ def _text_records(path):
     return [ItkRecord(**record) for record in records]
 
 
-def _text(record):
+def _text(record: ItkRecord) -> str:
     parameters, fixed = (" ".join(repr(float(v)) for v in values) for values in (record.parameters, record.fixed))
     head = f"{_TEXT_BANNER}\n#Transform 0\nTransform: {record.name}\n"
     return f"{head}Parameters: {parameters}\nFixedParameters: {fixed}\n"

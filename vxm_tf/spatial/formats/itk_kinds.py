@@ -1,27 +1,33 @@
-"""ITK's kinds of transforms as matrices and displacement fields: parameters in LPS millimetres, ours in RAS.
+"""Conversion between ITK's kinds of transforms, in LPS millimetres, and our matrices and displacement fields, in RAS.
 
 ITK maps points as we do, from fixed to moving space. A transform with a matrix is y = M (x - c) + c + t, where the
-centre c is in the fixed parameters. Source: the parameters' order in the documentation of ITK's classes; each kind is
-tested against SimpleITK.
+centre c is in the fixed parameters. Source: the order of parameters in the documentation of ITK's classes; each kind
+is tested against SimpleITK.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import AffineTransform, DisplacementField
+from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, Part
+
+# Matrix [n, n] and translation [n].
+_MatrixAndShift: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class ItkRecord:
-    """One transform as ITK writes it.
+    """One transform in the form in which ITK stores it.
 
     Attributes:
-        name: such as "AffineTransform_double_3_3".
-        parameters: `[p]`, float.
-        fixed: `[f]`, the fixed parameters.
+        name: class, precision and numbers of axes, such as "AffineTransform_double_3_3".
+        parameters: float `[p]`.
+        fixed: fixed parameters, float `[f]`.
     """
 
     name: str
@@ -30,37 +36,41 @@ class ItkRecord:
 
     @property
     def kind(self) -> str:
-        """The name without precision and numbers of axes."""
+        """The name of ITK's class, without precision and numbers of axes."""
         return self.name.split("_")[0]
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """Number of axes.
+
+        Raises:
+            InputError: a name that does not end in 2 or 3 axes.
+        """
         end = self.name.rsplit("_", 1)[-1]
         if end not in ("2", "3"):
             raise InputError(f"{self.name!r} is no ITK transform of two or three axes.")
         return int(end)
 
 
-def turned(vectors) -> np.ndarray:
-    """RAS as LPS or the reverse: a copy of `[..., ndim]` with the first two components negated."""
-    vectors = np.array(vectors)
-    vectors[..., :2] *= -1
-    return vectors
+def turned(vectors: ArrayLike) -> np.ndarray:
+    """Vectors `[..., ndim]` converted from RAS to LPS or back: a copy with the first two components negated."""
+    copy = np.array(vectors)
+    copy[..., :2] *= -1
+    return copy
 
 
-def turned_affine(matrix) -> np.ndarray:
-    """A map of RAS coordinates as one of LPS coordinates or the reverse."""
+def turned_affine(matrix: np.ndarray) -> np.ndarray:
+    """A homogeneous matrix converted from a map of RAS coordinates to a map of LPS coordinates or back."""
     signs = np.array([-1.0, -1.0, *[1.0] * (len(matrix) - 2)])
-    # Adding 0 turns -0 into 0, which reads better in text files.
+    # Adding 0 turns -0 into 0, which is easier to read in text files.
     return signs[:, None] * matrix * signs + 0.0
 
 
-def to_transform(record: ItkRecord):
-    """The affine transform or displacement field of a record.
+def to_transform(record: ItkRecord) -> Part:
+    """The affine transform or displacement field that a record describes.
 
     Raises:
-        InputError: a kind that is not known, or a number of parameters that does not fit it.
+        InputError: an unknown kind, or a number of parameters that does not fit the kind.
     """
     if record.kind == "DisplacementFieldTransform":
         return _field(record)
@@ -70,7 +80,8 @@ def to_transform(record: ItkRecord):
             f"holds a {record.name}, which is not read; known are {known}. Turn it into a displacement field, for "
             "example by SimpleITK.TransformToDisplacementField or antsApplyTransforms -o [field.nii.gz,1]."
         )
-    n, count, matrix_of = record.ndim, *_MATRICES[record.kind]
+    n = record.ndim
+    count, matrix_of = _MATRICES[record.kind]
     if len(record.parameters) != count(n):
         raise InputError(f"a {record.name} has {count(n)} parameters; got {len(record.parameters)}.")
     matrix, translation = matrix_of(np.asarray(record.parameters, "float64"), n, record.fixed)
@@ -80,12 +91,12 @@ def to_transform(record: ItkRecord):
     return AffineTransform(turned_affine(whole))
 
 
-def _field(record):
+def _field(record: ItkRecord) -> DisplacementField:
     n, fixed = record.ndim, np.asarray(record.fixed, "float64")
     if len(fixed) != 3 * n + n * n:
         raise InputError(f"a {record.name} has {3 * n + n * n} fixed parameters; got {len(fixed)}.")
-    shape, origin, spacing = (fixed[i * n : (i + 1) * n] for i in range(3))
-    shape = tuple(int(size) for size in shape)
+    sizes, origin, spacing = (fixed[i * n : (i + 1) * n] for i in range(3))
+    shape = tuple(int(size) for size in sizes)
     if len(record.parameters) != n * np.prod(shape):
         raise InputError(f"a field on a grid {shape} has {n * np.prod(shape)} values; got {len(record.parameters)}.")
     affine = np.eye(n + 1)
@@ -95,8 +106,8 @@ def _field(record):
     return DisplacementField(Grid(shape, affine), turned(np.ascontiguousarray(vectors, "float32")), outside="zero")
 
 
-def to_record(transform) -> ItkRecord:
-    """An affine transform or displacement field as ITK writes it, in double precision."""
+def to_record(transform: Part) -> ItkRecord:
+    """The record of an affine transform or displacement field, in double precision."""
     n = transform.ndim
     if isinstance(transform, AffineTransform):
         matrix = turned_affine(transform.matrix)
@@ -112,30 +123,30 @@ def to_record(transform) -> ItkRecord:
     return ItkRecord(f"DisplacementFieldTransform_double_{n}_{n}", parameters, fixed)
 
 
-def _affine(p, n, fixed):
+def _affine(p: np.ndarray, n: int, fixed: np.ndarray) -> _MatrixAndShift:
     return p[: n * n].reshape(n, n), p[n * n :]
 
 
-def _turn_2d(angle):
+def _turn_2d(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def _turn(axis, angle):
+def _turn(axis: int, angle: float) -> np.ndarray:
     matrix = np.eye(3)
     others = [i for i in range(3) if i != axis]
-    # About y the positive sense is from z to x.
+    # A positive rotation about y goes from z to x.
     matrix[np.ix_(others, others)] = _turn_2d(-angle if axis == 1 else angle)
     return matrix
 
 
-def _euler(p, n, fixed):
+def _euler(p: np.ndarray, n: int, fixed: np.ndarray) -> _MatrixAndShift:
     x, y, z = (_turn(axis, p[axis]) for axis in range(3))
     zyx = len(fixed) > 3 and fixed[3] != 0
     return (z @ y @ x if zyx else z @ x @ y), p[3:]
 
 
-def _versor(p):
-    """The rotation of a unit quaternion of which only the vector part is given."""
+def _versor(p: np.ndarray) -> np.ndarray:
+    """The rotation matrix of a unit quaternion, from the three components of its vector part."""
     x, y, z = p[:3]
     w = np.sqrt(max(0.0, 1 - x * x - y * y - z * z))
     return np.array(
@@ -147,13 +158,13 @@ def _versor(p):
     )
 
 
-def _skewed(p, n, fixed):
+def _skewed(p: np.ndarray, n: int, fixed: np.ndarray) -> _MatrixAndShift:
     skew = np.eye(3)
     skew[0, 1], skew[0, 2], skew[1, 2] = p[9:]
     return _versor(p) @ np.diag(p[6:9]) @ skew, p[3:6]
 
 
-def _scale_skew_versor(p, n, fixed):
+def _scale_skew_versor(p: np.ndarray, n: int, fixed: np.ndarray) -> _MatrixAndShift:
     # ITK adds scales and skews to the rotation rather than multiplying them.
     matrix = _versor(p) + np.diag(p[6:9] - 1)
     if len(p) > 9:
@@ -162,7 +173,7 @@ def _scale_skew_versor(p, n, fixed):
 
 
 # Kind -> (number of parameters for n axes, (parameters, n, fixed parameters) -> (matrix, translation)).
-_MATRICES = {
+_MATRICES: dict[str, tuple[Callable[[int], int], Callable[[np.ndarray, int, np.ndarray], _MatrixAndShift]]] = {
     "AffineTransform": (lambda n: n * n + n, _affine),
     "MatrixOffsetTransformBase": (lambda n: n * n + n, _affine),
     "Rigid3DTransform": (lambda n: 12, _affine),

@@ -1,5 +1,6 @@
 """FreeSurfer's affine .lta files: the matrix from source (moving) to target (fixed), and the geometry of both."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,23 @@ from vxm_tf.spatial.formats.freesurfer_geometry import geometry_from_text, geome
 from vxm_tf.spatial.formats.parts import affine_for, check_axes
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import AffineTransform
+from vxm_tf.spatial.transforms import AffineTransform, Transform
 
 _VOXELS, _WORLD = 0, 1
 
 
-def write_lta(path, transform, fixed_grid: Grid, moving_grid: Grid | None = None):
-    """Write the inverse of our matrix, from moving to fixed world millimetres (type 1).
+def write_lta(path: str | os.PathLike, transform: Transform, fixed_grid: Grid, moving_grid: Grid | None = None) -> None:
+    """Write an affine transform as a matrix between world millimetres (type 1), inverted: from moving to fixed.
 
     Args:
-        path: where to.
-        transform: affine throughout.
-        fixed_grid: of the target ("dst").
-        moving_grid: of the source; without it the file says that its geometry is not known, and FreeSurfer's tools ask
-            for the image.
+        path: the file to write.
+        transform: an affine transform or a chain of affine transforms, from fixed to moving space.
+        fixed_grid: grid of the target ("dst").
+        moving_grid: grid of the source ("src"); without it the file marks the source's geometry as invalid, and
+            FreeSurfer's tools ask for the image.
 
     Raises:
-        InputError: a dense part, other than three axes, or a place that cannot be written.
+        InputError: a dense transform, other than three axes, or a path that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "FreeSurfer")
     matrix = affine_for(path, transform).inverse().matrix
@@ -36,11 +37,11 @@ def write_lta(path, transform, fixed_grid: Grid, moving_grid: Grid | None = None
     write_text(path, text + "dst volume info\n" + geometry_text(fixed_grid))
 
 
-def read_lta(path) -> AffineTransform:
-    """Our matrix, from fixed to moving world millimetres, of an .lta between voxels (type 0) or worlds (type 1).
+def read_lta(path: str | os.PathLike) -> AffineTransform:
+    """The transform from fixed to moving space in an .lta file between voxels (type 0) or worlds (type 1).
 
     Raises:
-        InputError: a damaged file, another type, several matrices, or voxels without their geometry.
+        InputError: a damaged file, another type, several matrices, or a matrix between voxels without geometries.
     """
     with reading(path):
         lines = [line.split("#")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
@@ -56,16 +57,14 @@ def read_lta(path) -> AffineTransform:
         if kind not in (_VOXELS, _WORLD):
             raise InputError(f"its matrix is of type {kind}; expected 0 (voxels) or 1 (world). Use lta_convert.")
         if kind == _VOXELS:
-            matrix = _of_worlds(matrix, lines)
+            matrix = _between_worlds(matrix, lines)
         return AffineTransform(matrix).inverse()
 
 
-def _of_worlds(matrix, lines):
-    grids = []
-    for name in ("src", "dst"):
-        start = lines.index(f"{name} volume info") + 1
-        grids.append(geometry_from_text(lines[start : start + 8]))
-    if None in grids:
+def _between_worlds(matrix: np.ndarray, lines: list[str]) -> np.ndarray:
+    """The matrix between world millimetres that equals a matrix between voxels."""
+    starts = [lines.index(f"{name} volume info") + 1 for name in ("src", "dst")]
+    source, target = (geometry_from_text(lines[start : start + 8]) for start in starts)
+    if source is None or target is None:
         raise InputError("its matrix is between voxels, but the geometry of an image is marked as invalid.")
-    source, target = grids
     return target.affine @ matrix @ np.linalg.inv(source.affine)

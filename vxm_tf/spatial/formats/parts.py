@@ -1,27 +1,30 @@
-"""A transform as the parts that a file format has room for."""
+"""Splitting and joining the parts of a transform to fit a file format, with checks of what the format can hold."""
+
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, dense, flattened, is_affine, slabs
+from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, Part, Transform, dense, flattened, slabs
 
-# An edge that would have to be repeated so far that a field grows by more is written as a field on the image's grid.
+# Largest factor by which repeating its edge may enlarge a field; beyond it one field on the image's grid is written.
 _LARGEST_GROWTH = 8
 
 
-def as_affine(transform) -> AffineTransform | None:
-    """The one matrix of a transform that is affine throughout; None where a part is dense."""
-    if not is_affine(transform):
-        return None
+def as_affine(transform: Transform) -> AffineTransform | None:
+    """An affine transform or a chain of affine transforms as one matrix; None if a part is dense."""
     matrix = np.eye(transform.ndim + 1)
     for part in flattened(transform):
+        if not isinstance(part, AffineTransform):
+            return None
         matrix = part.matrix @ matrix
     return AffineTransform(matrix)
 
 
-def affine_for(path, transform) -> AffineTransform:
-    """`as_affine`, for a file that holds a matrix only.
+def affine_for(path: str | os.PathLike, transform: Transform) -> AffineTransform:
+    """A transform as one matrix, for a file that holds nothing else.
 
     Raises:
         InputError: a part is dense.
@@ -35,28 +38,38 @@ def affine_for(path, transform) -> AffineTransform:
     return affine
 
 
-def check_axes(path, ndim: int, tool: str):
-    """Raise `InputError` unless there are three axes, for the formats that know no others."""
+def check_axes(path: str | os.PathLike, ndim: int, tool: str) -> None:
+    """Raise `InputError` unless there are three axes, for the formats that hold no others."""
     if ndim != 3:
         raise InputError(f"{path}: {tool} transforms have three axes; this one has {ndim}. Use format itk.")
 
 
-def required_grid(path, grid: Grid | None, which: str, why: str) -> Grid:
-    """The grid, or a `InputError` that says which image is missing and what for."""
+def required_grid(path: str | os.PathLike, grid: Grid | None, which: str, why: str) -> Grid:
+    """A grid that a format needs.
+
+    Args:
+        path: the transform file, for messages.
+        grid: the grid, or None where the user gave no image.
+        which: "moving" or "fixed".
+        why: reason, in messages, for which the grid is needed.
+
+    Raises:
+        InputError: the grid is None.
+    """
     if grid is None:
         raise InputError(f"{path}: the {which} image is needed as well, because {why}. Give it.")
     return grid
 
 
-def zero_outside_parts(transform, grid: Grid) -> tuple:
-    """Parts that do the same at the voxels of a grid although fields move nothing beyond their own grids.
+def zero_outside_parts(transform: Transform, grid: Grid) -> tuple[Part, ...]:
+    """Parts that equal a transform at the voxels of a grid, with fields that move nothing beyond their own grids.
 
-    ITK and X5 know no other fields. Where a point comes to lie beyond a field that goes on with its edge value, the
-    edge is repeated as far as needed.
+    Fields of ITK and X5 move nothing beyond their grids. A field whose edge value continues beyond its grid is enlarged
+    by its edge as far as points of the grid reach.
 
     Args:
-        transform: any.
-        grid: of the fixed image.
+        transform: the transform, from fixed to moving space.
+        grid: grid of the fixed image.
 
     Returns:
         Affine transforms and displacement fields, first the one that takes points of the fixed space.
@@ -64,7 +77,7 @@ def zero_outside_parts(transform, grid: Grid) -> tuple:
     parts = list(flattened(transform))
     reach = _reach(parts, grid)
     for number, part in enumerate(parts):
-        if number not in reach:
+        if number not in reach or not isinstance(part, DisplacementField):
             continue
         low, high = reach[number]
         shape = np.array(part.grid.shape)
@@ -76,26 +89,27 @@ def zero_outside_parts(transform, grid: Grid) -> tuple:
     return tuple(parts)
 
 
-def _reach(parts, grid):
-    """Part number -> smallest and largest index that the grid's points have in it, for fields with an edge."""
+def _reach(parts: Sequence[Part], grid: Grid) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Number of each field that repeats its edge -> smallest and largest index of the grid's points in that field."""
     wanted = [
         number
         for number, part in enumerate(parts)
         if isinstance(part, DisplacementField) and part.outside != "zero" and (number or not part.grid.is_same(grid))
     ]
-    reach = {}
+    reach: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for start, stop in slabs(grid.shape) if wanted else ():
         points = grid.slab_points(start, stop).reshape(-1, grid.ndim)
         for number, part in enumerate(parts[: wanted[-1] + 1]):
-            if number in wanted:
+            if number in wanted and isinstance(part, DisplacementField):
                 indices = part.grid.to_indices(points)
-                low, high = reach.get(number, (np.inf, -np.inf))
-                reach[number] = np.minimum(low, indices.min(axis=0)), np.maximum(high, indices.max(axis=0))
+                lowest, highest = indices.min(axis=0), indices.max(axis=0)
+                low, high = reach.get(number, (lowest, highest))
+                reach[number] = np.minimum(low, lowest), np.maximum(high, highest)
             points = part.map(points)
     return reach
 
 
-def _with_edge(field, before, after):
+def _with_edge(field: DisplacementField, before: np.ndarray, after: np.ndarray) -> DisplacementField:
     widths = np.stack([before, after], axis=1)
     if not widths.any():
         return field

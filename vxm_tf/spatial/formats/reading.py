@@ -1,17 +1,19 @@
-"""What can go wrong in reading a transform, said with the file's name."""
+"""Errors of reading a transform, with the file's name."""
 
 import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from vxm_tf.files.errors import InputError
 
 
 @contextlib.contextmanager
-def reading(path):
-    """Put the file's name before a `InputError` of the block, and turn any other error into one.
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """Put the file's name before an `InputError` of the block, and turn every other error into an `InputError`.
 
     Raises:
-        InputError: no such file, or whatever went wrong in the block.
+        InputError: missing file, or any error of the block.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file.")

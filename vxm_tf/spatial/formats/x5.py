@@ -1,10 +1,11 @@
-"""BIDS X5 transform files, through NiTransforms, which calls its support for them experimental.
+"""BIDS X5 transform files, through NiTransforms, whose support for them is experimental.
 
-A file holds a list of transforms and, for a chain, the order in which points of the fixed space go through them;
-matrices and displacements are in RAS millimetres, as ours. Displacement fields move nothing beyond their grid.
+A file holds a list of transforms and, for a chain, the order in which points of the fixed space go through them.
+Matrices and displacements are in RAS millimetres, like ours. Displacement fields move nothing beyond their grids.
 """
 
 import os
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,11 +15,14 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats.parts import check_axes, zero_outside_parts
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
-from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField
+from vxm_tf.spatial.transforms import AffineTransform, Chain, DisplacementField, Part, Transform
 
 
-def x5_module(path):
+def x5_module(path: str | os.PathLike) -> Any:
     """NiTransforms' module for X5.
+
+    Args:
+        path: the transform file, for messages.
 
     Raises:
         InputError: NiTransforms is not installed.
@@ -32,15 +36,15 @@ def x5_module(path):
     return nitransforms.io.x5
 
 
-def is_x5(path) -> bool:
-    """Whether an HDF5 file says that it is X5."""
+def is_x5(path: str | os.PathLike) -> bool:
+    """Whether an HDF5 file is marked as X5."""
     with h5py.File(path) as file:
         form = file.attrs.get("Format")
         return (form.decode() if isinstance(form, bytes) else form) == "X5"
 
 
-def read_x5(path):
-    """The transform in an X5 file: its only one, or the first of its chains.
+def read_x5(path: str | os.PathLike) -> Transform:
+    """The transform in an X5 file: its first chain, or its only transform.
 
     Raises:
         InputError: NiTransforms is missing; a damaged file; several transforms without a chain; spline coefficients.
@@ -59,46 +63,50 @@ def read_x5(path):
         return transforms[0] if len(transforms) == 1 else Chain(tuple(transforms))
 
 
-def write_x5(path, transform, fixed_grid: Grid):
-    """Write a transform with its parts as they are; a chain where there is more than one.
+def write_x5(path: str | os.PathLike, transform: Transform, fixed_grid: Grid) -> None:
+    """Write each part of a transform, and a chain of all of them.
 
     Args:
-        path: where to.
-        transform: any.
-        fixed_grid: of the fixed image.
+        path: the file to write.
+        transform: the transform, from fixed to moving space.
+        fixed_grid: grid of the fixed image.
 
     Raises:
-        InputError: NiTransforms is missing, other than three axes, or a place that cannot be written.
+        InputError: NiTransforms is missing, other than three axes, or a path that cannot be written.
     """
     check_axes(path, fixed_grid.ndim, "X5")
     x5 = x5_module(path)
     parts = zero_outside_parts(transform, fixed_grid)
 
-    def save(temporary):
+    def save(temporary: str) -> None:
         os.remove(temporary)
         x5.to_filename(temporary, [_to_node(x5, part, fixed_grid) for part in parts])
         with h5py.File(temporary, "r+") as file:
-            # NiTransforms' chains ask for this group; a file of one transform is read either way.
+            # NiTransforms needs this group to read a chain, and ignores it in a file with one transform.
             file["TransformChain/0"] = "/".join(str(number) for number in range(len(parts)))
 
     replace_atomically(path, save)
 
 
-def _to_node(x5, part, fixed_grid):
-    linear = isinstance(part, AffineTransform)
-    grid = fixed_grid if linear else part.grid
+def _to_node(x5: Any, part: Part, fixed_grid: Grid) -> Any:
+    if isinstance(part, AffineTransform):
+        grid, values = fixed_grid, part.matrix
+        kind, subtype, representation = "linear", "affine", "matrix"
+    else:
+        grid, values = part.grid, np.asarray(part.displacement_mm, "float32")
+        kind, subtype, representation = "nonlinear", "densefield", "displacements"
     return x5.X5Transform(
-        type="linear" if linear else "nonlinear",
-        subtype="affine" if linear else "densefield",
-        representation="matrix" if linear else "displacements",
+        type=kind,
+        subtype=subtype,
+        representation=representation,
         metadata={"WrittenBy": "vxm_tf"},
-        transform=part.matrix if linear else np.asarray(part.displacement_mm, "float32"),
+        transform=values,
         dimension_kinds=("space",) * part.ndim + ("vector",),
         domain=x5.X5Domain(grid=True, size=grid.shape, mapping=grid.affine, coordinates="cartesian"),
     )
 
 
-def _from_node(node):
+def _from_node(node: Any) -> Part:
     if node.type == "linear":
         if node.array_length != 1 or np.shape(node.transform) != (4, 4):
             raise InputError(f"expected one matrix [4, 4]; got an array of shape {np.shape(node.transform)}.")

@@ -1,1 +1,1 @@
-"""Whether a transform folds, stated by a certificate, and mending one that does."""
+"""Certificates that state whether a transform folds, and the repair of one that does."""

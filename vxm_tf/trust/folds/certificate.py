@@ -1,23 +1,24 @@
-"""Whether a displacement folds anywhere, by the criteria of a digital diffeomorphism, and how regular it is."""
+"""Certificates that state whether a displacement folds anywhere and how regular it is."""
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from vxm_tf import metrics
-from vxm_tf.spatial import DisplacementField, Grid
+from vxm_tf.spatial import DisplacementField, Grid, Transform
 from vxm_tf.spatial.transforms import slabs, voxel_displacement
 
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """One finite-difference Jacobian determinant over the voxels of an image, 1 where nothing is deformed.
+    """Summary over an image of the Jacobian determinant by one finite difference, 1 where nothing is deformed.
 
     Attributes:
-        failing_voxels: where it is 0 or less.
-        smallest: of all voxels.
-        largest: likewise.
+        failing_voxels: number of voxels where the determinant is 0 or less.
+        smallest: smallest determinant of all voxels.
+        largest: largest determinant of all voxels.
     """
 
     failing_voxels: int
@@ -25,25 +26,25 @@ class Criterion:
     largest: float
 
     @classmethod
-    def of(cls, determinant):
-        """Of some voxels."""
+    def of(cls, determinant: np.ndarray) -> "Criterion":
+        """The summary of an array of determinants, one for each voxel."""
         failing = np.count_nonzero(~(determinant > 0.0))
         return cls(int(failing), float(determinant.min()), float(determinant.max()))
 
-    def __add__(self, other):
+    def __add__(self, other: "Criterion") -> "Criterion":
         smallest, largest = min(self.smallest, other.smallest), max(self.largest, other.largest)
         return Criterion(self.failing_voxels + other.failing_voxels, smallest, largest)
 
 
 @dataclasses.dataclass(frozen=True)
 class InverseConsistency:
-    """How far |inverse(transform(p)) - p| is from 0, over the voxels p that the transform keeps inside the moving grid.
+    """Length of inverse(transform(p)) - p, over the voxels p that the transform keeps inside the moving grid.
 
     Attributes:
-        mean_mm: in millimetres.
-        percentile_95_mm: likewise.
-        max_mm: likewise.
-        inside: the part of all voxels that this is about, 0 to 1.
+        mean_mm: mean length, in millimetres.
+        percentile_95_mm: 95th percentile of the length, in millimetres.
+        max_mm: largest length, in millimetres.
+        inside: fraction of all voxels that stay inside the moving grid and are measured, 0 to 1.
     """
 
     mean_mm: float
@@ -54,17 +55,18 @@ class InverseConsistency:
 
 @dataclasses.dataclass(frozen=True)
 class Certificate:
-    """What `certify` found.
+    """Statement of whether a displacement folds anywhere, made by `certify`.
 
     Attributes:
         passes: whether nothing folds: every corner and middle determinant is above 0 at every voxel, so the
             displacement is a digital diffeomorphism.
-        failing_voxels: at which one of them is not.
+        failing_voxels: number of voxels at which one of these determinants is 0 or less.
         shape: number of voxels along each axis of the displacement.
-        spacing_mm: their size.
-        non_diffeomorphic_volume: see `metrics.non_diffeomorphic_volume`; 0 if it passes.
-        smallest_determinant: of all corners and middles; local volume after deformation over before.
-        largest_determinant: likewise.
+        spacing_mm: voxel size along each axis, in millimetres.
+        non_diffeomorphic_volume: see `metrics.non_diffeomorphic_volume`; 0 if the displacement passes.
+        smallest_determinant: smallest determinant of all corners and middles, the local volume after the deformation
+            divided by the volume before.
+        largest_determinant: largest determinant of all corners and middles.
         log_jacobian_std: see `metrics.log_jacobian_std`.
         criteria: a `Criterion` for each name in `metrics.simplex_determinants`, and "000" ("00" in 2-D) for central
             differences, which overlook folds and decide nothing.
@@ -73,13 +75,13 @@ class Certificate:
 
     passes: bool
     failing_voxels: int
-    shape: tuple
-    spacing_mm: tuple
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
     non_diffeomorphic_volume: float
     smallest_determinant: float
     largest_determinant: float
     log_jacobian_std: float
-    criteria: dict
+    criteria: dict[str, Criterion]
     inverse_consistency: InverseConsistency | None = None
 
 
@@ -101,8 +103,12 @@ class PairCertificate:
         return self.transform.passes and (self.inverse_transform is None or self.inverse_transform.passes)
 
 
-def certify(displacement, inverse_displacement=None, spacing_mm=1.0) -> Certificate:
-    """Whether x -> x + u(x) folds anywhere, and how regular it is.
+def certify(
+    displacement: np.ndarray,
+    inverse_displacement: np.ndarray | None = None,
+    spacing_mm: float | Sequence[float] = 1.0,
+) -> Certificate:
+    """State whether x -> x + u(x) folds anywhere, and how regular it is.
 
     The criteria are those of Liu et al., "On Finite Difference Jacobian Computation in Deformable Image
     Registration" (IJCV 2024, arXiv 2212.06060), computed in float64: see `metrics.simplex_determinants`. Central
@@ -111,12 +117,12 @@ def certify(displacement, inverse_displacement=None, spacing_mm=1.0) -> Certific
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
-        inverse_displacement: the same for the other direction, on the same grid.
+        inverse_displacement: displacement of the inverse, on the same grid.
         spacing_mm: voxel size, one number or one for each axis.
 
     Raises:
-        ValueError: see `metrics.jacobian_determinant`; an inverse of another shape; other voxel sizes than one or as
-            many as axes.
+        ValueError: see `metrics.jacobian_determinant`; an inverse of another shape; a number of voxel sizes that is
+            neither one nor the number of axes.
 
     Example: one voxel jumps over its neighbour, which central differences do not see.
 
@@ -137,51 +143,73 @@ def certify(displacement, inverse_displacement=None, spacing_mm=1.0) -> Certific
         shapes = f"{np.shape(inverse_displacement)} and {displacement.shape}"
         raise ValueError(f"A displacement and its inverse have one shape, on one grid; got {shapes}.")
     grid = Grid(displacement.shape[:-1], np.diag([*spacing_mm, 1.0]))
-    fields = [DisplacementField(grid, np.asarray(u) * spacing_mm) for u in (displacement, inverse_displacement)]
-    return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(*fields, grid))
+    there, back = (DisplacementField(grid, np.asarray(u) * spacing_mm) for u in (displacement, inverse_displacement))
+    return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(there, back, grid))
 
 
-def certify_transform(transform: DisplacementField, inverse=None, moving_grid: Grid | None = None) -> Certificate:
-    """`certify` of a field in world millimetres, in voxels of its own grid.
+def certify_transform(
+    transform: DisplacementField, inverse: Transform | None = None, moving_grid: Grid | None = None
+) -> Certificate:
+    """Certify a displacement field in world space, on its own grid; see `certify`.
 
     Args:
-        transform: from fixed to moving space.
-        inverse: from moving to fixed space.
-        moving_grid: of the moving image; must be given with an inverse.
+        transform: field from fixed to moving space.
+        inverse: transform from moving to fixed space; None leaves the inverse consistency out.
+        moving_grid: grid of the moving image; needed with an inverse.
+
+    Raises:
+        ValueError: an inverse without the grid of the moving image.
     """
     certificate = _of_one_direction(voxel_displacement(transform), transform.grid.spacing_mm)
-    return certificate if inverse is None else undone(certificate, transform, inverse, moving_grid)
+    if inverse is None:
+        return certificate
+    if moving_grid is None:
+        raise ValueError("The inverse consistency of a transform needs moving_grid, the grid of the moving image.")
+    return undone(certificate, transform, inverse, moving_grid)
 
 
-def undone(certificate: Certificate, transform: DisplacementField, inverse, moving_grid: Grid) -> Certificate:
-    """The certificate of a transform, with how well an inverse undoes it."""
+def undone(
+    certificate: Certificate, transform: DisplacementField, inverse: Transform, moving_grid: Grid
+) -> Certificate:
+    """Add to a transform's certificate how well an inverse undoes the transform."""
     return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(transform, inverse, moving_grid))
 
 
-def inverse_consistency(transform: DisplacementField, inverse, moving_grid: Grid) -> InverseConsistency | None:
-    """How well one transform undoes another, see `InverseConsistency`; None if no voxel stays inside."""
-    residuals = []
+def inverse_consistency(
+    transform: DisplacementField, inverse: Transform, moving_grid: Grid
+) -> InverseConsistency | None:
+    """Measure how well one transform undoes another, see `InverseConsistency`; None if no voxel stays inside."""
+    lengths = []
     for start, stop in slabs(transform.grid.shape):
         points = transform.grid.slab_points(start, stop)
         moved = points + transform.displacement_mm[start:stop]
         inside = moving_grid.contains(moved)
-        residuals.append(np.linalg.norm(inverse.map(moved[inside]) - points[inside], axis=-1))
-    residuals = np.concatenate(residuals)
+        lengths.append(np.linalg.norm(inverse.map(moved[inside]) - points[inside], axis=-1))
+    residuals = np.concatenate(lengths)
     if not residuals.size:
         return None
-    measures = residuals.mean(), np.percentile(residuals, 95), residuals.max()
-    return InverseConsistency(*map(float, measures), residuals.size / math.prod(transform.grid.shape))
+    return InverseConsistency(
+        mean_mm=float(residuals.mean()),
+        percentile_95_mm=float(np.percentile(residuals, 95)),
+        max_mm=float(residuals.max()),
+        inside=residuals.size / math.prod(transform.grid.shape),
+    )
 
 
-def spacing_of_axes(spacing_mm, ndim) -> tuple:
-    """Voxel size along each axis, from one number for all or one for each."""
+def spacing_of_axes(spacing_mm: float | Sequence[float], ndim: int) -> tuple[float, ...]:
+    """Voxel size along each axis, from one number for all axes or one for each.
+
+    Raises:
+        ValueError: another number of sizes, or a size that is not positive and finite.
+    """
     sizes = np.atleast_1d(np.asarray(spacing_mm, "float64")).tolist()
     if len(sizes) not in (1, ndim) or not all(0.0 < size < np.inf for size in sizes):
         raise ValueError(f"spacing_mm is one positive number, or one for each of {ndim} axes; got {spacing_mm}.")
     return tuple(sizes * ndim if len(sizes) == 1 else sizes)
 
 
-def _of_one_direction(displacement, spacing_mm):
+def _of_one_direction(displacement: np.ndarray, spacing_mm: Sequence[float]) -> Certificate:
+    """The certificate of a displacement without its inverse."""
     displacement = np.asarray(displacement, "float64")
     criteria, failing = _criteria(displacement)
     simplices = [criterion for name, criterion in criteria.items() if name != _central(displacement)]
@@ -198,19 +226,21 @@ def _of_one_direction(displacement, spacing_mm):
     )
 
 
-def _criteria(displacement):
-    """(`{name: Criterion}`, number of voxels where one besides central differences fails)."""
+def _criteria(displacement: np.ndarray) -> tuple[dict[str, Criterion], int]:
+    """(`{name: Criterion}`, number of voxels where a criterion other than central differences fails)."""
     *shape, ndim = displacement.shape
-    found, failing, central = {}, np.zeros(shape, bool), np.zeros(shape)
+    criteria: dict[str, Criterion] = {}
+    failing, central = np.zeros(shape, bool), np.zeros(shape)
     for name, part, determinant in metrics.simplex_determinants(displacement):
         criterion = Criterion.of(determinant)
-        found[name] = found[name] + criterion if name in found else criterion
+        criteria[name] = criteria[name] + criterion if name in criteria else criterion
         failing[part] |= ~(determinant > 0.0)
         if not name.endswith("*"):
             # A determinant is linear in each column, and a central difference is the mean of forward and backward.
             central[part] += determinant / 2**ndim
-    return {_central(displacement): Criterion.of(central), **found}, int(np.count_nonzero(failing))
+    return {_central(displacement): Criterion.of(central), **criteria}, int(np.count_nonzero(failing))
 
 
-def _central(displacement):
+def _central(displacement: np.ndarray) -> str:
+    """Name of the criterion of central differences."""
     return "0" * displacement.shape[-1]

@@ -1,1 +1,1 @@
-"""A verdict on a registration without labels."""
+"""Verdicts on registrations, from the images and the displacement alone, without labels."""

@@ -1,48 +1,51 @@
-"""How large an error is likely at each voxel: split conformal prediction on pairs with known truth."""
+"""Error bounds for each voxel, by cross-conformal prediction on pairs with known truth."""
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vxm_tf.models import RegistrationNetwork
 from vxm_tf.trust.uncertainty.spread import Uncertainty
 
 COVERAGE = 0.9
+"""Default probability that a bound holds."""
 KEY = "calibration"
-"""Of a network's metadata."""
-# Errors below are not told apart, in voxels.
+"""Key under which a network's metadata holds its calibrations."""
+# Added to every error before its logarithm, in voxels, so that differences far below it do not count.
 SMALL = 0.01
-# Of the regression, on features of variance 1, a voxel: features that say the same share what they say.
+# Ridge penalty, in units of each feature's variance, so that collinear features share their weight.
 RIDGE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """The radius that holds the true displacement: bound * exp(sum of weights * features), in voxels.
+    """Formula for the radius that holds the true displacement: bound * exp(sum of weights * features), in voxels.
 
     Attributes:
-        bound: such that the radius holds with probability `coverage`.
-        coverage: 0 to 1.
-        weights: name of a feature to its weight, see `error_features`.
-        method: of the `Uncertainty`.
-        samples: of the `Uncertainty`.
-        pairs: that it was measured on.
-        source: what these pairs were.
+        bound: factor with which the radius holds the true displacement with probability `coverage`, in voxels.
+        coverage: probability that the radius holds the true displacement, 0 to 1.
+        weights: weight of each feature by name, see `error_features`.
+        method: method of the `Uncertainty` that it was measured with.
+        samples: number of registrations of the `Uncertainty` that it was measured with.
+        pairs: number of pairs that it was measured on.
+        source: description of these pairs.
     """
 
     bound: float
     coverage: float
-    weights: dict
+    weights: dict[str, float]
     method: str
     samples: int
     pairs: int
     source: str = ""
 
-    def radius(self, features: dict) -> np.ndarray:
-        """In voxels, of the features' shape.
+    def radius(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The radius that holds the true displacement, in voxels, float32 of the features' shape.
 
         Raises:
-            ValueError: a feature that it was measured with is missing.
+            ValueError: a feature that has a weight is missing.
         """
         missing = set(self.weights) - set(features)
         if missing:
@@ -50,16 +53,16 @@ class Calibration:
         parts = (weight * np.asarray(features[name], "float64") for name, weight in self.weights.items())
         return (self.bound * np.exp(sum(parts))).astype("float32")
 
-    def applied(self, uncertainty: Uncertainty, features: dict, spacing_mm: float) -> Uncertainty:
-        """The `Uncertainty` with its bound and coverage.
+    def applied(self, uncertainty: Uncertainty, features: Mapping[str, np.ndarray], spacing_mm: float) -> Uncertainty:
+        """Add bound and coverage to an `Uncertainty`.
 
         Args:
-            uncertainty: of the method that was calibrated.
-            features: of its pair, `[*spatial]` each.
-            spacing_mm: geometric mean of the voxel size.
+            uncertainty: an uncertainty by the method that was calibrated.
+            features: features of the same pair by name, `[*spatial]` each.
+            spacing_mm: geometric mean of the voxel size, in millimetres.
 
         Raises:
-            ValueError: an uncertainty by another method, or other features.
+            ValueError: an uncertainty by another method, or a missing feature.
         """
         if uncertainty.method != self.method:
             raise ValueError(
@@ -69,23 +72,29 @@ class Calibration:
         return dataclasses.replace(uncertainty, bound_mm=bound_mm, coverage=self.coverage)
 
 
-def calibrate(pairs, method: str, samples: int, coverage: float = COVERAGE, source: str = "") -> Calibration:
-    """The `Calibration` that pairs with known truth give.
+def calibrate(
+    pairs: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]],
+    method: str,
+    samples: int,
+    coverage: float = COVERAGE,
+    source: str = "",
+) -> Calibration:
+    """Measure a `Calibration` on pairs with known truth.
 
-    A linear regression of log(error) on the features tells less and more certain places apart. How many times what
-    it predicts is a bound comes from pairs that it has not seen, each in turn (cross-conformal prediction, Vovk,
-    Annals of Mathematics and Artificial Intelligence 2015): error over prediction is a voxel's score, the bound their
-    quantile such that a further pair like these is covered, the ceil((n + 1) coverage)-th smallest of n. Every pair
-    counts alike, whatever its size. Voxels of one pair resemble each other, so what is promised holds on average
-    over pairs, not within each.
+    A linear regression of log(error) on the features predicts the size of the error at each voxel. The factor that
+    turns a prediction into a bound comes from pairs that the regression was not fitted to, each left out in turn
+    (cross-conformal prediction, Vovk, Annals of Mathematics and Artificial Intelligence 2015): the score of a voxel is
+    its error divided by the prediction, and the bound is that quantile of the scores, the ceil((n + 1) coverage)-th
+    smallest of n, which covers a further pair like these. Every pair counts alike, whatever its size. Voxels of one
+    pair resemble each other, so the coverage holds on average over pairs, not within each pair.
 
     Args:
-        pairs: [(error in voxels `[voxels]`, features {name: `[voxels]`})], two or more, of the voxels that count, such
-            as those in the head.
-        method: of the uncertainty.
-        samples: likewise.
-        coverage: to be reached.
-        source: what the pairs are, to be remembered.
+        pairs: (error in voxels `[voxels]`, features {name: `[voxels]`}) of each of two or more pairs, for the voxels
+            that count, such as those in the head.
+        method: method of the uncertainty, see `Uncertainty`.
+        samples: number of registrations from which the uncertainty was estimated.
+        coverage: probability with which the bound should hold, between 0 and 1.
+        source: description of the pairs, kept in the calibration.
 
     Raises:
         ValueError: fewer than two pairs, a pair without voxel or feature, arrays of unlike length, values that are not
@@ -95,7 +104,7 @@ def calibrate(pairs, method: str, samples: int, coverage: float = COVERAGE, sour
         raise ValueError(f"coverage lies between 0 and 1; got {coverage}.")
     names, rows = _rows(pairs)
     moments = [_moments(*row) for row in rows]
-    whole = sum(moments)
+    whole = sum(moments, np.zeros_like(moments[0]))
     scores = [
         np.exp(target - features @ _weights(whole - own)) for (features, target), own in zip(rows, moments, strict=True)
     ]
@@ -104,9 +113,12 @@ def calibrate(pairs, method: str, samples: int, coverage: float = COVERAGE, sour
     return Calibration(bound, coverage, weights, method, samples, len(rows), source)
 
 
-def _rows(pairs):
-    """(names, [(features `[voxels, n]`, log of the error)]); features first, checked."""
-    names, rows = None, []
+def _rows(
+    pairs: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]],
+) -> tuple[tuple[str, ...], list[tuple[np.ndarray, np.ndarray]]]:
+    """Names of the features, and (features `[voxels, n]`, log of the error `[voxels]`) of each pair, checked."""
+    names: tuple[str, ...] = ()
+    rows: list[tuple[np.ndarray, np.ndarray]] = []
     for error, features in pairs:
         names = names or tuple(features)
         error = np.asarray(error, "float64")
@@ -124,37 +136,38 @@ def _rows(pairs):
     return names, rows
 
 
-def _moments(features, target):
-    """Mean products of (1, features, target) of a pair, `[n + 2, n + 2]`: all that a regression needs of it."""
+def _moments(features: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Mean products of (1, features, target) over a pair's voxels, `[n + 2, n + 2]`: enough for the regression."""
     table = np.column_stack([np.ones(len(target)), features, target])
     return table.T @ table / len(target)
 
 
-def _weights(moments):
-    """Of the features alone; the constant goes into the bound."""
+def _weights(moments: np.ndarray) -> np.ndarray:
+    """Weights of the features `[n]`, by ridge regression; the bound stands for the constant."""
     mean = moments[0] / moments[0, 0]
     covariance = moments / moments[0, 0] - np.outer(mean, mean)
     features, target = covariance[1:-1, 1:-1], covariance[1:-1, -1]
     return np.linalg.solve(features + RIDGE * np.diag(np.maximum(np.diag(features), 1e-12)), target)
 
 
-def _quantile(scores, coverage):
-    weights = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in scores])
-    scores = np.concatenate(scores)
+def _quantile(scores_of_pairs: Sequence[np.ndarray], coverage: float) -> float:
+    """The conformal quantile of the scores, in which every pair weighs alike."""
+    weights = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in scores_of_pairs])
+    scores = np.concatenate(scores_of_pairs)
     order = np.argsort(scores)
     share, count = np.cumsum(weights[order]) / weights.sum(), len(scores)
     rank = min(1.0, math.ceil((count + 1) * coverage) / count)
-    return float(scores[order][min(np.searchsorted(share, rank - 1e-12), count - 1)])
+    return float(scores[order][min(int(np.searchsorted(share, rank - 1e-12)), count - 1)])
 
 
-def remember(network, calibration: Calibration):
-    """Keep a calibration in a network's metadata, one for each method; it is saved with the network."""
+def remember(network: RegistrationNetwork, calibration: Calibration) -> None:
+    """Keep a calibration in a network's metadata, one for each method, so that it is saved with the network."""
     kept = dict(network.metadata.get(KEY, {}))
     kept[calibration.method] = dataclasses.asdict(calibration)
     network.metadata[KEY] = kept
 
 
-def calibration_of(network, method: str) -> Calibration | None:
-    """The calibration that a network was saved with; None without."""
+def calibration_of(network: RegistrationNetwork | None, method: str) -> Calibration | None:
+    """The calibration of a method that a network keeps in its metadata; None if it keeps none."""
     kept = network.metadata.get(KEY, {}).get(method) if network is not None else None
     return Calibration(**kept) if kept else None

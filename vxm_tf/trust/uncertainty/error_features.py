@@ -1,4 +1,4 @@
-"""What tells how far off a registration may be at each voxel: its spread, and what image and displacement look like."""
+"""Local features that predict a registration's error: its spread, and measures of image and displacement."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,17 +6,19 @@ from scipy import ndimage
 from vxm_tf.data.warping import warp_array
 from vxm_tf.metrics import local_correlation
 
-# Nothing below is told apart, in voxels for lengths.
+# Added to every feature before its logarithm; in voxels for lengths.
 FLOOR = 1e-3
-# Standard deviations of Gaussians, in voxels.
+# Standard deviations of Gaussians for derivatives, for local means, and for the coarsest maps, in voxels.
 DERIVATIVE, WINDOW, COARSE = 1.0, 2.0, 8.0
 
 
-def error_features(moving, fixed, displacement, spread) -> dict:
-    """Maps from which a `Calibration` finds how large an error is likely.
+def error_features(
+    moving: np.ndarray, fixed: np.ndarray, displacement: np.ndarray, spread: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Maps from which a `Calibration` predicts the likely size of the error.
 
-    Source: the regression of Sokooti et al., Medical Image Analysis 2019, from the spread of registrations and from
-    local measures of image and field, with fewer of them.
+    Source: the regression of Sokooti et al., Medical Image Analysis 2019, on the spread of registrations and on local
+    measures of image and field, of which this takes fewer.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, normalised, on one grid.
@@ -24,10 +26,10 @@ def error_features(moving, fixed, displacement, spread) -> dict:
         spread: `[*spatial]`, standard deviation of the displacement, in voxels.
 
     Returns:
-        {name: float32 `[*spatial]`}, logarithms: "spread"; "detail", the length of what smoothing takes away from the
-        displacement; "misfit", how badly moved and fixed correlate; "edge" and "texture", the fixed image's gradients
-        in the direction where they are strongest and where they are weakest: without texture nothing shows a
-        displacement along an edge.
+        {name: float32 `[*spatial]`}, the logarithms of: "spread"; "detail", the length of the displacement's fine part,
+        which smoothing removes; "misfit", one minus the local correlation of moved and fixed image; "edge" and
+        "texture", the fixed image's gradient in the direction where it is strongest and where it is weakest (without
+        texture nothing shows a displacement along an edge).
     """
     moved = warp_array(np.asarray(moving, "float32"), np.asarray(displacement, "float32"))
     moved, fixed = (np.asarray(image, "float32").mean(axis=-1) for image in (moved, fixed))
@@ -41,20 +43,22 @@ def error_features(moving, fixed, displacement, spread) -> dict:
     }
 
 
-def _log(values, smoothing=0.0):
+def _log(values: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
+    """Logarithm above `FLOOR`, smoothed by a Gaussian of that standard deviation in voxels."""
     values = np.log(np.maximum(values, 0.0) + FLOOR).astype("float32")
     return ndimage.gaussian_filter(values, smoothing) if smoothing else values
 
 
-def _detail(displacement):
+def _detail(displacement: np.ndarray) -> np.ndarray:
+    """Length of the difference between a displacement and its smoothed copy, `[*spatial]`."""
     smooth = [ndimage.gaussian_filter(part, COARSE) for part in np.moveaxis(displacement, -1, 0)]
     return np.linalg.norm(displacement - np.stack(smooth, axis=-1), axis=-1)
 
 
-def _gradients(image):
-    """(smallest, largest) root mean square derivative around each voxel, of all directions."""
+def _gradients(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(smallest, largest) root mean square derivative around each voxel, over all directions."""
     directions = np.eye(image.ndim, dtype=int)
     derivatives = [ndimage.gaussian_filter(image, DERIVATIVE, order=order) for order in directions]
     products = [[ndimage.gaussian_filter(a * b, WINDOW) for a in derivatives] for b in derivatives]
     squares = np.linalg.eigvalsh(np.moveaxis(np.array(products), (0, 1), (-2, -1)))
-    return tuple(np.sqrt(np.maximum(squares[..., which], 0.0)) for which in (0, -1))
+    return np.sqrt(np.maximum(squares[..., 0], 0.0)), np.sqrt(np.maximum(squares[..., -1], 0.0))

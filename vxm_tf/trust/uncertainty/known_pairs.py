@@ -1,6 +1,6 @@
 """Pairs of images whose true displacement is known: two phantoms, or one scan deformed twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,20 +11,21 @@ from vxm_tf.data.warping import warp_array
 from vxm_tf.metrics import foreground
 from vxm_tf.trust.uncertainty.perturbation import composed
 
-# Individuals differ in how far they are deformed, in parts of an axis, and in noise, as scans do.
+# Ranges from which each pair draws the magnitude of its deformation, as a part of an axis, and its noise.
 MAGNITUDES, NOISES = (0.008, 0.04), (0.01, 0.08)
+# Standard deviation of the logarithm of the smooth gain.
 GAIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class KnownPair:
-    """Two images on one grid and what a registration should find.
+    """Two images on one grid and the true displacement between them.
 
     Attributes:
         moving, fixed: float32 `[*spatial, channels]`, 0 to 1.
         displacement: float32 `[*spatial, ndim]`, in voxels: fixed(x) = moving(x + displacement(x)), up to the gain and
             the noise of each.
-        inside: bool `[*spatial]`, what the fixed image shows.
+        inside: bool `[*spatial]`, the foreground of the fixed image.
     """
 
     moving: np.ndarray
@@ -33,47 +34,50 @@ class KnownPair:
     inside: np.ndarray
 
 
-def phantom_pairs(shape, count: int, seed: int = 0, *, alike: bool = False) -> Iterator[KnownPair]:
+def phantom_pairs(shape: Sequence[int], count: int, seed: int = 0, *, alike: bool = False) -> Iterator[KnownPair]:
     """Pairs of head phantoms; pair k depends on `(seed, k)` alone.
 
     Args:
         shape: 2 or 3 sizes, at least 16 voxels each.
-        count: how many.
-        seed: which.
-        alike: deformed and noisy as `phantom` makes them by default, instead of each pair in another measure.
+        count: number of pairs.
+        seed: seed of the pairs.
+        alike: deform every pair by the same magnitude and noise, the defaults of `phantom`, instead of drawing both
+            for each pair.
     """
     for number in range(count):
-        settings = {} if alike else dict(zip(("magnitude", "noise"), _drawn(np.random.default_rng((seed, number)))))
+        drawn = {} if alike else _magnitude_and_noise(np.random.default_rng((seed, number)))
         seeds = (np.random.SeedSequence((seed, number, k)) for k in (0, 1))
-        moving, fixed = (phantom(shape, each, **settings) for each in seeds)
+        moving, fixed = (phantom(shape, each, **drawn) for each in seeds)
         truth = composed(moving.inverse_displacement, fixed.displacement)
         yield KnownPair(moving.image[..., None], fixed.image[..., None], truth, fixed.labels > 0)
 
 
-def deformed_pairs(images, count: int, seed: int = 0) -> Iterator[KnownPair]:
-    """Pairs of one scan with itself, each time under a deformation, a smooth gain and noise of its own.
+def deformed_pairs(images: Sequence[np.ndarray], count: int, seed: int = 0) -> Iterator[KnownPair]:
+    """Pairs of a scan with itself, both copies under deformations, smooth gains and noise of their own.
 
     Args:
-        images: sequence of float `[*spatial, channels]` in [0, 1]; they take turns.
-        count: how many pairs.
-        seed: which; pair k depends on `(seed, k)` alone.
+        images: float `[*spatial, channels]` each, in [0, 1]; the pairs take them in turn.
+        count: number of pairs.
+        seed: seed of the pairs; pair k depends on `(seed, k)` alone.
     """
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         image = np.asarray(images[number % len(images)], "float32")
-        magnitude, noise = _drawn(rng)
+        magnitude, noise = _magnitude_and_noise(rng).values()
         (there, back), (onto, _) = (random_diffeomorphism(rng, image.shape[:-1], magnitude) for _ in range(2))
         moving, fixed = (warp_array(image, field) for field in (there, onto))
         inside = foreground(fixed.mean(axis=-1))
-        yield KnownPair(_seen(moving, noise, rng), _seen(fixed, noise, rng), composed(back, onto), inside)
+        yield KnownPair(_imaged(moving, noise, rng), _imaged(fixed, noise, rng), composed(back, onto), inside)
 
 
-def _drawn(rng):
-    """(magnitude, noise), each logarithm uniform."""
-    return [float(np.exp(rng.uniform(*np.log(limits)))) for limits in (MAGNITUDES, NOISES)]
+def _magnitude_and_noise(rng: np.random.Generator) -> dict[str, float]:
+    """Magnitude and noise of one pair by name, the logarithm of each drawn uniformly."""
+    ranges = {"magnitude": MAGNITUDES, "noise": NOISES}
+    return {name: float(np.exp(rng.uniform(*np.log(limits)))) for name, limits in ranges.items()}
 
 
-def _seen(image, noise, rng):
+def _imaged(image: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """The image as one more scan would show it, with a smooth gain and with noise where it is not 0."""
     gain = np.exp(GAIN * random_series(rng, image.shape[:-1], np.cos, scales=(0.5,)))[..., None]
-    seen = image * gain + noise * rng.standard_normal(image.shape, dtype="float32") * (image > 0.0)
-    return np.clip(seen, 0.0, 1.0).astype("float32")
+    scan = image * gain + noise * rng.standard_normal(image.shape, dtype="float32") * (image > 0.0)
+    return np.clip(scan, 0.0, 1.0).astype("float32")

@@ -1,91 +1,107 @@
-"""How sure the registration of one pair is, by the way that suits what registered it."""
+"""The uncertainty of one pair's registration, by the method that suits the network or the optimisation behind it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 from absl import logging
 
-from vxm_tf.models import VxmProbabilistic
+from vxm_tf.models import RegistrationNetwork, VxmProbabilistic
 from vxm_tf.trust.uncertainty.calibration import calibration_of
 from vxm_tf.trust.uncertainty.error_features import error_features
 from vxm_tf.trust.uncertainty.perturbation import perturbed_displacements
 from vxm_tf.trust.uncertainty.spread import SAMPLES, Uncertainty, sampled_displacements, uncertainty_of
 
+Register: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Moving and fixed image to the displacement `[*spatial, ndim]` that aligns them, in voxels."""
 
-def method_of(network, refined: bool = False) -> str:
-    """How the spread of what a network, or optimisation, registers is found: "samples" or "perturbations"."""
+
+def method_of(network: RegistrationNetwork | None, refined: bool = False) -> str:
+    """Name of the method that measures the spread of a network's registrations, see `Uncertainty.method`.
+
+    Args:
+        network: network that registers; None for optimisation alone.
+        refined: whether steps of optimisation follow the network.
+    """
     return "samples" if isinstance(network, VxmProbabilistic) and not refined else "perturbations"
 
 
-def is_calibrated(network) -> bool:
-    """Whether a network, without steps of optimisation, knows how large its errors are."""
+def is_calibrated(network: RegistrationNetwork | None) -> bool:
+    """Whether the errors of a network, without steps of optimisation, were measured by `calibrate`."""
     return calibration_of(network, method_of(network)) is not None
 
 
 def pair_uncertainty(
-    moving, fixed, displacement, register: Callable, network=None, *, refined: bool, linear, **settings
+    moving: np.ndarray,
+    fixed: np.ndarray,
+    displacement: np.ndarray,
+    register: Register,
+    network: RegistrationNetwork | None = None,
+    *,
+    refined: bool,
+    linear: np.ndarray,
+    **settings: Any,
 ) -> Uncertainty:
-    """The `Uncertainty` of a pair, with a bound where the network was calibrated.
+    """The `Uncertainty` of a pair's registration, with an error bound if the network was calibrated.
 
     Args:
         moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
-        displacement: `[*spatial, ndim]`, in voxels, that was found for them.
+        displacement: `[*spatial, ndim]`, in voxels, the registration whose uncertainty is estimated.
         register: see `pair_spread`.
-        network: likewise.
-        refined: likewise.
-        linear: likewise.
-        **settings: likewise: samples, seed, watch.
+        network: see `pair_spread`.
+        refined: see `pair_spread`.
+        linear: see `pair_spread`.
+        **settings: samples and seed, see `pair_spread`.
     """
-    found = pair_spread(moving, fixed, register, network, refined=refined, linear=linear, **settings)
-    # Another way to register has other errors than those that were measured.
-    calibration = None if refined else calibration_of(network, found.method)
+    uncertainty = pair_spread(moving, fixed, register, network, refined=refined, linear=linear, **settings)
+    # Steps of optimisation have other errors than those that were measured for the network.
+    calibration = None if refined else calibration_of(network, uncertainty.method)
     if not calibration:
-        return found
-    if calibration.samples != found.samples:
-        told = "The network's error bound was measured with %d samples; with %d it may hold more or fewer errors."
-        logging.warning(told, calibration.samples, found.samples)
+        return uncertainty
+    if calibration.samples != uncertainty.samples:
+        message = "The network's error bound was measured with %d samples; with %d it may hold more or fewer errors."
+        logging.warning(message, calibration.samples, uncertainty.samples)
     voxel_mm = abs(np.linalg.det(linear)) ** (1 / len(linear))
-    features = error_features(moving, fixed, displacement, found.displacement_std_mm / voxel_mm)
-    return calibration.applied(found, features, voxel_mm)
+    features = error_features(moving, fixed, displacement, uncertainty.displacement_std_mm / voxel_mm)
+    return calibration.applied(uncertainty, features, voxel_mm)
 
 
 def pair_spread(
-    moving,
-    fixed,
-    register: Callable,
-    network=None,
+    moving: np.ndarray,
+    fixed: np.ndarray,
+    register: Register,
+    network: RegistrationNetwork | None = None,
     *,
     refined: bool,
-    linear,
+    linear: np.ndarray,
     samples: int = SAMPLES,
     seed: int = 0,
-    watch=(),
 ) -> Uncertainty:
-    """How much registrations of a pair differ.
+    """Measure how far plausible registrations of a pair lie apart.
 
-    A `VxmProbabilistic` alone draws samples of what it says of the pair. Any other network, and steps of optimisation,
-    register the pair anew as often, see `perturbed_displacements`.
+    A `VxmProbabilistic` alone draws samples of its predicted distribution. For any other network, and with steps of
+    optimisation, perturbed copies of the pair are registered, see `perturbed_displacements`.
 
     Args:
         moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
-        register: (moving, fixed) to the displacement `[*spatial, ndim]` in voxels; the whole of what was done.
-        network: that took part; None for none.
-        refined: whether steps of optimisation did.
-        linear: `[ndim, ndim]`, from voxels to millimetres.
-        samples: how many, two or more.
-        seed: of everything random.
-        watch: see `uncertainty_of`.
+        register: registers two images as the pair was registered, network and optimisation together.
+        network: network that registered the pair; None for optimisation alone.
+        refined: whether steps of optimisation took part.
+        linear: `[ndim, ndim]` matrix from voxels to millimetres.
+        samples: number of registrations, two or more.
+        seed: seed of every random draw.
     """
     method = method_of(network, refined)
-    if method == "samples":
+    displacements: Iterable[np.ndarray]
+    if isinstance(network, VxmProbabilistic) and method == "samples":
         displacements = sampled_displacements(network, moving, fixed, samples, seed)
     else:
         displacements = perturbed_displacements(register, moving, fixed, samples, seed)
-    return uncertainty_of(_told(displacements, samples), linear, method, watch)
+    return uncertainty_of(_with_progress(displacements, samples), linear, method)
 
 
-def _told(displacements, samples):
-    """The same, with a line of log now and then."""
+def _with_progress(displacements: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """Yield the displacements and log every fourth."""
     for number, displacement in enumerate(displacements, 1):
         yield displacement
         if number % 4 == 0 or number == samples:

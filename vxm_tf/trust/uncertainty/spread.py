@@ -1,101 +1,111 @@
 """How far plausible registrations of one pair lie apart."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from vxm_tf.metrics import jacobian_determinant
+from vxm_tf.models import VxmProbabilistic
 
 SAMPLES = 16
+"""Default number of registrations of one pair."""
 
 
 class RunningMoments:
-    """Mean and variance of arrays that come one after another (Welford, Technometrics 1962).
+    """Running mean and variance over a sequence of arrays (Welford, Technometrics 1962).
 
-    Memory is that of two arrays, however many come.
+    It keeps two arrays in memory, however many are added.
+
+    Attributes:
+        count: number of arrays so far.
+        mean: mean of the arrays so far; 0 before the first.
     """
 
-    def __init__(self):
-        self.count, self.mean, self._squares = 0, 0.0, 0.0
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: np.ndarray | float = 0.0
+        self._squares: np.ndarray | float = 0.0
 
-    def add(self, values):
-        """One more array of the same shape."""
+    def add(self, values: np.ndarray) -> None:
+        """Take in one more array of the same shape."""
         self.count += 1
         step = values - self.mean
         self.mean = self.mean + step / self.count
         self._squares = self._squares + step * (values - self.mean)
 
     @property
-    def variance(self):
-        """Unbiased; there must be two arrays or more."""
-        return self._squares / (self.count - 1)
+    def variance(self) -> np.ndarray:
+        """Unbiased variance; there must be two arrays or more."""
+        return np.asarray(self._squares / (self.count - 1))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """What varies among plausible registrations of one pair.
+    """Spread of plausible registrations of one pair.
 
     Attributes:
-        displacement_std_mm: float32 `[*spatial]`, root of the summed variances of the displacement's components.
-        jacobian_std: float32 `[*spatial]`, of the displacement's determinant; no unit.
-        samples: how many registrations.
+        displacement_std_mm: float32 `[*spatial]`, root of the summed variances of the displacement's components, in
+            millimetres.
+        samples: number of registrations.
         method: "samples" of a network's distribution, or "perturbations" of the images.
-        bound_mm: float32 `[*spatial]`, radius that holds the true displacement with the probability `coverage`, as
-            measured on pairs with known truth, see `registration.calibration`; None if never measured.
-        coverage: of the bound.
+        bound_mm: float32 `[*spatial]`, radius that holds the true displacement with the probability `coverage`, in
+            millimetres, as measured on pairs with known truth, see `calibrate`; None if it was never measured.
+        coverage: probability that the bound holds, 0 to 1; None without a bound.
     """
 
     displacement_std_mm: np.ndarray
-    jacobian_std: np.ndarray
     samples: int
     method: str
     bound_mm: np.ndarray | None = None
     coverage: float | None = None
 
-    def summary(self, inside=None) -> dict:
-        """Without the maps, plain values; of the voxels where `inside` `[*spatial]` is true, or of all if none is."""
-        inside = inside if inside is not None and inside.any() else ...
+    def summary(self, inside: np.ndarray | None = None) -> dict[str, Any]:
+        """Method, number of registrations, and percentiles of the maps, as plain values by name.
+
+        Args:
+            inside: bool `[*spatial]`, voxels to summarise; None, or a mask that is empty, for all of them.
+        """
+        if inside is None or not inside.any():
+            inside = np.ones(self.displacement_std_mm.shape, bool)
         percentiles = np.percentile(self.displacement_std_mm[inside], (50, 95, 100))
-        said = dict(zip(("median_std_mm", "percentile95_std_mm", "largest_std_mm"), map(float, percentiles)))
+        summary: dict[str, Any] = {"method": self.method, "samples": self.samples}
+        summary |= zip(("median_std_mm", "percentile95_std_mm", "largest_std_mm"), map(float, percentiles))
         if self.bound_mm is not None:
-            said |= {"median_bound_mm": float(np.median(self.bound_mm[inside])), "bound_coverage": self.coverage}
-        return {"method": self.method, "samples": self.samples, **said}
+            summary |= {"median_bound_mm": float(np.median(self.bound_mm[inside])), "bound_coverage": self.coverage}
+        return summary
 
 
-def uncertainty_of(displacements: Iterable, linear, method: str, watch: Iterable[Callable] = ()) -> Uncertainty:
-    """The `Uncertainty` of registrations that come one after another.
+def uncertainty_of(displacements: Iterable[np.ndarray], linear: np.ndarray, method: str) -> Uncertainty:
+    """The `Uncertainty` from registrations of one pair, which are read one after another.
 
     Args:
-        displacements: float `[*spatial, ndim]`, in voxels, two or more.
-        linear: `[ndim, ndim]` from voxels to millimetres, such as `numpy.diag(spacing_mm)`.
-        method: its name.
-        watch: called with each displacement, to measure something else on the way.
+        displacements: float `[*spatial, ndim]` each, in voxels, two or more.
+        linear: `[ndim, ndim]` matrix from voxels to millimetres, such as `numpy.diag(spacing_mm)`.
+        method: name of the method that made the displacements, see `Uncertainty`.
 
     Raises:
         ValueError: fewer than two displacements.
     """
-    field, determinant = RunningMoments(), RunningMoments()
+    moments = RunningMoments()
     linear = np.asarray(linear, "float32")
     for displacement in displacements:
-        field.add(displacement @ linear.T)
-        determinant.add(jacobian_determinant(displacement))
-        for look in watch:
-            look(displacement)
-    if field.count < 2:
-        raise ValueError(f"A spread needs 2 registrations or more; got {field.count}.")
-    spread = np.sqrt(field.variance.sum(-1)), np.sqrt(determinant.variance)
-    return Uncertainty(*(part.astype("float32") for part in spread), field.count, method)
+        moments.add(displacement @ linear.T)
+    if moments.count < 2:
+        raise ValueError(f"A spread needs 2 registrations or more; got {moments.count}.")
+    return Uncertainty(np.sqrt(moments.variance.sum(-1)).astype("float32"), moments.count, method)
 
 
-def sampled_displacements(network, moving, fixed, samples: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Displacements drawn from what a `VxmProbabilistic` says of a pair.
+def sampled_displacements(
+    network: VxmProbabilistic, moving: np.ndarray, fixed: np.ndarray, samples: int, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Displacements of one pair, drawn from the distribution that a `VxmProbabilistic` predicts.
 
     Args:
-        network: for this shape or for any.
+        network: network for the images' shape or for any.
         moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
-        samples: how many.
-        seed: the same numbers for the same seed.
+        samples: number of displacements.
+        seed: seed of the draws.
 
     Yields:
         float32 `[*spatial, ndim]`, in voxels.
@@ -103,9 +113,10 @@ def sampled_displacements(network, moving, fixed, samples: int, seed: int = 0) -
     if None not in network.settings["image_shape"]:
         network = network.for_shape(fixed.shape[:-1])
     answers = network.with_outputs("velocity", "log_variance")
-    found = answers.predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
+    predicted = answers.predict_on_batch({"moving": moving[None], "fixed": fixed[None]})
+    mean, log_variance = predicted["velocity"], predicted["log_variance"]
     for number in range(samples):
-        # A seed of two numbers is a seed of its own for each sample.
-        velocity = network.sample_velocity(found["velocity"], found["log_variance"], seed=seed * 100_003 + number)
+        # The factor keeps the seeds of the samples of one run apart from those of the next.
+        velocity = network.sample_velocity(mean, log_variance, seed=seed * 100_003 + number)
         steps = network.settings["integration_steps"]
         yield np.asarray(network.integrated(velocity, fixed.shape[:-1], steps))[0]

@@ -1,25 +1,26 @@
-"""What is usual of each measure of a registration, from where a person should look, and from where it fails.
+"""Limits of each measure of a registration: its usual value, where a person should look, and where it fails.
 
-Chosen on pairs of training brains at 2 mm, as they are and spoiled (`benchmarks/spoiled.py`), and wide enough for
-brains of 1 mm, hippocampi and phantoms: between what is sound and what is broken, not at the edge of what is sound.
+They were chosen on pairs of training brains at 2 mm, as they are and spoiled (`studies/spoiled.py`), and are wide
+enough for brains of 1 mm, hippocampi and phantoms: they lie between sound and broken registrations, not at the edge of
+the sound ones.
 """
 
 import dataclasses
 
 MIRRORED = "mirrored_axis"
-# The highest score of images that agree in edges but not in brightness: to be reviewed.
+# Highest score of images whose edges agree and whose brightness does not; they are to be reviewed.
 UNLIKE = 1.9
 
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """Of one measure.
+    """Limits of one measure of a registration.
 
     Attributes:
-        usual: a sound registration has about this value.
-        review: from here on, on the far side of `usual`, a person should look.
-        fail: from here on it is broken.
-        sentence: for people, with the names of measures in braces.
+        usual: value that a sound registration has about.
+        review: value from which on, away from `usual`, a person should look at the registration.
+        fail: value from which on the registration is broken.
+        sentence: reason to give to people, with the names of measures in braces.
     """
 
     usual: float
@@ -28,7 +29,7 @@ class Limit:
     sentence: str
 
     def score(self, value: float) -> float:
-        """0 up to `usual`, 1 at `review`, 2 at `fail`, straight lines between and beyond."""
+        """How unusual a value is: 0 up to `usual`, 1 at `review`, 2 at `fail`, linear between and beyond."""
         first = (value - self.usual) / (self.review - self.usual)
         return max(first, 0.0) if first < 1.0 else 1.0 + (value - self.review) / (self.fail - self.review)
 

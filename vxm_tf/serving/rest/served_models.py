@@ -1,6 +1,7 @@
-"""Served models: their versions are loaded, found by number or label, and replaced while requests run."""
+"""Served models: loads their versions, finds them by number or label, and replaces them while requests run."""
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from absl import logging
@@ -13,29 +14,29 @@ class Model:
     """One model: a base folder whose numbered subfolders are SavedModels.
 
     Args:
-        name: in the addresses of requests.
+        name: name of the model in the addresses of requests.
         base_path: the base folder.
         policy: which versions are served.
-        labels: names of versions; these versions are served beside those of the policy.
+        labels: number of a version by label; these versions are served beside those of the policy.
 
     Raises:
         ValueError: no folder, no version, a label without one, or a version that does not load.
     """
 
-    def __init__(self, name: str, base_path, policy: Policy = LATEST, labels: dict[str, int] | None = None):
+    def __init__(self, name: str, base_path: str | Path, policy: Policy = LATEST, labels: dict[str, int] | None = None):
         self.name = name
         self.base_path = Path(base_path)
         self.policy = policy
         self.labels = dict(labels or {})
         # Replaced as a whole and never changed, so that requests read it without a lock.
         self._versions: dict[int, LoadedVersion] = {}
-        # version -> what became of it, with the reason if it failed.
+        # State of each version, and the error message if it failed.
         self._states: dict[int, tuple[str, str]] = {}
         self._failed: dict[int, frozenset] = {}
         self._load_first()
 
     def find(self, number: int | None = None, label: str | None = None) -> LoadedVersion:
-        """A version by number, by label, or the latest.
+        """Return a version by number, by label, or the latest.
 
         Raises:
             RequestError: 404 for a number, 400 for a label that is not served.
@@ -51,11 +52,11 @@ class Model:
         return versions[number]
 
     def states(self) -> list[tuple[int, str, str]]:
-        """(version, state, error message), the latest first."""
+        """Return (version, state, error message) of each version, the latest first."""
         return [(number, *state) for number, state in sorted(self._states.copy().items(), reverse=True)]
 
-    def refresh(self):
-        """Load what is new in the base folder and drop what is no longer wanted; failures go to the log.
+    def refresh(self) -> None:
+        """Load new versions from the base folder and drop those that are no longer wanted; failures go to the log.
 
         A dropped version lives until the last request that uses it has ended.
         """
@@ -74,10 +75,10 @@ class Model:
             logging.info("Model %s: version %d is no longer served.", self.name, number)
         self._versions = {number: version for number, version in self._versions.items() if number in keep}
 
-    def _wanted(self, present):
+    def _wanted(self, present: set[int]) -> set[int]:
         return self.policy.wanted(present) | (present & set(self.labels.values()))
 
-    def _load_first(self):
+    def _load_first(self) -> None:
         if not self.base_path.is_dir():
             raise ValueError(f"{self.base_path}: no such folder. Give the model's base folder, which holds 1/, 2/, ...")
         present = versions_on_disk(self.base_path)
@@ -93,7 +94,7 @@ class Model:
                 reason = self._states[number][1]
                 raise ValueError(f"{self.base_path / str(number)}: not a SavedModel that loads ({reason}).")
 
-    def _try_to_load(self, number):
+    def _try_to_load(self, number: int) -> None:
         folder = self.base_path / str(number)
         found = fingerprint(folder)
         if self._failed.get(number) == found:
@@ -114,29 +115,29 @@ class Model:
 
 
 class Watcher:
-    """Looks at the base folders again and again, in a thread.
+    """Looks for new versions of models again and again, in a thread.
 
     Args:
-        models: to refresh.
-        seconds: between two looks.
+        models: models to refresh.
+        seconds: time between two looks.
     """
 
-    def __init__(self, models, seconds: float):
+    def __init__(self, models: Iterable[Model], seconds: float):
         self._models = list(models)
         self._seconds = seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="model watcher", daemon=True)
 
-    def start(self):
+    def start(self) -> None:
         """Begin to look."""
         self._thread.start()
 
-    def stop(self):
+    def stop(self) -> None:
         """Look no more; a version that is being loaded is finished first."""
         self._ended.set()
         self._thread.join()
 
-    def _watch(self):
+    def _watch(self) -> None:
         while not self._ended.wait(self._seconds):
             for model in self._models:
                 try:

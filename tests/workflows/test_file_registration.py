@@ -10,7 +10,8 @@ import pytest
 from vxm_tf.data import normalize
 from vxm_tf.files import InputError
 from vxm_tf.registration import align
-from vxm_tf.workflows import RegisterConfig, register_files
+from vxm_tf.workflows import register_files
+from vxm_tf.workflows.register_config import files_and_settings
 
 SHAPE, SHIFT = (9, 10, 11), (2, -3, 1)
 AFFINE = np.array([[0.0, 0.0, 1.5, -20.0], [-2.0, 0.0, 0.0, 30.0], [0.0, -1.25, 0.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
@@ -31,7 +32,7 @@ def load(path):
 
 @pytest.fixture
 def job(tmp_path, rng, constant_network):
-    """A `RegisterConfig` as a dict: everything that can be given, files of random voxels, a network that shifts."""
+    """Options of a registration: everything that can be given, files of random voxels, a network that shifts."""
     network = constant_network(SHAPE, SHIFT)
     network.metadata = {"normalization": "minmax", "multichannel": False}
     network.save(tmp_path / "model.keras")
@@ -45,7 +46,7 @@ def job(tmp_path, rng, constant_network):
 
 
 def run(job, **changed):
-    return register_files(RegisterConfig(**{**job, **changed}))
+    return register_files(*files_and_settings(**{**job, **changed}))
 
 
 def test_moved_has_the_intensities_of_the_moving_file_and_nothing_outside(job):
@@ -268,7 +269,7 @@ def test_a_folder_gets_every_output_and_what_made_it(job, tmp_path):
     (tmp_path / "points.csv").write_text("x,y,z\n-15,20,0\n")
     given = {name: job[name] for name in ("moving", "fixed", "model", "labels")}
     result = register_files(
-        RegisterConfig(**given, points=str(tmp_path / "points.csv"), output_dir=str(tmp_path / "o"))
+        *files_and_settings(**given, points=str(tmp_path / "points.csv"), output_dir=str(tmp_path / "o"))
     )
     assert {path.name for path in (tmp_path / "o").iterdir()} == {
         "space-fixed_desc-moved_image.nii.gz",
@@ -282,6 +283,8 @@ def test_a_folder_gets_every_output_and_what_made_it(job, tmp_path):
         "from-fixed_to-moving_mode-image_xfm.json",
         "from-moving_to-fixed_desc-certificate_xfm.json",
         "from-moving_to-fixed_desc-gate_xfm.json",
+        "from-moving_to-fixed_desc-report_xfm.html",
+        "from-moving_to-fixed_mode-image_xfm.png",
     }
     said = json.loads((tmp_path / "o" / "from-moving_to-fixed_mode-image_xfm.json").read_text())
     assert (said["FromSpace"], said["ToSpace"]) == ("moving", "fixed")
@@ -334,7 +337,7 @@ def test_what_lies_beside_a_transform_is_not_lost(job, tmp_path, name):
 def test_points_that_cannot_be_written_are_told_before_the_work(job, tmp_path, monkeypatch):
     (tmp_path / "points.csv").write_text("x,y,z\n1,2,3\n")
     (tmp_path / "file").write_text("a regular file")
-    monkeypatch.setattr("vxm_tf.workflows.register_files.read_pair", lambda *_: pytest.fail("images were read"))
+    monkeypatch.setattr("vxm_tf.workflows.file_registration.read_inputs", lambda *_: pytest.fail("images were read"))
     with pytest.raises(InputError, match="cannot be written"):
         run(job, points=str(tmp_path / "points.csv"), moved_points=str(tmp_path / "file" / "points.csv"))
 
@@ -343,12 +346,6 @@ def test_what_an_npz_without_place_is_registered_with_gives_its_outputs_their_pl
     np.savez(tmp_path / "fixed.npz", vol=load(job["fixed"]))
     run(job, fixed=str(tmp_path / "fixed.npz"))
     np.testing.assert_allclose(nibabel.load(job["moved"]).affine, AFFINE)
-
-
-def test_negative_labels_have_no_volume(job, tmp_path, rng):
-    labels = save(tmp_path / "negative.nii.gz", rng.integers(-1, 5, SHAPE).astype("int16"))
-    with pytest.raises(InputError, match="negative.nii.gz: label ids are 0 or more, but this map holds -1"):
-        run(job, labels=labels, samples=2)
 
 
 def test_a_sheet_of_voxels_is_no_volume(job, tmp_path, rng):
