@@ -4,6 +4,7 @@ import dataclasses
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.placement import spacing_mm_of
+from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.files.volumes import own_labels
 from vxm_tf.metrics import labels_in
 from vxm_tf.models import RegistrationNetwork, input_settings, load_model
@@ -121,9 +123,8 @@ def _listed_pairs(path: str | os.PathLike) -> tuple[list[Scan], list[tuple[int, 
                 f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got "
                 f"{len(fields)} entries."
             )
-        images = fields[:2]
-        labels = fields[2:] or [own_labels(image) for image in images]
-        pair = [Scan(stem(image), image, label) for image, label in zip(images, labels)]
+        segmentations: Sequence[Path | None] = fields[2:] or [own_labels(image) for image in fields[:2]]
+        pair = [Scan(stem(image), image, labels) for image, labels in zip(fields, segmentations)]
         moving, fixed = (scans.setdefault(scan, len(scans)) for scan in pair)
         pairs.append((moving, fixed))
     if not pairs:
@@ -181,7 +182,7 @@ def _warn_of_other_grids(network: RegistrationNetwork, scans: list[Scan], axes: 
     """Warn, once, of scans on another grid than that of the training scans: they are scored as they are stored."""
     trained = network.metadata.get("grid") or {}
     for path in (scan.image for scan in scans):
-        stored = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
+        stored: dict[str, Any] = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
         both = [name for name in stored if stored[name] and trained.get(name)]
         if not all(says_same(stored[name], trained[name]) for name in both):
             logging.warning(
@@ -203,7 +204,7 @@ def _spacing_mm(path: Path, config: EvaluateConfig, ndim: int) -> tuple[float, .
             logging.WARNING, "%s holds no voxel size: distances are given for 1 mm. Set --spacing_mm.", 1, path
         )
         spacing = (1.0,)
-    return spacing * ndim if len(spacing) == 1 else spacing[:ndim]
+    return spacing_of_axes(spacing, ndim)[:ndim]
 
 
 def peak_memory_mib() -> float:

@@ -1,12 +1,13 @@
 """The grid of the training images, as the metadata of a network records it."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
 
 from vxm_tf.data import ScanStore
 from vxm_tf.files.errors import InputError
+from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.spatial.grid import check_orientation
 from vxm_tf.spatial.headers import says_same, stated_grid
 from vxm_tf.training.config import TrainConfig
@@ -30,7 +31,7 @@ def recorded_grid(config: TrainConfig, store: ScanStore) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
 
 
-def agreed(name: str, given: Any, stated: dict[Path, Any]) -> Any:
+def agreed(name: str, given: Any, stated: Mapping[Any, Any]) -> Any:
     """The value that all files share, where `given` stands for a value that a file lacks; None where they differ.
 
     Args:
@@ -72,4 +73,4 @@ def _given_spacing_mm(config: TrainConfig, axes: int) -> tuple[float, ...]:
     given = tuple(config.spacing_mm)
     if len(given) not in (0, 1, axes):
         raise ValueError(f"spacing_mm is one number, or one for each of {axes} axes; got {given}.")
-    return given * axes if len(given) == 1 else given
+    return spacing_of_axes(given, axes)

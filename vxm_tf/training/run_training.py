@@ -20,7 +20,7 @@ from vxm_tf.ops.tensors import Shape
 from vxm_tf.training.assembly import build_network, build_trainer
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState
 from vxm_tf.training.config import TrainConfig
-from vxm_tf.training.source import Source, open_source
+from vxm_tf.training.source import TrainingSource, open_source
 from vxm_tf.training.tensorboard import tensorboard_callbacks
 from vxm_tf.training.validation import PairValidation
 
@@ -88,7 +88,7 @@ def train(config: TrainConfig) -> Path:
     return output_dir / "best.keras"
 
 
-def _monitor(source: Source, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]) -> tuple[str, str]:
+def _monitor(source: TrainingSource, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]) -> tuple[str, str]:
     """(name of the score that chooses the best network, "max" or "min").
 
     Raises:
@@ -104,7 +104,7 @@ def _monitor(source: Source, val_store: ScanStore | None, val_pairs: list[tuple[
 
 
 def _callbacks(
-    config: TrainConfig, source: Source, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]
+    config: TrainConfig, source: TrainingSource, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]
 ) -> list[keras.callbacks.Callback]:
     """Validation and TensorBoard."""
     callbacks = []
@@ -114,7 +114,7 @@ def _callbacks(
     if config.tensorboard:
         store, pairs = (val_store, val_pairs) if val_pairs else (source.store, source.pairs[:1].tolist())
         folder = Path(config.output_dir) / "tensorboard"
-        callbacks += tensorboard_callbacks(folder, store, [] if store is None else pairs, source.atlas)
+        callbacks += tensorboard_callbacks(folder, store, pairs, source.atlas)
     return callbacks
 
 
@@ -132,7 +132,7 @@ def _check(config: TrainConfig) -> None:
         raise ValueError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
 
 
-def _image_shape(source: Source, val_store: ScanStore | None) -> Shape:
+def _image_shape(source: TrainingSource, val_store: ScanStore | None) -> Shape:
     """Spatial shape that the network is built for; None for every axis where training and validation scans differ."""
     validated = source.image_shape if val_store is None else pair_shape(val_store, source.atlas)
     if validated == source.image_shape:
@@ -145,7 +145,7 @@ def _image_shape(source: Source, val_store: ScanStore | None) -> Shape:
     return (None,) * len(source.image_shape)
 
 
-def _check_alike(source: Source, val_store: ScanStore | None) -> None:
+def _check_alike(source: TrainingSource, val_store: ScanStore | None) -> None:
     """Raise `InputError` unless validation scans and atlas have the training images' axes and channels."""
     others: dict[str | Path, np.ndarray] = {}
     if val_store is not None:

@@ -18,8 +18,9 @@ def find_training_scans(config: TrainConfig) -> tuple[list[Scan], list[Scan]]:
         InputError: nothing to train on.
     """
     suffixes = {"image_suffix": config.image_suffix, "labels_suffix": config.labels_suffix}
+    val: list[Scan] = []
     if config.train_list:
-        train, val = read_list(config.train_list), []
+        train = read_list(config.train_list)
     else:
         # A list of its own for validation leaves every scan of the folder to training.
         fraction = 0.0 if config.val_list else config.validation_fraction

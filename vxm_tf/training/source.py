@@ -130,7 +130,7 @@ class SyntheticSource:
         return pairs
 
 
-Source: TypeAlias = ScanSource | SyntheticSource
+TrainingSource: TypeAlias = ScanSource | SyntheticSource
 
 
 def _left_right_axis(orientation: str | None) -> int | None:
@@ -143,13 +143,13 @@ def num_pairs(config: TrainConfig) -> int:
     return config.epochs * config.steps_per_epoch * config.batch_size
 
 
-def open_source(config: TrainConfig) -> tuple[Source, ScanStore | None]:
+def open_source(config: TrainConfig) -> tuple[TrainingSource, ScanStore | None]:
     """(source of training pairs, `ScanStore` of the validation scans or None).
 
     Raises:
         InputError: input that cannot be used.
     """
-    source: Source
+    source: TrainingSource
     if config.label_maps:
         val_scans = read_list(config.val_list) if config.val_list else []
         source = SyntheticSource(config)

@@ -32,7 +32,7 @@ class TensorBoardPanels(keras.callbacks.Callback):
 
     Args:
         directory: folder for the event files.
-        store: scans of the pairs; None where there are no pairs.
+        store: scans of the pairs; None writes no pictures.
         pairs: (moving, fixed) indices into the store; a negative index stands for the atlas.
         atlas: atlas image `[*spatial, channels]`, if there is one.
     """
@@ -54,7 +54,7 @@ class TensorBoardPanels(keras.callbacks.Callback):
         self.atlas = atlas
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        panels = [self._panel(moving, fixed) for moving, fixed in self.pairs]
+        panels = [] if self.store is None else [self._panel(self.store, *pair) for pair in self.pairs]
         try:
             self._write(epoch + 1, logs or {}, panels)
         except self.errors.OpError as error:
@@ -69,8 +69,8 @@ class TensorBoardPanels(keras.callbacks.Callback):
                 self.summary.image(f"registration/{index}", panel[None])
         self.writer.flush()
 
-    def _panel(self, moving: int, fixed: int) -> np.ndarray:
-        moving_image, fixed_image = image_pair(self.store, moving, fixed, self.atlas)
+    def _panel(self, store: ScanStore, moving: int, fixed: int) -> np.ndarray:
+        moving_image, fixed_image = image_pair(store, moving, fixed, self.atlas)
         answer = self.model.predict_on_batch({"moving": moving_image[None], "fixed": fixed_image[None]})
         moved, displacement = (np.asarray(answer[name][0]) for name in ("moved", "displacement"))
         return registration_panel(moving_image, fixed_image, moved, displacement)

@@ -11,7 +11,6 @@ from vxm_tf.data.padding import pad_to
 from vxm_tf.data.pipeline import image_pair
 from vxm_tf.data.warping import warp_labels
 from vxm_tf.metrics import dice, fold_fraction, labels_in
-from vxm_tf.ops.tensors import Shape
 
 
 class PairValidation(keras.callbacks.Callback):
@@ -63,6 +62,6 @@ class PairValidation(keras.callbacks.Callback):
             row["dice"] = float(np.nanmean(list(scores.values()))) if scores else np.nan
         return row
 
-    def _labels(self, index: int, shape: Shape) -> np.ndarray | None:
+    def _labels(self, index: int, shape: Sequence[int]) -> np.ndarray | None:
         labels = self.atlas_labels if index < 0 else self.store.labels(index)
         return None if labels is None else pad_to(labels, shape, mode="constant")
