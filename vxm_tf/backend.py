@@ -5,7 +5,7 @@ import keras
 from vxm_tf.ops import fusion
 
 
-def enable_fusion():
+def enable_fusion() -> None:
     """Let marked element-wise functions be compiled, where TensorFlow is the backend.
 
     JAX and torch compile whole steps themselves, so they need no help.

@@ -467,7 +467,7 @@ def test_without_tensorflow_and_keras_the_rest_says_what_is_missing(run_without_
 
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "serving-client.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "how-to" / "serving-client.md").read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize("without_jq", [False, True])

@@ -1,4 +1,4 @@
-"""Keras layers: settings, and one call into `vxm_tf.ops`."""
+"""Keras layers; each holds settings and makes one call into `vxm_tf.ops`."""
 
 from vxm_tf.layers.alignment_force import AlignmentForce
 from vxm_tf.layers.crop_like import CropLike

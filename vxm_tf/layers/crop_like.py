@@ -1,13 +1,14 @@
-"""The layer that takes padding away again."""
+"""The layer that removes padding."""
 
 import keras
 
+from vxm_tf.ops.tensors import Shape, Tensor
 from vxm_tf.ops.voxel_grid import spatial_shape
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class CropLike(keras.layers.Layer):
-    """The first voxels of every spatial axis, as many as a reference has.
+    """Keeps the first voxels of every spatial axis, as many as a reference has.
 
     Call arguments:
         tensor: `[batch, *padded, channels]`.
@@ -17,11 +18,11 @@ class CropLike(keras.layers.Layer):
         `[batch, *spatial, channels]`.
     """
 
-    def call(self, tensor, reference):
+    def call(self, tensor: Tensor, reference: Tensor) -> Tensor:
         wanted, present = spatial_shape(reference), spatial_shape(tensor)
         if all(isinstance(size, int) for size in (*wanted, *present)) and wanted == present:
             return tensor
         return tensor[(slice(None), *(slice(0, size) for size in wanted))]
 
-    def compute_output_shape(self, tensor_shape, reference_shape):
+    def compute_output_shape(self, tensor_shape: Shape, reference_shape: Shape) -> Shape:
         return (tensor_shape[0], *reference_shape[1:-1], tensor_shape[-1])

@@ -1,17 +1,20 @@
-"""The layer that lets a network take any image shape."""
+"""The layer that pads images, so that a network takes any shape."""
+
+from typing import Any
 
 import keras
 from keras import ops as K
 
+from vxm_tf.ops.tensors import Shape, Tensor
 from vxm_tf.ops.voxel_grid import spatial_shape
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class PadToMultiple(keras.layers.Layer):
-    """Zeros after the end of every spatial axis, up to the next multiple.
+    """Appends zeros to every spatial axis, up to the next multiple.
 
     Args:
-        multiple: the sizes of the output are multiples of this.
+        multiple: number that divides every spatial size of the output.
 
     Call arguments:
         image: `[batch, *spatial, channels]`.
@@ -23,13 +26,13 @@ class PadToMultiple(keras.layers.Layer):
         ValueError: a multiple below 1.
     """
 
-    def __init__(self, multiple, **kwargs):
+    def __init__(self, multiple: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if multiple < 1:
             raise ValueError(f"Sizes are padded to a multiple of at least 1; got {multiple}.")
         self.multiple = multiple
 
-    def call(self, image):
+    def call(self, image: Tensor) -> Tensor:
         after = [-size % self.multiple for size in spatial_shape(image)]
         if all(isinstance(count, int) and count == 0 for count in after):
             return image
@@ -38,9 +41,9 @@ class PadToMultiple(keras.layers.Layer):
         # and in doing so forgets that convolution's own "same" padding.
         return K.pad(image, padding, constant_values=K.zeros((), image.dtype))
 
-    def compute_output_shape(self, image_shape):
+    def compute_output_shape(self, image_shape: Shape) -> Shape:
         padded = (None if size is None else size + -size % self.multiple for size in image_shape[1:-1])
         return (image_shape[0], *padded, image_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "multiple": self.multiple}

@@ -1,8 +1,11 @@
 """The layer that warps an image."""
 
+from typing import Any
+
 import keras
 
 from vxm_tf import ops
+from vxm_tf.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
@@ -15,7 +18,7 @@ class SpatialTransformer(keras.layers.Layer):
     Args:
         interpolation: "linear", or "nearest" for labels.
         fill_mode: outside the image, "nearest" repeats the edge and "constant" gives `fill_value`.
-        fill_value: see `fill_mode`.
+        fill_value: intensity outside the image for the fill mode "constant".
 
     Call arguments:
         image: `[batch, *any, channels]`.
@@ -25,7 +28,7 @@ class SpatialTransformer(keras.layers.Layer):
         `[batch, *spatial, channels]`.
 
     Raises:
-        ValueError: unknown option, or shapes that do not belong together.
+        ValueError: unknown option, or an image and a displacement with different numbers of spatial axes.
 
     Example:
 
@@ -37,19 +40,21 @@ class SpatialTransformer(keras.layers.Layer):
     True
     """
 
-    def __init__(self, interpolation="linear", *, fill_mode="nearest", fill_value=0.0, **kwargs):
+    def __init__(
+        self, interpolation: str = "linear", *, fill_mode: str = "nearest", fill_value: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         ops.sampling.check_sampling(interpolation, fill_mode)
         self.interpolation = interpolation
         self.fill_mode = fill_mode
         self.fill_value = fill_value
 
-    def call(self, image, displacement):
+    def call(self, image: Tensor, displacement: Tensor) -> Tensor:
         return ops.warp(image, displacement, self.interpolation, self.fill_mode, self.fill_value)
 
-    def compute_output_shape(self, image_shape, displacement_shape):
+    def compute_output_shape(self, image_shape: Shape, displacement_shape: Shape) -> Shape:
         return (*displacement_shape[:-1], image_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         settings = {"interpolation": self.interpolation, "fill_mode": self.fill_mode, "fill_value": self.fill_value}
         return {**super().get_config(), **settings}

@@ -1,8 +1,11 @@
 """The layer that integrates a velocity field."""
 
+from typing import Any
+
 import keras
 
 from vxm_tf import ops
+from vxm_tf.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
@@ -12,16 +15,16 @@ class VecInt(keras.layers.Layer):
     Computes in float32 under every precision policy. Source: `vxm_tf.ops.integrate`.
 
     Args:
-        steps: number of squarings; the field is first divided by 2^steps. 0 passes it on.
+        steps: number of squarings; the field is first divided by 2^steps. 0 returns the field as it is.
 
     Call arguments:
         velocity: `[batch, *spatial, ndim]`, voxels per unit of time.
 
     Output shape:
-        The same; a displacement in voxels.
+        `[batch, *spatial, ndim]`, a displacement in voxels.
 
     Raises:
-        ValueError: negative `steps`.
+        ValueError: negative `steps`, or a field whose last axis is not `ndim`.
 
     Example:
 
@@ -32,17 +35,17 @@ class VecInt(keras.layers.Layer):
     True
     """
 
-    def __init__(self, steps=7, **kwargs):
+    def __init__(self, steps: int = 7, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         if steps < 0:
             raise ValueError(f"The number of integration steps is 0 or more; got {steps}.")
         self.steps = steps
 
-    def call(self, velocity):
+    def call(self, velocity: Tensor) -> Tensor:
         return ops.integrate(velocity, self.steps)
 
-    def compute_output_shape(self, velocity_shape):
+    def compute_output_shape(self, velocity_shape: Shape) -> Shape:
         return velocity_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "steps": self.steps}

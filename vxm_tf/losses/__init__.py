@@ -1,4 +1,4 @@
-"""What a registration network is trained on: similarity, overlap and regularity."""
+"""Losses for registration networks: similarity, overlap and regularity."""
 
 from vxm_tf.losses.kl_divergence import LaplacianKL
 from vxm_tf.losses.mutual_information import MutualInformation

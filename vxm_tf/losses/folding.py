@@ -1,6 +1,7 @@
-"""Where a displacement comes close to turning the grid inside out, as something to differentiate."""
+"""A differentiable penalty on displacements that fold the grid or come close to it."""
 
 import itertools
+from typing import TypeAlias
 
 import numpy as np
 from keras import ops as K
@@ -8,29 +9,34 @@ from keras import ops as K
 from vxm_tf.ops.differences import shifted
 from vxm_tf.ops.fusion import fused
 from vxm_tf.ops.jacobian import determinant
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, check_field
 
-# In 3-D a cube has, besides those at its corners, a tetrahedron in its middle, whichever of two ways it is cut.
-_MIDDLE = [
+Corner: TypeAlias = tuple[int, ...]
+Simplex: TypeAlias = list[tuple[Corner, ...]]
+
+# In 3-D a cube has, besides the tetrahedra at its corners, one in its middle for each of the two ways to cut it.
+_MIDDLE: list[Simplex] = [
     [((0, 0, 0), (1, 1, 0)), ((0, 0, 0), (0, 1, 1)), ((0, 0, 0), (1, 0, 1))],
     [((1, 1, 1), (0, 0, 1)), ((1, 1, 1), (0, 1, 0)), ((1, 1, 1), (1, 0, 0))],
 ]
 
 
-def folding_penalty(displacement, margin: float = 0.2):
-    """How far a grid is beyond `margin` on the way to folding: the sum of max(margin - V, 0)^2 over its simplices.
+def folding_penalty(displacement: Tensor, margin: float = 0.2) -> Tensor:
+    """Penalty max(margin - V, 0)^2 on simplices of the grid that fold or come close to it.
 
-    V is the signed volume, 1 where nothing is deformed and below 0 where it is inside out, of each simplex of
-    `vxm_tf.metrics.non_diffeomorphic_volume` in the cubes between neighbouring voxels, and, as there, in
-    those half outside, where the displacement continues as its nearest edge value. The sum is over the
-    simplices of a cube (8 corners and 2 in the middle, or 4 corners in 2-D), the mean over cubes.
+    V is the signed volume of a simplex, 1 where nothing is deformed and below 0 where the simplex is inside out. The
+    simplices are those of `vxm_tf.metrics.non_diffeomorphic_volume`: they fill the cubes between neighbouring voxels,
+    also the cubes half outside the image, where the displacement continues with its nearest edge value. The penalty
+    is summed over the simplices of a cube (8 at corners and 2 in the middle; in 2-D, 4 at corners) and averaged over
+    cubes.
 
     Args:
         displacement: `[batch, *spatial, ndim]`, in voxels.
-        margin: volume below which a simplex costs.
+        margin: relative volume V below which a simplex is penalised.
 
     Returns:
-        `[batch]`, float32.
+        `[batch]`, float32, without unit.
 
     Raises:
         ValueError: a field whose last axis is not `ndim`.
@@ -39,32 +45,35 @@ def folding_penalty(displacement, margin: float = 0.2):
     return _folding_penalty(as_float32(displacement), margin)
 
 
-def smallest_volume(displacement):
-    """The smallest V, see `folding_penalty`, of each cube.
+def smallest_volume(displacement: Tensor) -> Tensor:
+    """Smallest signed volume V among the simplices of each cube, see `folding_penalty`.
 
     Args:
         displacement: `[batch, *spatial, ndim]`, in voxels.
 
     Returns:
         `[batch, *(spatial + 1)]`, float32, without unit; cube i lies between voxels i - 1 and i.
+
+    Raises:
+        ValueError: a field whose last axis is not `ndim`.
     """
     check_field(displacement)
     return _smallest_volume(as_float32(displacement))
 
 
 @fused
-def _folding_penalty(displacement, margin):
+def _folding_penalty(displacement: Tensor, margin: float) -> Tensor:
     cost = K.square(K.relu(margin - _volumes(displacement)))
     return K.sum(K.mean(cost, axis=tuple(range(2, len(cost.shape)))), axis=0)
 
 
 @fused
-def _smallest_volume(displacement):
+def _smallest_volume(displacement: Tensor) -> Tensor:
     return K.min(_volumes(displacement), axis=0)
 
 
-def _volumes(displacement):
-    """`[simplices, batch, *(spatial + 1)]`."""
+def _volumes(displacement: Tensor) -> Tensor:
+    """Signed volume of every simplex over its undeformed volume, `[simplices, batch, *(spatial + 1)]`."""
     ndim = displacement.shape[-1]
     padded = K.pad(displacement, [(0, 0), *[(1, 1)] * ndim, (0, 0)], mode="symmetric")
     vertices = {place: _vertex(padded, place) for place in itertools.product((0, 1), repeat=ndim)}
@@ -79,13 +88,13 @@ def _volumes(displacement):
     return determinant(matrix) / np.reshape(undeformed, [-1] + [1] * (ndim + 1)).astype("float32")
 
 
-def _corner(place):
-    """The edges, as (start, stop), that meet at one corner of a cube, each in the direction of its axis."""
+def _corner(place: Corner) -> Simplex:
+    """The simplex at one corner of a cube: edges (start, stop) that meet there, each in the direction of its axis."""
     return [tuple((*place[:axis], side, *place[axis + 1 :]) for side in (0, 1)) for axis in range(len(place))]
 
 
-def _vertex(padded, place):
-    """The displacement of one corner of every cube."""
+def _vertex(padded: Tensor, place: Corner) -> Tensor:
+    """The displacement at one corner of every cube."""
     for axis, side in enumerate(place):
         padded = shifted(padded, axis + 1, side, padded.shape[axis + 1] - 1 + side)
     return padded

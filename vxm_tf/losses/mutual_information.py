@@ -1,16 +1,19 @@
-"""How much one image tells about another, whatever the relation of their intensities."""
+"""Mutual information of two images, whose intensities may be related in any way."""
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops as K
 
 from vxm_tf.ops.fusion import fused
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import axis_indices, spatial_shape
 
 WINDOW = 3
-"""Bins that one intensity falls into: the support of the quadratic B-spline."""
+"""Number of bins over which one intensity is spread: the support of the quadratic B-spline."""
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
@@ -18,21 +21,22 @@ class MutualInformation(keras.losses.Loss):
     """Minus the mutual information of two images' intensities, in nats, plain (not normalised).
 
     With p the joint histogram of the intensities (i, j), I = sum p(i, j) log(p(i, j) / (p(i) p(j))): 0 for
-    images that are independent, the entropy of an image where it determines the other. It asks for a relation
-    and not for a likeness, so inverting an image changes nothing. The histogram is smooth in the intensities:
+    images that are independent, the entropy of an image where it determines the other. Intensities must be
+    related, not alike, so inverting an image changes nothing. The histogram is smooth in the intensities:
     each falls into three bins by a quadratic B-spline, the Parzen window (Thévenaz and Unser, IEEE TIP 2000).
 
     A relation that holds all over an image says little about a small place in it. With `patch` there is one
-    histogram to each block of the image, and the loss is minus the information given the block, the mean over
-    voxels of that of their block (conditional mutual information, Loeckx et al., IEEE TMI 2010, there with blocks
-    that overlap). Every channel is scored on its own.
+    histogram for each block of the image, and the loss is minus the mutual information within a block, averaged over
+    voxels (conditional mutual information, Loeckx et al., IEEE TMI 2010, there with blocks that overlap). Every
+    channel is scored on its own.
 
     Args:
-        num_bins: of either image's intensities, 0 in the middle of the second and 1 in that of the last but one.
+        num_bins: number of histogram bins of each image; the intensity 0 is the centre of the second bin, 1 the centre
+            of the last but one.
         patch: edge of the blocks in voxels, rounded so that the axis is divided evenly; 0 for one histogram.
 
     Call arguments:
-        y_true, y_pred: `[batch, *spatial, channels]`, intensities in [0, 1]; what lies beyond is clipped.
+        y_true, y_pred: `[batch, *spatial, channels]`, intensities in [0, 1]; other values are clipped.
 
     Raises:
         ValueError: less than 4 bins, or a negative patch.
@@ -47,7 +51,7 @@ class MutualInformation(keras.losses.Loss):
     True
     """
 
-    def __init__(self, num_bins=32, *, patch=0, name="mutual_information", **kwargs):
+    def __init__(self, num_bins: int = 32, *, patch: int = 0, name: str = "mutual_information", **kwargs: Any) -> None:
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         if num_bins <= WINDOW:
             raise ValueError(f"An intensity falls into {WINDOW} bins, so there are 4 or more; got num_bins={num_bins}.")
@@ -56,16 +60,16 @@ class MutualInformation(keras.losses.Loss):
         self.num_bins = num_bins
         self.patch = patch
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return -_information(y_true, y_pred, self.num_bins, self.patch)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_bins": self.num_bins, "patch": self.patch}
 
 
 @fused
-def _information(first, second, num_bins, patch):
-    """`[batch]`."""
+def _information(first: Tensor, second: Tensor, num_bins: int, patch: int) -> Tensor:
+    """Mutual information in nats, the mean over channels, `[batch]`."""
     batch, *shape, channels = K.shape(first)
     block, num_blocks = _blocks(first, patch)
     joint = _joint_histogram(first, second, block, batch * channels * num_blocks, num_bins)
@@ -75,8 +79,8 @@ def _information(first, second, num_bins, patch):
     return K.mean(entropies, axis=1)
 
 
-def _blocks(image, patch):
-    """For each value of an image the number of the block that it belongs to, and how many blocks an item has."""
+def _blocks(image: Tensor, patch: int) -> tuple[Tensor, int | Tensor]:
+    """Number of the block that each value of the images belongs to, and the number of blocks of one channel."""
     batch, *_, channels = K.shape(image)
     index, total = K.zeros_like(image, dtype="int32"), 1
     for axis, size in enumerate(spatial_shape(image)):
@@ -87,8 +91,8 @@ def _blocks(image, patch):
     return index + item * total, total
 
 
-def _joint_histogram(first, second, block, num_blocks, num_bins):
-    """`[num_blocks * num_bins^2]`: the windows' products, summed where they fall."""
+def _joint_histogram(first: Tensor, second: Tensor, block: Tensor, num_blocks: int | Tensor, num_bins: int) -> Tensor:
+    """Joint histogram of each block, `[num_blocks * num_bins^2]`, in voxels."""
     rows, columns = _window(first, num_bins), _window(second, num_bins)
     histogram = 0.0
     for (row, row_weight), (column, column_weight) in itertools.product(rows, columns):
@@ -98,8 +102,8 @@ def _joint_histogram(first, second, block, num_blocks, num_bins):
     return histogram
 
 
-def _window(image, num_bins):
-    """The three bins (number, weight) of every intensity; the weights sum to 1."""
+def _window(image: Tensor, num_bins: int) -> list[tuple[Tensor, Tensor]]:
+    """The three bins over which every intensity is spread, as (bin number, weight); the weights sum to 1."""
     position = K.clip(image, 0.0, 1.0) * (num_bins - WINDOW) + 1.0
     nearest = K.cast(K.floor(position + 0.5), "int32")
     beyond = position - K.cast(nearest, "float32")
@@ -107,13 +111,14 @@ def _window(image, num_bins):
     return [(nearest + step, weight) for step, weight in zip((-1, 0, 1), weights)]
 
 
-def _entropy(probabilities):
-    """`[batch, channels]`: minus the sum of p log p over all further axes."""
+def _entropy(probabilities: Tensor) -> Tensor:
+    """Entropy `[batch, channels]`, in nats: minus the sum of p log p over all further axes."""
     terms = probabilities * K.log(K.maximum(probabilities, 1e-12))
     return -K.sum(terms, axis=tuple(range(2, len(terms.shape))))
 
 
-def _voxels(shape):
+def _voxels(shape: Sequence[int | Tensor]) -> float | Tensor:
+    """Number of voxels of an image."""
     if all(isinstance(size, int) for size in shape):
         return float(math.prod(shape))
     return K.cast(K.prod(K.stack(shape)), "float32")

@@ -1,14 +1,17 @@
-"""How smooth a velocity or displacement field is; each penalty is 0 for a constant field.
+"""Penalties on velocity and displacement fields that are not smooth; each is 0 for a constant field.
 
 A penalty takes one field, not a pair, so these are plain callables that serialise, not Keras losses.
-Fields are in voxels of their own grid, so a derivative has no unit and means the same on every grid.
+Fields are in voxels of their own grid, so a first derivative has no unit and means the same on every grid.
 """
+
+from typing import Any
 
 import keras
 from keras import ops as K
 
 from vxm_tf.ops.differences import forward_differences, second_differences
 from vxm_tf.ops.fusion import fused
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 PENALTIES = ("l1", "l2")
@@ -28,31 +31,31 @@ class GradientPenalty:
         field: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels an axis.
 
     Returns:
-        `[batch]`.
+        `[batch]`, without unit.
 
     Raises:
-        ValueError: unknown penalty, or a field whose last axis is not `ndim`.
+        ValueError: unknown penalty, a field whose last axis is not `ndim`, or an axis with fewer than 2 voxels.
     """
 
-    def __init__(self, penalty="l2"):
+    def __init__(self, penalty: str = "l2") -> None:
         if penalty not in PENALTIES:
             raise ValueError(f"penalty must be one of {PENALTIES}; got {penalty!r}.")
         self.penalty = penalty
 
-    def __call__(self, field):
+    def __call__(self, field: Tensor) -> Tensor:
         check_field(field, "field", min_size=2)
         return _gradient_penalty(as_float32(field), self.penalty)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"penalty": self.penalty}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "GradientPenalty":
         return cls(**config)
 
 
 @fused
-def _gradient_penalty(field, penalty):
+def _gradient_penalty(field: Tensor, penalty: str) -> Tensor:
     size = K.abs if penalty == "l1" else K.square
     ndim = len(field.shape) - 2
     terms = [_mean_per_item(size(forward_differences(field, axis))) for axis in range(1, ndim + 1)]
@@ -70,23 +73,26 @@ class BendingEnergy:
         field: `[batch, *spatial, ndim]`, in voxels; at least 3 voxels an axis.
 
     Returns:
-        `[batch]`.
+        `[batch]`, per voxel^2.
+
+    Raises:
+        ValueError: a field whose last axis is not `ndim`, or an axis with fewer than 3 voxels.
     """
 
-    def __call__(self, field):
+    def __call__(self, field: Tensor) -> Tensor:
         check_field(field, "field", min_size=3)
         return _bending_energy(as_float32(field))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "BendingEnergy":
         return cls(**config)
 
 
 @fused
-def _bending_energy(field):
+def _bending_energy(field: Tensor) -> Tensor:
     ndim = len(field.shape) - 2
     energy = 0.0
     for i in range(1, ndim + 1):
@@ -97,5 +103,6 @@ def _bending_energy(field):
     return energy
 
 
-def _mean_per_item(tensor):
+def _mean_per_item(tensor: Tensor) -> Tensor:
+    """Mean over all axes except the batch's."""
     return K.mean(tensor, axis=tuple(range(1, len(tensor.shape))))

@@ -1,9 +1,12 @@
-"""How alike two images are; each loss falls as they become more alike."""
+"""Similarity of two images; each loss falls as they become more alike."""
+
+from typing import Any
 
 import keras
 from keras import ops as K
 
 from vxm_tf.ops.fusion import fused
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.windows import window_mean
 
 
@@ -38,26 +41,27 @@ class LNCC(keras.losses.Loss):
     -1.0
     """
 
-    def __init__(self, window=9, *, epsilon=1e-9, name="lncc", **kwargs):
+    def __init__(self, window: int = 9, *, epsilon: float = 1e-9, name: str = "lncc", **kwargs: Any) -> None:
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         if window < 1 or window % 2 == 0:
             raise ValueError(f"A window is centred on a voxel, so its edge is odd and at least 1; got {window}.")
         self.window = window
         self.epsilon = epsilon
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         spatial = tuple(range(1, len(y_true.shape) - 1))
         # Subtracting the global mean changes nothing but the rounding of E[IJ] - E[I]E[J].
         centred = [image - K.mean(image, axis=spatial, keepdims=True) for image in (y_true, y_pred)]
         score = _local_correlation(*centred, self.window, self.epsilon)
         return -K.mean(score, axis=(*spatial, len(spatial) + 1))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "window": self.window, "epsilon": self.epsilon}
 
 
 @fused
-def _local_correlation(first, second, window, epsilon):
+def _local_correlation(first: Tensor, second: Tensor, window: int, epsilon: float) -> Tensor:
+    """Squared correlation cc of each voxel's box, `[batch, *spatial, channels]`."""
     mean_first, mean_second = window_mean(first, window), window_mean(second, window)
     covariance = window_mean(first * second, window) - mean_first * mean_second
     # Rounding can leave a flat window's variance a little below zero.
@@ -70,7 +74,7 @@ def _local_correlation(first, second, window, epsilon):
 class MSE(keras.losses.Loss):
     """Mean squared difference over the variance of the image noise, mean((I - J)^2) / sigma^2.
 
-    Source: Balakrishnan et al., CVPR 2018, equation 5; the sigma of Dalca et al., MICCAI 2018.
+    Sources: Balakrishnan et al., CVPR 2018, equation 5; sigma from Dalca et al., MICCAI 2018.
 
     Args:
         image_sigma: standard deviation of the noise, in the images' intensity units.
@@ -82,15 +86,15 @@ class MSE(keras.losses.Loss):
         ValueError: `image_sigma` that is not positive.
     """
 
-    def __init__(self, image_sigma=1.0, *, name="mse", **kwargs):
+    def __init__(self, image_sigma: float = 1.0, *, name: str = "mse", **kwargs: Any) -> None:
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         if image_sigma <= 0:
             raise ValueError(f"image_sigma is a standard deviation and must be positive; got {image_sigma}.")
         self.image_sigma = image_sigma
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         squares = K.square(y_true - y_pred)
         return K.mean(squares, axis=tuple(range(1, len(squares.shape)))) / self.image_sigma**2
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "image_sigma": self.image_sigma}

@@ -1,7 +1,11 @@
-"""How much the structures of two segmentations overlap."""
+"""Overlap of the structures of two segmentations."""
+
+from typing import Any
 
 import keras
 from keras import ops as K
+
+from vxm_tf.ops.tensors import Tensor
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
@@ -15,10 +19,10 @@ class SoftDice(keras.losses.Loss):
         y_true, y_pred: segmentations `[batch, *spatial, labels]`, one-hot or probabilities.
     """
 
-    def __init__(self, *, name="soft_dice", **kwargs):
+    def __init__(self, *, name: str = "soft_dice", **kwargs: Any) -> None:
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         spatial = tuple(range(1, len(y_true.shape) - 1))
         overlap = 2.0 * K.sum(y_true * y_pred, axis=spatial)
         total = K.sum(y_true + y_pred, axis=spatial)

@@ -1,4 +1,4 @@
-"""Registration networks: Keras functional models, inference only."""
+"""Registration networks: Keras functional models that predict; training is in `vxm_tf.training`."""
 
 from vxm_tf.models.build import from_preset
 from vxm_tf.models.legacy import Vxm2018

@@ -1,23 +1,26 @@
-"""A network by the name of its preset."""
+"""Building a network by the name of its preset."""
+
+from typing import Any
 
 from vxm_tf.models.presets import DENSE, PYRAMIDS
 from vxm_tf.models.registration_network import RegistrationNetwork
 from vxm_tf.models.vxm_dense import VxmDense
 from vxm_tf.models.vxm_probabilistic import VxmProbabilistic
 from vxm_tf.models.vxm_pyramid import VxmPyramid
+from vxm_tf.ops.tensors import Shape
 
 
-def from_preset(name: str, image_shape, *, probabilistic: bool = False, **overrides) -> RegistrationNetwork:
-    """The `VxmDense` or `VxmPyramid` of that preset, or the `VxmProbabilistic` of a `VxmPyramid`'s.
+def from_preset(name: str, image_shape: Shape, *, probabilistic: bool = False, **overrides: Any) -> RegistrationNetwork:
+    """An untrained `VxmDense`, `VxmPyramid` or `VxmProbabilistic` with the settings of a preset.
 
     Args:
         name: a key of `PRESETS`.
-        image_shape: spatial shape.
-        probabilistic: whether the network says how sure it is.
-        overrides: constructor arguments that come before the preset's.
+        image_shape: spatial shape; None for a size that may change from call to call.
+        probabilistic: build a `VxmProbabilistic`, which predicts its uncertainty, from a preset of `VxmPyramid`.
+        overrides: constructor arguments that replace those of the preset.
 
     Raises:
-        ValueError: unknown name, or one of a `VxmDense` for a network that says how sure it is.
+        ValueError: unknown name, or a preset of `VxmDense` for a probabilistic network.
 
     Example:
 

@@ -1,41 +1,57 @@
-"""What all registration networks have in common: two images in, a field and what follows from it out."""
+"""The base of all registration networks: two images in; a velocity field, displacements and moved images out."""
 
 import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import initializers, layers
 
 from vxm_tf import ops
 from vxm_tf.layers import CropLike, PadToMultiple, ResizeDisplacement, SpatialTransformer, VecInt
-from vxm_tf.models.unet import spatial_layer
+from vxm_tf.models.unet import Precision, spatial_layer
 from vxm_tf.ops.displacement import check_resize_rule
+from vxm_tf.ops.tensors import Shape, Tensor
 
 OUTPUTS = ("moved", "displacement", "fixed_moved", "inverse_displacement", "velocity")
 
-# Of `with_outputs`: a compiled prediction serves every later pair. Kept beside the network, whose layers they are not.
-_answering = weakref.WeakKeyDictionary()
+# Models of `with_outputs`, kept because a compiled prediction serves every later pair. As attributes of the network,
+# Keras would take them for its layers.
+_models_by_outputs: weakref.WeakKeyDictionary["RegistrationNetwork", dict[tuple[str, ...], keras.Model]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class RegistrationNetwork(keras.Model):
     """A functional model from `{"moving", "fixed"}` to the chosen outputs.
 
-    A kind of network is a subclass whose constructor hands over its settings and the function that
-    predicts the velocity; see `VxmDense` for inputs and outputs. Its own constructor is not for users.
+    Each kind of network is a subclass whose constructor passes its settings and the function that predicts the
+    velocity to this one; see `VxmDense` for inputs and outputs. Users call the constructors of the subclasses.
 
     Args:
-        settings: the constructor arguments of the subclass, plain values. Every network has `image_shape`,
+        settings: constructor arguments of the subclass, plain values. Every network has `image_shape`,
             `channels` (a pair), `integration_steps` and `outputs`; `resize_rule` ("areas") and `fill_value` may be
             left out.
-        predict_velocity: `(images, settings, dtype)` to the velocity on the integration grid, symbolic, or to a dict of
-            it and of what else the network says of the velocity, named in `ANSWERS`.
-        name: of the model.
+        predict_velocity: function `(images, settings, dtype)` that returns the velocity on the integration grid, a
+            symbolic tensor, or a dict with `velocity` and further outputs that `ANSWERS` names.
+        name: name of the model.
         dtype: the precision policy of the convolutions; None for Keras' global one.
+
+    Raises:
+        ValueError: settings that make no network.
     """
 
     BIDIRECTIONAL = ("moved", "displacement", "fixed_moved", "inverse_displacement")
-    ANSWERS = OUTPUTS
+    ANSWERS: tuple[str, ...] = OUTPUTS
 
-    def __init__(self, settings, predict_velocity, *, name=None, dtype=None):
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        predict_velocity: Callable[[dict[str, Tensor], dict[str, Any], keras.DTypePolicy], Tensor | dict[str, Tensor]],
+        *,
+        name: str | None = None,
+        dtype: Precision = None,
+    ) -> None:
         self._check_settings(settings)
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         images = {
@@ -52,10 +68,10 @@ class RegistrationNetwork(keras.Model):
         self.dtype_policy = dtype
         self.settings = settings
         self.tensors = tensors
-        self.metadata = {}
+        self.metadata: dict[str, Any] = {}
 
     @classmethod
-    def _check_settings(cls, settings):
+    def _check_settings(cls, settings: dict[str, Any]) -> None:
         """Raise `ValueError` for settings that make no network; subclasses add their own."""
         shape = settings["image_shape"]
         if not 1 <= len(shape) <= 3:
@@ -66,7 +82,7 @@ class RegistrationNetwork(keras.Model):
         cls._check_outputs(settings)
 
     @classmethod
-    def _check_outputs(cls, settings):
+    def _check_outputs(cls, settings: dict[str, Any]) -> None:
         if not settings["outputs"]:
             raise ValueError(f"outputs names at least one of {', '.join(cls.ANSWERS)}.")
         for name in settings["outputs"]:
@@ -79,32 +95,35 @@ class RegistrationNetwork(keras.Model):
                 )
 
     @classmethod
-    def _integration_resolution(cls, settings):
-        """How many times coarser than the image's grid the velocity's grid is."""
+    def _integration_resolution(cls, settings: dict[str, Any]) -> int:
+        """Voxel size of the velocity's grid, in voxels of the image."""
         return settings["integration_resolution"]
 
     @staticmethod
-    def _resize_rule(settings):
-        """How the velocity's grid lies on the image's."""
+    def _resize_rule(settings: dict[str, Any]) -> str:
+        """Correspondence between the velocity's and the image's grid, see `vxm_tf.ops.resize`."""
         return settings.get("resize_rule", "areas")
 
-    def with_outputs(self, *names):
-        """A model that shares this one's weights and answers `names`; the same one for the same names.
+    def with_outputs(self, *names: str) -> keras.Model:
+        """A model that shares this network's weights and returns other outputs; built once for each list of names.
+
+        Args:
+            names: names of outputs, see `VxmDense`.
 
         Raises:
             ValueError: a name that this network cannot answer.
         """
         self._check_outputs({**self.settings, "outputs": names})
-        models = _answering.setdefault(self, {})
+        models = _models_by_outputs.setdefault(self, {})
         if names not in models:
             models[names] = keras.Model(self.input, {name: self.tensors[name] for name in names}, name=self.name)
         return models[names]
 
-    def for_shape(self, image_shape, dtype=None):
-        """The same network, with a copy of its weights, for images of another shape (None: any size).
+    def for_shape(self, image_shape: Shape, dtype: Precision = None) -> "RegistrationNetwork":
+        """A copy of this network, weights included, for images of another shape; itself if nothing changes.
 
         Args:
-            image_shape: spatial.
+            image_shape: spatial shape; None for a size that may change from call to call.
             dtype: the precision policy of the convolutions; None for this network's.
 
         Raises:
@@ -121,28 +140,28 @@ class RegistrationNetwork(keras.Model):
         network.set_weights(self.get_weights())
         return network
 
-    def integrated(self, velocity, image_shape, steps):
-        """The displacement that this network makes of a velocity, with another number of integration steps.
+    def integrated(self, velocity: Tensor, image_shape: Sequence[int | Tensor], steps: int) -> Tensor:
+        """The displacement that this network derives from a velocity, with another number of integration steps.
 
         Args:
-            velocity: `[batch, *grid, ndim]`, as this network answers it.
+            velocity: `[batch, *grid, ndim]`, an output `velocity` of this network, in voxels of its grid.
             image_shape: spatial shape of the images.
             steps: number of squarings.
 
         Returns:
-            `[batch, *image_shape, ndim]`, in voxels.
+            The displacement `[batch, *image_shape, ndim]`, in voxels.
         """
         resize = ResizeDisplacement(self._integration_resolution(self.settings), rule=self._resize_rule(self.settings))
         displacement = resize(ops.integrate(velocity, steps))
         return displacement[(slice(None), *(slice(0, size) for size in image_shape))]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         policy = keras.dtype_policies.serialize(self.dtype_policy)
         own = {"name": self.name, "dtype": policy, "trainable": self.trainable, "metadata": dict(self.metadata)}
         return {**self.settings, **own}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "RegistrationNetwork":
         config = dict(config)
         trainable, metadata = config.pop("trainable", True), config.pop("metadata", {})
         model = cls(**config)
@@ -151,42 +170,44 @@ class RegistrationNetwork(keras.Model):
         return model
 
 
-def channel_pair(channels) -> tuple[int, int]:
-    """The channels of (moving, fixed), given as one number or two."""
+def channel_pair(channels: int | Sequence[int]) -> tuple[int, ...]:
+    """Numbers of channels of (moving, fixed), from one number for both or a pair."""
     return (channels, channels) if isinstance(channels, int) else tuple(channels)
 
 
-def feature_tuples(features):
-    """Filter counts as nested tuples, whatever sequences they came in."""
+def feature_tuples(features: int | Sequence) -> int | tuple:
+    """Filter counts as nested tuples, from sequences of any kind."""
     return features if isinstance(features, int) else tuple(feature_tuples(entry) for entry in features)
 
 
-def output_names(outputs) -> tuple[str, ...]:
-    """Names of outputs, given as one or several."""
+def output_names(outputs: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of outputs as a tuple, from one name or several."""
     return (outputs,) if isinstance(outputs, str) else tuple(outputs)
 
 
-def padded_images(images, multiple):
-    """Both images as channels of one tensor, padded to a multiple of `multiple`."""
+def padded_images(images: dict[str, Tensor], multiple: int) -> Tensor:
+    """Both images as channels of one tensor, with spatial sizes padded to multiples of `multiple`."""
     both = layers.Concatenate(name="images", dtype="float32")([images["moving"], images["fixed"]])
     return PadToMultiple(multiple, name="padded", dtype="float32")(both)
 
 
-def velocity_head(ndim, name="flow"):
+def velocity_head(ndim: int, name: str = "flow") -> keras.layers.Layer:
     """The convolution that turns features into a field, in voxels of their grid, nearly zero before training."""
-    # float32 whatever the policy: float16 steps by 0.004 voxel at 4 voxels, bfloat16 by 0.03.
+    # float32 under every policy, because near 4 voxels float16 has steps of 0.004 voxel and bfloat16 of 0.03.
     start = initializers.RandomNormal(stddev=1e-5)
     return spatial_layer("Conv", ndim)(ndim, 3, padding="same", kernel_initializer=start, dtype="float32", name=name)
 
 
-def _fields(images, velocity, settings, resize):
-    """Every output that the network can give, by name."""
+def _fields(
+    images: dict[str, Tensor], velocity: Tensor, settings: dict[str, Any], resize: keras.layers.Layer
+) -> dict[str, Tensor]:
+    """Every output that follows from the velocity, by name."""
     integrate = VecInt(settings["integration_steps"], name="integrate")
     fill_value = settings.get("fill_value")
     border = {} if fill_value is None else {"fill_mode": "constant", "fill_value": fill_value}
     crop, transform = CropLike(name="crop", dtype="float32"), SpatialTransformer(**border, name="transformer")
 
-    def displacement(generator, image):
+    def displacement(generator: Tensor, image: Tensor) -> Tensor:
         return crop(resize(integrate(generator)), image)
 
     tensors = {"velocity": velocity, "displacement": displacement(velocity, images["fixed"])}

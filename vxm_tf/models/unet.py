@@ -1,26 +1,34 @@
 """The U-Net that all dense registration networks share."""
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import keras
 from keras import layers
 
+from vxm_tf.ops.tensors import Tensor
+
 LEAKY_SLOPE = 0.2
+
+Precision: TypeAlias = str | dict[str, Any] | keras.DTypePolicy | None
+"""A precision policy of Keras, its name or its configuration; None for Keras' global policy."""
 
 
 def unet(
-    tensor,
-    encoder_features,
-    decoder_features,
+    tensor: Tensor,
+    encoder_features: Sequence[int | Sequence[int]],
+    decoder_features: Sequence[int | Sequence[int]],
     *,
     stop_level: int = 0,
     instance_normalization: bool = False,
-    dtype=None,
+    dtype: Precision = None,
     name: str = "unet",
-):
+) -> Tensor:
     """A U-Net from a tensor to a tensor, of any number of spatial axes.
 
     Encoder level l: a 3-wide convolution with `encoder_features[l]` filters, then pooling by 2. Decoder,
     from the coarsest grid: a convolution, nearest upsampling by 2, and the encoder's features of that
-    level beside it. What `decoder_features` holds beyond one entry a level are further convolutions at
+    level beside it. Entries of `decoder_features` beyond one for each level are further convolutions at
     the end. An entry that is itself a tuple stands for several convolutions of its level. LeakyReLU(0.2)
     follows every convolution. Source: Ronneberger et al., MICCAI 2015;
     widths and order as in VoxelMorph (Balakrishnan et al., IEEE TMI 2019).
@@ -29,10 +37,10 @@ def unet(
         tensor: symbolic `[batch, *spatial, channels]`, spatial sizes multiples of 2^levels.
         encoder_features: filters for each level, finest first.
         decoder_features: filters of the decoder, coarsest first, at least one for each level.
-        stop_level: leave out that many of the last upsamplings; the result is 2^stop_level coarser.
+        stop_level: number of the last upsamplings to leave out; the result is 2^stop_level times coarser.
         instance_normalization: normalise every channel of every image after each convolution (Ulyanov et
             al., 2016), which takes the place of the convolution's bias.
-        dtype: precision policy of the convolutions.
+        dtype: precision policy of the convolutions; None for Keras' global one.
         name: prefix of the layer names.
 
     Returns:
@@ -51,7 +59,7 @@ def unet(
         raise ValueError(f"stop_level must be between 0 and the {levels} levels; got {stop_level}.")
     ndim = len(tensor.shape) - 2
 
-    def convolve(tensor, entry, part):
+    def convolve(tensor: Tensor, entry: int | Sequence[int], part: str) -> Tensor:
         for index, filters in enumerate((entry,) if isinstance(entry, int) else entry):
             suffix = f"{part}_{index}" if index else part
             tensor = convolve_block(
@@ -79,8 +87,17 @@ def unet(
     return tensor
 
 
-def convolve_block(tensor, filters, *, kernel_size=3, strides=1, instance_normalization=False, dtype=None, name):
-    """A 3-wide convolution, LeakyReLU(0.2) behind it, and normalised features between the two if asked for."""
+def convolve_block(
+    tensor: Tensor,
+    filters: int,
+    *,
+    kernel_size: int = 3,
+    strides: int = 1,
+    instance_normalization: bool = False,
+    dtype: Precision = None,
+    name: str,
+) -> Tensor:
+    """A convolution, instance normalisation if asked for, then LeakyReLU(0.2)."""
     convolution = spatial_layer("Conv", len(tensor.shape) - 2)
     settings = {"padding": "same", "kernel_initializer": "he_normal", "use_bias": not instance_normalization}
     tensor = convolution(filters, kernel_size, strides, name=name, dtype=dtype, **settings)(tensor)
@@ -90,6 +107,6 @@ def convolve_block(tensor, filters, *, kernel_size=3, strides=1, instance_normal
     return layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"{name}_activation")(tensor)
 
 
-def spatial_layer(kind: str, ndim: int):
+def spatial_layer(kind: str, ndim: int) -> type[keras.layers.Layer]:
     """The Keras layer class of a kind for `ndim` spatial axes, such as `Conv3D`."""
     return getattr(keras.layers, f"{kind}{ndim}D")

@@ -1,5 +1,8 @@
 """VoxelMorph's registration network."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from vxm_tf.layers import ResizeDisplacement
@@ -12,44 +15,47 @@ from vxm_tf.models.registration_network import (
     padded_images,
     velocity_head,
 )
-from vxm_tf.models.unet import unet
+from vxm_tf.models.unet import Precision, unet
+from vxm_tf.ops.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class VxmDense(RegistrationNetwork):
-    """A U-Net that sees both images and predicts the displacement that aligns them.
+    """A U-Net that takes both images and predicts the displacement that aligns them.
 
     Called with `{"moving", "fixed"}`, images `[batch, *image_shape, channels]` with intensities in
-    [0, 1], it answers a dict of those of its `outputs`:
+    [0, 1], it returns a dict of the chosen `outputs`:
 
     - `moved` `[batch, *image_shape, moving channels]`: moved(x) = moving(x + displacement(x));
     - `displacement` `[batch, *image_shape, ndim]`, in voxels of the fixed image, `ij` order;
-    - `fixed_moved`: the fixed image carried to the moving one, fixed(x + inverse_displacement(x));
-    - `inverse_displacement`: the same shape as `displacement`;
+    - `fixed_moved` `[batch, *image_shape, fixed channels]`: the fixed image carried to the moving one,
+      fixed(x + inverse_displacement(x));
+    - `inverse_displacement` `[batch, *image_shape, ndim]`, in voxels of the moving image;
     - `velocity` `[batch, *grid, ndim]`: the stationary velocity field that is integrated, in voxels of its
-      own grid, which is the image's, padded to what the levels need, over `integration_resolution`.
+      own grid; the grid's shape is the image's, padded to a multiple of 2^levels, over `integration_resolution`.
 
     Images of any shape are padded and cropped inside the graph. Locations, fields and integration are
     float32 under every precision policy. Sources: Balakrishnan et al., CVPR 2018 and IEEE TMI 2019;
     Dalca et al., MICCAI 2018.
 
-    `metadata`, a dict of plain values, is saved with the model: how its images were normalised, say.
+    `metadata`, a dict of plain values, is saved with the model, such as how its images were normalised.
 
     Args:
         image_shape: spatial shape; None for a size that may change from call to call.
-        channels: of both images, or a pair (moving, fixed).
+        channels: number of channels of both images, or a pair (moving, fixed).
         features: a pair (encoder, decoder) of filter counts, see `unet`.
         instance_normalization: normalise features after each convolution, see `unet`.
-        velocity_resolution: the network predicts on a grid this many times coarser than the image's;
-            a power of two up to 2^levels.
-        integration_resolution: likewise, for integration.
-        integration_steps: squarings of scaling and squaring; 0 makes the network's answer a plain
+        velocity_resolution: voxel size of the predicted velocity, in voxels of the image; a power of two up
+            to 2^levels.
+        integration_resolution: voxel size of the integrated velocity, in voxels of the image; a power of two
+            up to 2^levels.
+        integration_steps: number of squarings of scaling and squaring; 0 makes the network's answer a plain
             displacement, which may fold and has no inverse (CVPR 2018).
         resize_rule: how fields change their grid, see `vxm_tf.ops.resize`; "corners" gives the numbers of
             networks that VoxelMorph 0.1 to dev trained.
-        fill_value: of moved images outside the moving image; None repeats its edge.
-        outputs: names from the list above. `VxmDense.BIDIRECTIONAL` is the list for both directions.
-        name: of the model.
+        fill_value: intensity of moved images outside the moving image; None repeats its edge.
+        outputs: names from the list above. `VxmDense.BIDIRECTIONAL` names those of both directions.
+        name: name of the model.
         dtype: the precision policy of the convolutions; None for Keras' global one.
 
     Raises:
@@ -70,21 +76,21 @@ class VxmDense(RegistrationNetwork):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Shape,
         *,
-        channels=1,
-        features=None,
-        instance_normalization=False,
-        velocity_resolution=1,
-        integration_resolution=2,
-        integration_steps=7,
-        resize_rule="areas",
-        fill_value=None,
-        outputs=("moved", "displacement"),
-        name=None,
-        dtype=None,
-    ):
-        # Named one by one: Keras takes any keyword for a functional model, a misspelt setting too, without a word.
+        channels: int | Sequence[int] = 1,
+        features: Sequence | None = None,
+        instance_normalization: bool = False,
+        velocity_resolution: int = 1,
+        integration_resolution: int = 2,
+        integration_steps: int = 7,
+        resize_rule: str = "areas",
+        fill_value: float | None = None,
+        outputs: str | Sequence[str] = ("moved", "displacement"),
+        name: str | None = None,
+        dtype: Precision = None,
+    ) -> None:
+        # Settings are named one by one because Keras accepts any keyword for a functional model, misspelt ones too.
         settings = {
             "image_shape": tuple(image_shape),
             "channels": channel_pair(channels),
@@ -100,8 +106,13 @@ class VxmDense(RegistrationNetwork):
         super().__init__(settings, _velocity, name=name, dtype=dtype)
 
     @classmethod
-    def from_preset(cls, name, image_shape, **overrides):
-        """A network with the settings of that name: "default", or "fast" for a network at half resolution.
+    def from_preset(cls, name: str, image_shape: Shape, **overrides: Any) -> "VxmDense":
+        """An untrained network with the settings of a preset.
+
+        Args:
+            name: "default", or "fast" for a network at half resolution.
+            image_shape: spatial shape; None for a size that may change from call to call.
+            overrides: constructor arguments that replace those of the preset.
 
         Raises:
             ValueError: unknown name.
@@ -109,7 +120,7 @@ class VxmDense(RegistrationNetwork):
         return cls(image_shape, **{**preset(name, DENSE), **overrides})
 
     @classmethod
-    def _check_settings(cls, settings):
+    def _check_settings(cls, settings: dict[str, Any]) -> None:
         super()._check_settings(settings)
         encoder, _ = settings["features"]
         for name in ("velocity_resolution", "integration_resolution"):
@@ -118,8 +129,8 @@ class VxmDense(RegistrationNetwork):
                 raise ValueError(f"{name} is a power of two from 1 to {2 ** len(encoder)}; got {value}.")
 
 
-def _velocity(images, settings, dtype):
-    """The velocity field on the integration grid (the displacement, where nothing is integrated)."""
+def _velocity(images: dict[str, Tensor], settings: dict[str, Any], dtype: Precision) -> Tensor:
+    """The velocity field on the integration grid; without integration, the displacement."""
     encoder, decoder = settings["features"]
     resolution = settings["velocity_resolution"]
     padded = padded_images(images, 2 ** len(encoder))

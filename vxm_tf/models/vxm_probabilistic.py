@@ -1,30 +1,33 @@
-"""A registration network that says how sure it is."""
+"""A registration network that predicts its own uncertainty."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import initializers, layers
 from keras import ops as K
 
 from vxm_tf.models.registration_network import OUTPUTS
-from vxm_tf.models.unet import spatial_layer
+from vxm_tf.models.unet import Precision, spatial_layer
 from vxm_tf.models.vxm_pyramid import VxmPyramid, coarse_to_fine
 from vxm_tf.ops.prior import prior_noise
+from vxm_tf.ops.tensors import Tensor
 
 FIRST_DEVIATION = 0.2
-"""Cells, before training."""
+"""Standard deviation of the velocity before training, in cells: voxels of its grid."""
 WIDTH = 16
-"""Features of the head."""
+"""Number of features of the head that predicts the log variance."""
 
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class VxmProbabilistic(VxmPyramid):
     """A `VxmPyramid` that predicts the mean and the log variance of a Gaussian velocity.
 
-    Answers are those of the mean, as of any other network; `log_variance` `[batch, *grid, ndim]`, in log of cells^2, is
-    one more, see `VxmDense` for the others. `sample_velocity` draws from the distribution. Swapping the images changes
-    the sign of the mean and leaves the variance. Source: Dalca et al., MICCAI 2018, but with noise that is correlated
-    as the prior has it, see `ops.prior_noise`, instead of independent between voxels.
+    Inputs and outputs are those of `VxmDense`, computed from the mean velocity; a further output is `log_variance`
+    `[batch, *grid, ndim]`, in log of cells^2. `sample_velocity` draws from the distribution. Swapping the images
+    changes the sign of the mean and leaves the variance. Source: Dalca et al., MICCAI 2018, but with noise that is
+    correlated between voxels as in the prior, see `ops.prior_noise`, instead of independent.
 
     Arguments, `from_preset` and errors are those of `VxmPyramid`.
 
@@ -42,30 +45,34 @@ class VxmProbabilistic(VxmPyramid):
     ANSWERS = (*OUTPUTS, "log_variance")
 
     @staticmethod
-    def _predict(images, settings, dtype):
-        velocity, seen = coarse_to_fine(images, settings, dtype)
-        return {"velocity": velocity, "log_variance": _log_variance(seen, settings)}
+    def _predict(images: dict[str, Tensor], settings: dict[str, Any], dtype: Precision) -> dict[str, Tensor]:
+        velocity, features = coarse_to_fine(images, settings, dtype)
+        return {"velocity": velocity, "log_variance": _log_variance(features, settings)}
 
     @staticmethod
-    def sample_velocity(velocity, log_variance, seed):
-        """A velocity drawn from the distribution with this mean and log variance.
+    def sample_velocity(velocity: Tensor, log_variance: Tensor, seed: int | keras.random.SeedGenerator) -> Tensor:
+        """Draw a velocity from the predicted distribution.
 
         Args:
-            velocity, log_variance: `[batch, *grid, ndim]`, as the network answers them.
+            velocity: mean `[batch, *grid, ndim]`, in cells, an output of the network.
+            log_variance: `[batch, *grid, ndim]`, in log of cells^2, an output of the network.
             seed: a whole number, or a `keras.random.SeedGenerator`.
 
         Returns:
-            The same shape.
+            A velocity `[batch, *grid, ndim]`, in cells.
         """
         noise = keras.random.normal(K.shape(velocity), seed=seed, dtype="float32")
         return velocity + K.exp(0.5 * log_variance) * prior_noise(noise)
 
 
-def _log_variance(seen, settings):
-    """From the features of every grid, in float32 like the velocity's head."""
+def _log_variance(features: Sequence[Tensor], settings: dict[str, Any]) -> Tensor:
+    """The log variance, in log of cells^2, from the features of every grid, coarsest first.
+
+    Computed in float32, as the velocity's head is.
+    """
     ndim = len(settings["image_shape"])
-    tensor = seen[0]
-    for level, finer in enumerate(seen[1:], 1):
+    tensor = features[0]
+    for level, finer in enumerate(features[1:], 1):
         up = spatial_layer("UpSampling", ndim)(2, dtype="float32", name=f"variance_up_{level}")(tensor)
         tensor = layers.Concatenate(dtype="float32", name=f"variance_seen_{level}")([up, finer])
     convolve, settings = spatial_layer("Conv", ndim), {"padding": "same", "dtype": "float32"}

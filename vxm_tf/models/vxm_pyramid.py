@@ -1,5 +1,8 @@
 """A coarse-to-fine registration network that is symmetric in its two images."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers
 from keras import ops as K
@@ -14,11 +17,12 @@ from vxm_tf.models.registration_network import (
     padded_images,
     velocity_head,
 )
-from vxm_tf.models.unet import convolve_block, spatial_layer
+from vxm_tf.models.unet import Precision, convolve_block, spatial_layer
 from vxm_tf.ops.alignment import CELL, swapped
+from vxm_tf.ops.tensors import Shape, Tensor
 
 RATE, MEMORY, SMOOTHNESS = 0.5, 0.5, 0.5
-"""Of an untrained step, see `layers.DescentStep`."""
+"""Settings of an untrained step, see `layers.DescentStep`."""
 DESCRIPTORS = ("intensity", "edges")
 
 
@@ -26,18 +30,18 @@ DESCRIPTORS = ("intensity", "edges")
 class VxmPyramid(RegistrationNetwork):
     """Descent on the images' similarity, unrolled and learned, from the coarsest grid to the finest.
 
-    Called and answering as `VxmDense`. A velocity v grows on grids 2, 4, 8, ... times coarser than the image's, the
-    coarsest first. On each it takes a few steps along the derivative of the local correlation, which needs no
+    Inputs and outputs are those of `VxmDense`. A velocity v grows on grids 2, 4, 8, ... times coarser than the image's,
+    the coarsest first. On each grid it takes a few steps along the derivative of the local correlation, which needs no
     training: with the force p on an image's displacement, see `ops.alignment_force`,
 
         force = (p(moving o exp(v), fixed) - p(fixed o exp(-v), moving)) / 2
 
-    and `layers.DescentStep`, whose rates, memory and smoothness are learned. Then convolutions correct the velocity by
-    what they see in the features that one encoder finds in either image, both brought half the way to the other:
+    and `layers.DescentStep`, whose rates, memory and smoothness are learned. Then a correction r is predicted by
+    convolutions from the features that one encoder finds in either image, each brought half the way to the other:
 
         v <- v + (r(m, f) - r(f, m)) / 2,  m = features(moving) o exp(v / 2),  f = features(fixed) o exp(-v / 2)
 
-    An untrained network therefore registers already, and training has little left to learn. Swapping the images changes
+    An untrained network therefore registers already, which leaves training little to learn. Swapping the images changes
     the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
 
     Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric similarity of Avants et al., Medical
@@ -46,19 +50,21 @@ class VxmPyramid(RegistrationNetwork):
 
     Args:
         image_shape: spatial shape; None for a size that may change from call to call.
-        channels: of each image; both have as many.
+        channels: number of channels of each image, equal for both.
         features: the encoder's filters for each grid, finest first. `VxmPyramid.from_preset` has named choices.
-        iterations: steps on each grid, finest first; as many grids as `features`. A grid with 0 is only corrected.
-        window: of the local correlation, in voxels of each grid's velocity.
-        descriptor: what is compared: "intensity", the images as they are, or "edges", see `ops.edge_strength`, for
-            images of unlike contrast.
-        integration_steps: squarings, 1 or more.
-        outputs: names, see `VxmDense`.
-        name: of the model.
+        iterations: number of steps on each grid, finest first, for as many grids as `features`. A grid with 0 steps
+            gets only the correction.
+        window: odd edge length of the local correlation's boxes, in voxels of each grid's velocity.
+        descriptor: quantity that the similarity compares: "intensity", or "edges" for images of unlike contrast, see
+            `ops.edge_strength`.
+        integration_steps: number of squarings, 1 or more.
+        outputs: names of outputs, see `VxmDense`.
+        name: name of the model.
         dtype: the precision policy of the convolutions; None for Keras' global one.
 
     Raises:
-        ValueError: a shape with other than 1 to 3 axes, unequal channels, no grid, or an unknown output.
+        ValueError: a shape with other than 1 to 3 axes, unequal channels, no grid, unequal lengths of features and
+            iterations, an unknown descriptor or output, or no integration steps.
 
     Example:
 
@@ -73,18 +79,18 @@ class VxmPyramid(RegistrationNetwork):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Shape,
         *,
-        channels=1,
-        features=None,
-        iterations=None,
-        window=5,
-        descriptor="intensity",
-        integration_steps=7,
-        outputs=("moved", "displacement"),
-        name=None,
-        dtype=None,
-    ):
+        channels: int | Sequence[int] = 1,
+        features: Sequence[int] | None = None,
+        iterations: Sequence[int] | None = None,
+        window: int = 5,
+        descriptor: str = "intensity",
+        integration_steps: int = 7,
+        outputs: str | Sequence[str] = ("moved", "displacement"),
+        name: str | None = None,
+        dtype: Precision = None,
+    ) -> None:
         settings = {
             "image_shape": tuple(image_shape),
             "channels": channel_pair(channels),
@@ -98,13 +104,18 @@ class VxmPyramid(RegistrationNetwork):
         super().__init__(settings, self._predict, name=name, dtype=dtype)
 
     @staticmethod
-    def _predict(images, settings, dtype):
+    def _predict(images: dict[str, Tensor], settings: dict[str, Any], dtype: Precision) -> Tensor | dict[str, Tensor]:
         """The velocity on half the image's grid, in voxels of its own grid."""
         return coarse_to_fine(images, settings, dtype)[0]
 
     @classmethod
-    def from_preset(cls, name, image_shape, **overrides):
-        """A network with the settings of that name: "small" for CPUs, "base", or "large".
+    def from_preset(cls, name: str, image_shape: Shape, **overrides: Any) -> "VxmPyramid":
+        """An untrained network with the settings of a preset.
+
+        Args:
+            name: "small" for CPUs, "base", "large", or "any-contrast" for images of unlike contrast.
+            image_shape: spatial shape; None for a size that may change from call to call.
+            overrides: constructor arguments that replace those of the preset.
 
         Raises:
             ValueError: unknown name.
@@ -112,7 +123,7 @@ class VxmPyramid(RegistrationNetwork):
         return cls(image_shape, **{**preset(name, PYRAMIDS), **overrides})
 
     @classmethod
-    def _check_settings(cls, settings):
+    def _check_settings(cls, settings: dict[str, Any]) -> None:
         super()._check_settings(settings)
         moving, fixed = settings["channels"]
         if moving != fixed:
@@ -130,34 +141,43 @@ class VxmPyramid(RegistrationNetwork):
             raise ValueError("A network that is its own inverse integrates: integration_steps is 1 or more.")
 
     @classmethod
-    def _integration_resolution(cls, settings):
+    def _integration_resolution(cls, settings: dict[str, Any]) -> int:
         return CELL
 
 
-def coarse_to_fine(images, settings, dtype):
-    """The velocity on half the image's grid, in voxels of its own grid, and the features it was corrected by.
+def coarse_to_fine(
+    images: dict[str, Tensor], settings: dict[str, Any], dtype: Precision
+) -> tuple[Tensor, list[Tensor]]:
+    """The velocity, and the features of each grid from which its corrections were predicted.
 
-    Those are a list, coarsest first, of tensors with the features of the swapped pair behind in the batch.
+    Args:
+        images: `moving` and `fixed`, symbolic, each `[batch, *image_shape, channels]`.
+        settings: constructor arguments of `VxmPyramid`.
+        dtype: the precision policy of the convolutions.
+
+    Returns:
+        The velocity `[batch, *(padded shape / 2), ndim]`, in voxels of its own grid, and a list of features, coarsest
+        grid first, with those of the swapped pair behind those of the pair in the batch.
     """
     channels, levels = settings["channels"][0], len(settings["features"])
     if settings["descriptor"] == "edges":
         images = {name: EdgeStrength(name=f"edges_of_{name}")(image) for name, image in images.items()}
     padded = padded_images(images, CELL**levels)
-    # Everything that is done to either image is done once, with the fixed behind the moving in the batch.
+    # Both images pass every layer together, the fixed one behind the moving one in the batch.
     both = K.concatenate([padded[..., :channels], padded[..., channels:]], axis=0)
     pooled, features = _images_of_each_grid(both, levels), _features_of_each_grid(both, settings, dtype)
-    velocity, seen = _no_velocity(pooled[-1]), []
+    velocity, pair_features = _no_velocity(pooled[-1]), []
     for level in reversed(range(levels)):
         if level < levels - 1:
             velocity = ResizeDisplacement(CELL, name=f"velocity_up_{level}")(velocity)
         velocity = _descend(velocity, pooled[level], level, settings)
-        seen.append(_see(velocity, features[level], level, settings, dtype))
-        velocity = _correct(velocity, seen[-1], level)
-    return velocity, seen
+        pair_features.append(_pair_features(velocity, features[level], level, settings, dtype))
+        velocity = _correct(velocity, pair_features[-1], level)
+    return velocity, pair_features
 
 
-def _images_of_each_grid(both, levels):
-    """The images as they are, then twice, four times, ... coarser: the last on the coarsest velocity's grid."""
+def _images_of_each_grid(both: Tensor, levels: int) -> list[Tensor]:
+    """The images at full resolution, then 2, 4, ... times coarser, down to the grid of the coarsest velocity."""
     pooled = [both]
     for level in range(levels):
         pool = spatial_layer("AveragePooling", len(both.shape) - 2)(CELL, dtype="float32", name=f"pooled_{level}")
@@ -165,26 +185,26 @@ def _images_of_each_grid(both, levels):
     return pooled
 
 
-def _features_of_each_grid(both, settings, dtype):
+def _features_of_each_grid(both: Tensor, settings: dict[str, Any], dtype: Precision) -> list[Tensor]:
     """The encoder's features on the grid of each velocity, finest first."""
     tensor, pyramid = both, []
     for level, filters in enumerate(settings["features"]):
         for part, size in (("down", {"kernel_size": CELL, "strides": CELL}), ("same", {})):
-            # Two voxels wide, so that a voxel of the coarse grid sees just the voxels it covers.
+            # Kernels two voxels wide let a voxel of the coarse grid depend on just the voxels that it covers.
             name = f"encoder_{part}_{level}"
             tensor = convolve_block(tensor, filters, instance_normalization=True, dtype=dtype, name=name, **size)
         pyramid.append(tensor)
     return pyramid
 
 
-def _no_velocity(both):
-    """Zeros on that grid, for each pair."""
+def _no_velocity(both: Tensor) -> Tensor:
+    """A velocity of zeros on the grid of the images, for each pair of the batch."""
     first = K.zeros_like(K.split(both, 2, axis=0)[0][..., :1])
     return K.repeat(first, len(both.shape) - 2, axis=-1)
 
 
-def _descend(velocity, both, level, settings):
-    """The velocity after the steps of one grid."""
+def _descend(velocity: Tensor, both: Tensor, level: int, settings: dict[str, Any]) -> Tensor:
+    """The velocity after all descent steps on one grid."""
     steps = settings["iterations"][level]
     if not steps:
         return velocity
@@ -198,27 +218,30 @@ def _descend(velocity, both, level, settings):
     return velocity
 
 
-def _see(velocity, features, level, settings, dtype):
-    """What the convolutions of one grid see in both images, brought half the way to each other."""
+def _pair_features(
+    velocity: Tensor, features: Tensor, level: int, settings: dict[str, Any], dtype: Precision
+) -> Tensor:
+    """Features of both images on one grid, each brought half the way to the other, joined by a convolution."""
     half_way = _there_and_back(0.5 * velocity, settings, f"half_way_{level}")
-    met = SpatialTransformer(name=f"met_{level}")(features, half_way)
-    pair = layers.Concatenate(dtype=dtype, name=f"pair_{level}")([met, swapped(met)])
+    midway = SpatialTransformer(name=f"met_{level}")(features, half_way)
+    pair = layers.Concatenate(dtype=dtype, name=f"pair_{level}")([midway, swapped(midway)])
     filters = settings["features"][level]
     return convolve_block(pair, filters, instance_normalization=True, dtype=dtype, name=f"seen_{level}")
 
 
-def _correct(velocity, seen, level):
-    """The velocity after what the convolutions of one grid change."""
-    return velocity + _antisymmetric(velocity_head(velocity.shape[-1], f"flow_{level}")(seen))
+def _correct(velocity: Tensor, pair_features: Tensor, level: int) -> Tensor:
+    """The velocity plus the correction that is predicted on one grid."""
+    return velocity + _antisymmetric(velocity_head(velocity.shape[-1], f"flow_{level}")(pair_features))
 
 
-def _there_and_back(velocity, settings, name):
-    """Displacements of the moving and the fixed image, in cells, in one batch."""
-    # Only to look from there: fewer squarings do.
+def _there_and_back(velocity: Tensor, settings: dict[str, Any], name: str) -> Tensor:
+    """Displacements of the moving and of the fixed image, in cells, one behind the other in the batch."""
+    # These displacements only guide the next step, so fewer squarings suffice.
     steps = max(settings["integration_steps"] - 5, 0)
     return VecInt(steps, name=f"there_and_back_{name}")(K.concatenate([velocity, -velocity], axis=0))
 
 
-def _antisymmetric(both):
+def _antisymmetric(both: Tensor) -> Tensor:
+    """Half the difference between the first and the second half of a batch, which swapping the images negates."""
     first, second = K.split(both, 2, axis=0)
     return 0.5 * (first - second)

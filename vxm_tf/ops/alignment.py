@@ -1,38 +1,43 @@
-"""Where an image should move to look more like another."""
+"""The force that pulls an image towards another one: the derivative of their local correlation."""
+
+from collections.abc import Iterator
 
 from keras import ops
 
 from vxm_tf.ops.differences import shifted
 from vxm_tf.ops.displacement import resize, warp_with_slopes
 from vxm_tf.ops.fusion import fused
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, check_field, spatial_shape
 from vxm_tf.ops.windows import window_mean
 
 CELL = 2
-"""Voxels of the image, along each axis, to a cell of the displacement's grid."""
+"""Edge length of a cell of the displacement's grid, in voxels of the image."""
+# Added to the product of two variances, so that a flat window exerts no force.
 _FLAT = 1e-5
 
 
-def alignment_force(image, other, displacement, window: int = 5):
-    """How the local correlation of a moved image with another one grows with the displacement.
+def alignment_force(image: Tensor, other: Tensor, displacement: Tensor, window: int = 5) -> Tensor:
+    """Derivative of the local correlation of a moved image with another one, with respect to the displacement.
 
-    With c the correlation of the two within a box, S the sum of c^2 over all boxes and u the displacement, dS / du,
-    in closed form: for the moved image m and the other image f it is the slope of m times
+    With c the correlation of the two images within a box, S the sum of c^2 over all boxes and u the displacement, the
+    force is dS / du in closed form: for the moved image m and the other image f it is the slope of m times
 
         p (f - mean f) - q (m - mean m),  p = cov / (var m var f),  q = p^2 var f,
 
     summed over the boxes that hold a voxel, and then over the voxels that a cell's displacement moves. Contrast and
-    brightness may differ, and contrast may be inverted. Exact but for boxes that the border cuts. Sources: local
-    correlation as in `losses.LNCC`; its derivative after Avants et al., Medical Image Analysis 2008.
+    brightness may differ, and contrast may be inverted. The result is exact except in boxes that the
+    border cuts. Sources: local correlation as in `losses.LNCC`; its derivative after Avants et al., Medical Image
+    Analysis 2008.
 
     Args:
         image: `[batch, *spatial, channels]`, intensities in [0, 1], even spatial sizes.
-        other: the same shape. Channels are scored one by one and pull together.
+        other: the image that attracts, in the shape of `image`. Channels are scored one by one; their forces add up.
         displacement: `[batch, *spatial / 2, ndim]`, in cells: moved(x) = image(x + u(x)) with u on the image's grid.
         window: odd edge length of the boxes, in cells of two voxels.
 
     Returns:
-        `[batch, *spatial / 2, ndim]`, float32, per cell.
+        The force `[batch, *spatial / 2, ndim]`, float32, per cell.
 
     Raises:
         ValueError: images of different shapes or of odd size, a displacement of another grid, or a window that is
@@ -52,7 +57,7 @@ def alignment_force(image, other, displacement, window: int = 5):
     return _force(as_float32(other), *warp_with_slopes(image, fine), window)
 
 
-def _check(image, other, displacement):
+def _check(image: Tensor, other: Tensor, displacement: Tensor) -> None:
     check_field(displacement)
     if tuple(image.shape) != tuple(other.shape):
         raise ValueError(
@@ -69,7 +74,7 @@ def _check(image, other, displacement):
 
 
 @fused
-def _force(other, moved, *slopes_and_window):
+def _force(other: Tensor, moved: Tensor, *slopes_and_window: Tensor | int) -> Tensor:
     *slopes, window = slopes_and_window
     mean = window_mean(_cell_mean(moved), window)
     mean_other = window_mean(_cell_mean(other), window)
@@ -85,29 +90,29 @@ def _force(other, moved, *slopes_and_window):
     return _to_cells(ops.stack([ops.sum(pull * slope, axis=-1) for slope in slopes], axis=-1))
 
 
-def _halves(tensor, axis):
-    """The first and the second voxel of each cell."""
+def _halves(tensor: Tensor, axis: int) -> Iterator[Tensor]:
+    """The first, then the second voxel of each cell along one axis."""
     index = [slice(None)] * len(tensor.shape)
     return (tensor[(*index[:axis], slice(start, None, CELL), *index[axis + 1 :])] for start in range(CELL))
 
 
-def _cell_mean(tensor):
-    """Mean of each cell's voxels, axis by axis: compiled, half the time of a pooling layer's."""
+def _cell_mean(tensor: Tensor) -> Tensor:
+    """Mean of each cell's voxels, axis by axis; compiled, this takes half the time of a pooling layer."""
     for axis in range(1, len(tensor.shape) - 1):
         first, second = _halves(tensor, axis)
         tensor = 0.5 * (first + second)
     return tensor
 
 
-def _to_voxels(cells):
-    """Each cell's value on its voxels."""
+def _to_voxels(cells: Tensor) -> Tensor:
+    """Repeat each cell's value on all its voxels."""
     for axis in range(1, len(cells.shape) - 1):
         cells = ops.repeat(cells, CELL, axis=axis)
     return cells
 
 
-def _to_cells(tensor):
-    """What each cell's displacement moves: the voxels as `resize` weights them, over the number of a cell's voxels."""
+def _to_cells(tensor: Tensor) -> Tensor:
+    """Sum over the voxels that each cell's displacement moves, weighted as in `resize`, over the voxels of a cell."""
     for axis in range(1, len(tensor.shape) - 1):
         first, second = _halves(tensor, axis)
         # The border's voxels lie on this side of every cell's centre, and follow the nearest.
@@ -117,7 +122,7 @@ def _to_cells(tensor):
     return tensor
 
 
-def swapped(both):
-    """The two halves of a batch, the second first."""
+def swapped(both: Tensor) -> Tensor:
+    """Exchange the two halves of a batch."""
     first, second = ops.split(both, 2, axis=0)
     return ops.concatenate([second, first], axis=0)

@@ -1,16 +1,25 @@
 """Displacement fields: apply, chain and change their grid."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from vxm_tf.ops.differences import forward_differences
 from vxm_tf.ops.fusion import fused
 from vxm_tf.ops.sampling import check_sampling, sample_at
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, axis_indices, check_field, spatial_shape
 
 RESIZE_RULES = ("areas", "corners", "origin")
 
 
-def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "nearest", fill_value: float = 0.0):
+def warp(
+    image: Tensor,
+    displacement: Tensor,
+    interpolation: str = "linear",
+    fill_mode: str = "nearest",
+    fill_value: float = 0.0,
+) -> Tensor:
     """moved(x) = moving(x + displacement(x)) for every voxel index x of the displacement's grid.
 
     Args:
@@ -18,8 +27,8 @@ def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "n
             displacement's.
         displacement: `[batch, *spatial, ndim]`, in voxels, `ij` order.
         interpolation: "linear", or "nearest" for labels.
-        fill_mode: "nearest" repeats the edge, "constant" gives `fill_value` outside.
-        fill_value: see `fill_mode`.
+        fill_mode: outside the image, "nearest" repeats the edge and "constant" gives `fill_value`.
+        fill_value: intensity outside the image for the fill mode "constant".
 
     Returns:
         The moved image `[batch, *spatial, channels]`: float32 for "linear", the image's dtype for
@@ -48,16 +57,16 @@ def warp(image, displacement, interpolation: str = "linear", fill_mode: str = "n
 
 
 @fused
-def _warp(image, displacement, interpolation, fill_mode, fill_value):
+def _warp(image: Tensor, displacement: Tensor, interpolation: str, fill_mode: str, fill_value: float) -> Tensor:
     return sample_at(image, _locations(displacement), interpolation, fill_mode, fill_value)
 
 
-def warp_with_slopes(image, displacement):
-    """The moved image, by linear interpolation, and how it changes with each component of the displacement.
+def warp_with_slopes(image: Tensor, displacement: Tensor) -> list[Tensor]:
+    """The moved image, by linear interpolation, and its derivative in each component of the displacement.
 
     The step from a voxel to the next is the slope half way between the two; elsewhere slopes are interpolated. The
-    derivative of the interpolation itself jumps at every voxel, where the identity sits: to one side, so that a
-    flipped pair would be registered differently, and by the last bit of the images.
+    exact derivative of linear interpolation would not do: it jumps at every voxel, so at the identity it is one-sided
+    and near it rounding decides the side, and a flipped pair would be registered differently.
 
     Args:
         image: the moving image `[batch, *any, channels]`; beyond its border edge and slope are repeated.
@@ -80,24 +89,24 @@ def warp_with_slopes(image, displacement):
     return values
 
 
-def _locations(displacement):
-    """Where each voxel takes its value from, one tensor an axis."""
+def _locations(displacement: Tensor) -> list[Tensor]:
+    """Location that each voxel takes its value from, in voxels: one tensor for each axis."""
     shape = spatial_shape(displacement)
     return [displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)]
 
 
-def compose(first, second):
-    """One displacement for warping by `first` and the result by `second`.
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """The single displacement that warps an image as `first` and then `second` do.
 
     w(x) = second(x) + first(x + second(x)), so that
     `warp(image, compose(first, second)) == warp(warp(image, first), second)` up to interpolation.
 
     Args:
         first: `[batch, *spatial, ndim]`, in voxels.
-        second: the same shape.
+        second: `[batch, *spatial, ndim]`, in voxels.
 
     Returns:
-        The displacement w, float32, the same shape, in voxels.
+        The displacement w `[batch, *spatial, ndim]`, float32, in voxels.
 
     Raises:
         ValueError: a field whose last axis is not `ndim`.
@@ -107,30 +116,30 @@ def compose(first, second):
     return as_float32(second) + warp(first, second)
 
 
-def resize(displacement, shape, rule: str = "areas"):
-    """The same deformation on a grid of another size, its vectors in voxels of the new grid.
+def resize(displacement: Tensor, shape: Sequence[int | Tensor], rule: str = "areas") -> Tensor:
+    """Carry a displacement to a grid of another size, its vectors in voxels of the new grid.
 
-    Component k is multiplied by `new[k] / old[k]`, each axis by its own ratio. Where the value at index i
-    comes from, linearly, is the rule:
+    Component k is multiplied by `new[k] / old[k]`, each axis by its own ratio. The value at index i is interpolated
+    linearly at a location on the old grid that depends on the rule:
 
-    - "areas": voxel i of n covers the interval [i, i + 1] / n of the field of view on both grids, so from
-      `(i + 1/2) * old / new - 1/2`;
+    - "areas": `(i + 1/2) * old / new - 1/2`, as voxel i of n covers the interval [i, i + 1] / n of the field of view
+      on both grids;
     - "corners": `i * (old - 1) / (new - 1)`, as VoxelMorph 0.1 to dev do;
     - "origin": `i * old / new`, as the networks of 2018 do.
 
-    The last two displace the field against the image by up to half a coarse voxel; they are for networks
-    that were trained so.
+    The last two rules displace the field against the image by up to half a coarse voxel; they are for networks
+    that were trained with them.
 
     Args:
         displacement: `[batch, *spatial, ndim]`, in voxels of `spatial`.
         shape: the new spatial shape.
-        rule: see above.
+        rule: "areas", "corners" or "origin".
 
     Returns:
         `[batch, *shape, ndim]`, float32, in voxels of `shape`.
 
     Raises:
-        ValueError: if `shape` has another number of axes than the displacement, or an unknown rule.
+        ValueError: a shape with another number of axes than the displacement, or an unknown rule.
     """
     ndim = check_field(displacement)
     check_resize_rule(rule)
@@ -142,14 +151,14 @@ def resize(displacement, shape, rule: str = "areas"):
     return _resize(as_float32(displacement), tuple(shape), rule)
 
 
-def check_resize_rule(rule: str):
+def check_resize_rule(rule: str) -> None:
     """Raise `ValueError` for an unknown rule of resizing."""
     if rule not in RESIZE_RULES:
         raise ValueError(f"resize_rule is one of {', '.join(map(repr, RESIZE_RULES))}; got {rule!r}.")
 
 
 @fused
-def _resize(displacement, shape, rule):
+def _resize(displacement: Tensor, shape: Sequence[int | Tensor], rule: str) -> Tensor:
     ndim = len(shape)
     ratios = []
     for axis, (new, old) in enumerate(zip(shape, spatial_shape(displacement))):
@@ -158,8 +167,8 @@ def _resize(displacement, shape, rule):
     return displacement * ops.reshape(ops.stack(ratios), [1] * (ndim + 1) + [ndim])
 
 
-def _origins(old, new, rule):
-    """Where on the old grid each index of the new one takes its value from."""
+def _origins(old: int | Tensor, new: int | Tensor, rule: str) -> Tensor:
+    """Location on the old grid, along one axis, of each index of the new grid."""
     index = ops.cast(ops.arange(new, dtype="int32"), "float32")
     if rule == "corners":
         return index * ops.cast(old - 1, "float32") / ops.cast(ops.maximum(new - 1, 1), "float32")
@@ -167,8 +176,8 @@ def _origins(old, new, rule):
     return index * step if rule == "origin" else (index + 0.5) * step - 0.5
 
 
-def _resize_axis(values, axis, old, location):
-    """Linear resampling along one axis."""
+def _resize_axis(values: Tensor, axis: int, old: int | Tensor, location: Tensor) -> Tensor:
+    """Linear interpolation along one axis of size `old`."""
     location = ops.clip(location, 0.0, ops.cast(old - 1, "float32"))
     low = ops.cast(location, "int32")
     weight_shape = [1] * len(values.shape)

@@ -3,10 +3,11 @@
 from keras import ops
 
 from vxm_tf.ops.differences import central_differences
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 
-def jacobian_determinant(displacement):
+def jacobian_determinant(displacement: Tensor) -> Tensor:
     """Determinant of I + du/dx: local volume after over volume before; 0 or less where space folds.
 
     Derivatives are central differences, one-sided at the faces of the volume.
@@ -15,7 +16,10 @@ def jacobian_determinant(displacement):
         displacement: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels an axis.
 
     Returns:
-        float32 `[batch, *spatial]`.
+        `[batch, *spatial]`, float32, without unit.
+
+    Raises:
+        ValueError: a field whose last axis is not `ndim`, or an axis with fewer than 2 voxels.
     """
     ndim = check_field(displacement, min_size=2)
     displacement = as_float32(displacement)
@@ -24,8 +28,8 @@ def jacobian_determinant(displacement):
     return determinant(matrix)
 
 
-def determinant(matrix):
-    """Of a nested list of tensors, element by element; Laplace expansion along the first row."""
+def determinant(matrix: list[list[Tensor]]) -> Tensor:
+    """Determinant, element by element, of a matrix whose entries are tensors; Laplace expansion along the first row."""
     if len(matrix) == 1:
         return matrix[0][0]
     total = ops.zeros_like(matrix[0][0])

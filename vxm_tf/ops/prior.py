@@ -1,34 +1,36 @@
 """The Laplacian prior of a velocity: noise with its covariance."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, spatial_shape
 
 CORRELATION_LENGTH = 8.0
-"""Cells."""
+"""Default correlation length of the prior, in cells: voxels of the velocity's grid."""
 
 
-def prior_noise(noise, correlation_length: float = CORRELATION_LENGTH):
-    """White noise with the prior's correlation between voxels, and its unit variance kept at every voxel.
+def prior_noise(noise: Tensor, correlation_length: float = CORRELATION_LENGTH) -> Tensor:
+    """Give white noise the prior's correlation between voxels, and keep its variance of 1 at every voxel.
 
     A velocity with the prior exp(-lambda/2 sum |v(x) - v(y)|^2), over all pairs of neighbours, has the covariance
     (lambda L)^-1 with the Laplacian of the grid, L = degree - adjacency, whose degrees are smaller at the borders
-    (Dalca et al., MICCAI 2018, section 2.1). L cannot be inverted, a shift of all costs nothing; with kappa = 1 /
-    correlation_length^2 added to it, it can. Cosines diagonalise L, so the answer is exact:
+    (Dalca et al., MICCAI 2018, section 2.1). L has no inverse, because shifting all voxels alike costs nothing, but
+    L + kappa with kappa = 1 / correlation_length^2 has one. Cosines diagonalise L, so the result is exact:
 
         noise <- S C^T (D + kappa)^-1/2 C noise,  D = sum over axes of 2 - 2 cos(pi k / n)
 
     with the cosine transform C and the S that gives each voxel the variance 1.
 
     Args:
-        noise: `[batch, *spatial, channels]`, independent, of mean 0 and variance 1.
-        correlation_length: cells, beyond which correlation falls exponentially.
+        noise: `[batch, *spatial, channels]`, independent values of mean 0 and variance 1.
+        correlation_length: distance in cells beyond which correlation falls exponentially.
 
     Returns:
-        float32, the same shape.
+        Correlated noise `[batch, *spatial, channels]`, float32, of mean 0 and variance 1.
     """
     noise = as_float32(noise)
     sizes = spatial_shape(noise)
@@ -45,11 +47,14 @@ def prior_noise(noise, correlation_length: float = CORRELATION_LENGTH):
 
 
 def neighbour_correlation(ndim: int, correlation_length: float = CORRELATION_LENGTH) -> float:
-    """Correlation between neighbours of that noise, far from any border.
+    """Correlation between neighbouring voxels of `prior_noise`, far from any border.
 
     Args:
-        ndim: number of axes, 1 to 3.
-        correlation_length: cells.
+        ndim: number of spatial axes, 1 to 3.
+        correlation_length: correlation length of the noise, in cells.
+
+    Returns:
+        A correlation between 0 and 1.
     """
     waves = 2.0 * np.pi * np.arange(math.ceil(8.0 * correlation_length)) / math.ceil(8.0 * correlation_length)
     cosines = np.stack(np.meshgrid(*[np.cos(waves)] * ndim, indexing="ij"))
@@ -57,7 +62,7 @@ def neighbour_correlation(ndim: int, correlation_length: float = CORRELATION_LEN
     return float((spectrum * cosines[0]).sum() / spectrum.sum())
 
 
-def _cosines(size):
+def _cosines(size: int | Tensor) -> Tensor:
     """The orthonormal cosine transform (DCT-II), `[waves, voxels]`."""
     place = ops.cast(ops.arange(size), "float32")
     angle = (math.pi / ops.cast(size, "float32")) * place[:, None] * (place[None] + 0.5)
@@ -65,8 +70,8 @@ def _cosines(size):
     return scale[:, None] * ops.cos(angle)
 
 
-def _eigenvalues(sizes):
-    """Of the Laplacian, `[1, *waves, 1]`."""
+def _eigenvalues(sizes: Sequence[int | Tensor]) -> Tensor:
+    """Eigenvalues of the grid's Laplacian, `[1, *waves, 1]`."""
     total = 0.0
     for axis, size in enumerate(sizes):
         wave = ops.cast(ops.arange(size), "float32") * (math.pi / ops.cast(size, "float32"))
@@ -76,7 +81,7 @@ def _eigenvalues(sizes):
     return total
 
 
-def _multiplied(tensor, matrix, axis):
-    """The matrix applied along one spatial axis."""
+def _multiplied(tensor: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    """Apply a matrix along one spatial axis."""
     moved = ops.tensordot(tensor, matrix, axes=[[axis + 1], [1]])
     return ops.moveaxis(moved, -1, axis + 1)

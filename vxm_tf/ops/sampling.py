@@ -1,15 +1,24 @@
 """Values of an image between its voxels."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, spatial_shape
 
 INTERPOLATIONS = ("linear", "nearest")
 FILL_MODES = ("nearest", "constant")
 
 
-def sample(image, locations, interpolation: str = "linear", fill_mode: str = "nearest", fill_value: float = 0.0):
-    """Value of `image` at any location, one formula for any number of axes.
+def sample(
+    image: Tensor,
+    locations: Tensor,
+    interpolation: str = "linear",
+    fill_mode: str = "nearest",
+    fill_value: float = 0.0,
+) -> Tensor:
+    """Value of an image at any location, by one formula for any number of axes.
 
     Linear interpolation is the product over axes of `(1 - w) * image[i] + w * image[i + 1]` with
     `i = floor(x)`, `w = x - i`; nearest takes `image[round(x)]`, halves to the even index.
@@ -20,7 +29,7 @@ def sample(image, locations, interpolation: str = "linear", fill_mode: str = "ne
         interpolation: "linear" or "nearest".
         fill_mode: beyond the outermost voxel centres, "nearest" repeats the edge and "constant"
             gives `fill_value`.
-        fill_value: see `fill_mode`.
+        fill_value: intensity outside the image for the fill mode "constant".
 
     Returns:
         `[batch, *any, channels]`: float32 for "linear", the image's own dtype for "nearest".
@@ -48,8 +57,8 @@ def sample(image, locations, interpolation: str = "linear", fill_mode: str = "ne
     return sample_at(image, coordinates, interpolation, fill_mode, fill_value)
 
 
-def check_sampling(interpolation: str, fill_mode: str):
-    """Raise `ValueError` for an unknown way of sampling."""
+def check_sampling(interpolation: str, fill_mode: str) -> None:
+    """Raise `ValueError` for an unknown interpolation or fill mode."""
     for name, value, known in (
         ("interpolation", interpolation, INTERPOLATIONS),
         ("fill_mode", fill_mode, FILL_MODES),
@@ -58,8 +67,14 @@ def check_sampling(interpolation: str, fill_mode: str):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
 
 
-def sample_at(image, coordinates, interpolation="linear", fill_mode="nearest", fill_value=0.0):
-    """`sample` with one tensor `[batch, *any]` of coordinates per axis."""
+def sample_at(
+    image: Tensor,
+    coordinates: Sequence[Tensor],
+    interpolation: str = "linear",
+    fill_mode: str = "nearest",
+    fill_value: float = 0.0,
+) -> Tensor:
+    """Do as `sample` does, for coordinates given as one tensor `[batch, *any]` for each axis."""
     check_sampling(interpolation, fill_mode)
     image = ops.convert_to_tensor(image)
     if interpolation == "linear":
@@ -72,20 +87,20 @@ def sample_at(image, coordinates, interpolation="linear", fill_mode="nearest", f
     return values
 
 
-def _linear(image, coordinates):
+def _linear(image: Tensor, coordinates: Sequence[Tensor]) -> Tensor:
     shape = spatial_shape(image)
     lower, upper, weights = [], [], []
     for stride, size, coordinate in zip(_strides(shape), shape, coordinates):
         last = ops.cast(size - 1, "float32")
         coordinate = ops.minimum(ops.maximum(coordinate, 0.0), last)
-        # The second bound catches NaN, which no float comparison removes and which as an index would crash.
+        # The second bound catches NaN, which no float comparison removes and which would crash as an index.
         low = ops.maximum(ops.cast(coordinate, "int32"), 0)
         lower.append(low * stride)
         upper.append(ops.minimum(low + 1, size - 1) * stride)
         weights.append(ops.expand_dims(coordinate - ops.cast(low, "float32"), -1))
     table, batch_offset = _table(image, coordinates)
 
-    def interpolate(axis, index):
+    def interpolate(axis: int, index: Tensor) -> Tensor:
         if axis == len(shape):
             return ops.take(table, index, axis=0)
         low = interpolate(axis + 1, index + lower[axis])
@@ -95,7 +110,7 @@ def _linear(image, coordinates):
     return interpolate(0, batch_offset)
 
 
-def _nearest(image, coordinates):
+def _nearest(image: Tensor, coordinates: Sequence[Tensor]) -> Tensor:
     shape = spatial_shape(image)
     table, index = _table(image, coordinates)
     for stride, size, coordinate in zip(_strides(shape), shape, coordinates):
@@ -104,7 +119,7 @@ def _nearest(image, coordinates):
     return ops.take(table, index, axis=0)
 
 
-def _inside(shape, coordinates):
+def _inside(shape: Sequence[int | Tensor], coordinates: Sequence[Tensor]) -> Tensor:
     inside = None
     for size, coordinate in zip(shape, coordinates):
         axis_inside = ops.logical_and(coordinate >= 0.0, coordinate <= ops.cast(size - 1, "float32"))
@@ -112,8 +127,8 @@ def _inside(shape, coordinates):
     return inside
 
 
-def _table(image, coordinates):
-    """The image as rows of channels, and the row where each batch item begins."""
+def _table(image: Tensor, coordinates: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The image as one row of channels for each voxel, and the number of the row at which each batch item begins."""
     batch, *shape, channels = ops.shape(image)
     num_voxels = 1
     for size in shape:
@@ -122,8 +137,8 @@ def _table(image, coordinates):
     return ops.reshape(image, (-1, channels)), offset
 
 
-def _strides(shape):
-    strides = [1]
+def _strides(shape: Sequence[int | Tensor]) -> list[int | Tensor]:
+    strides: list[int | Tensor] = [1]
     for size in reversed(shape[1:]):
         strides.insert(0, strides[0] * size)
     return strides

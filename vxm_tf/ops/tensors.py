@@ -1,4 +1,4 @@
-"""The type of what `ops`, layers and losses compute with."""
+"""Types that operations, layers, losses and networks share."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -7,4 +7,4 @@ Tensor: TypeAlias = Any
 """A tensor of the Keras backend, a `KerasTensor` while a model is built, or a NumPy array."""
 
 Shape: TypeAlias = Sequence[int | None]
-"""Sizes of axes; None for one that is known only when a tensor comes."""
+"""Sizes of axes; None for a size that is known only at run time."""

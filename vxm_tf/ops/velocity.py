@@ -1,10 +1,11 @@
 """Stationary velocity fields and the displacements they generate."""
 
 from vxm_tf.ops.displacement import compose
+from vxm_tf.ops.tensors import Tensor
 from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 
-def integrate(velocity, steps: int = 7):
+def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
     """Displacement at time 1 of a stationary velocity field, by scaling and squaring.
 
     exp(v) = exp(v / 2^n)^(2^n): u = v / 2^n, then n times u = u o (id + u) + u (Arsigny et al.,
@@ -15,7 +16,7 @@ def integrate(velocity, steps: int = 7):
         steps: number of squarings n; 0 returns the velocity as a displacement.
 
     Returns:
-        The displacement, float32, the same shape, in voxels.
+        The displacement `[batch, *spatial, ndim]`, float32, in voxels.
 
     Raises:
         ValueError: negative `steps`, or a field whose last axis is not `ndim`.

@@ -1,20 +1,24 @@
 """The voxel grid itself: its indices, and its shape checked against a field's."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
+from vxm_tf.ops.tensors import Tensor
 
-def spatial_shape(tensor) -> tuple:
-    """Sizes between the batch and the channel axis of `[batch, *spatial, channels]`."""
+
+def spatial_shape(tensor: Tensor) -> tuple:
+    """Sizes of the spatial axes of `[batch, *spatial, channels]`: integers, or scalar tensors where not yet known."""
     return tuple(ops.shape(tensor)[1:-1])
 
 
-def axis_indices(size, axis: int, ndim: int):
+def axis_indices(size: int | Tensor, axis: int, ndim: int) -> Tensor:
     """Index of every voxel along one spatial axis, shaped to broadcast over the grid.
 
     Args:
         size: number of voxels along the axis.
-        axis: which of the `ndim` spatial axes.
+        axis: number of the spatial axis, from 0.
         ndim: number of spatial axes.
 
     Returns:
@@ -25,7 +29,7 @@ def axis_indices(size, axis: int, ndim: int):
     return ops.reshape(ops.cast(ops.arange(size, dtype="int32"), "float32"), shape)
 
 
-def identity_grid(shape):
+def identity_grid(shape: Sequence[int | Tensor]) -> Tensor:
     """Index of every voxel, `grid[i, j, k] = (i, j, k)`.
 
     Args:
@@ -45,12 +49,16 @@ def identity_grid(shape):
     return ops.stack([ops.broadcast_to(a, tuple(shape)) for a in axes], axis=-1)
 
 
-def check_field(field, name: str = "displacement", min_size: int = 1) -> int:
-    """Number of spatial axes of a field `[batch, *spatial, ndim]`.
+def check_field(field: Tensor, name: str = "displacement", min_size: int = 1) -> int:
+    """Check that a tensor is a field `[batch, *spatial, ndim]` and return `ndim`.
+
+    Args:
+        field: tensor to check.
+        name: noun for the field in error messages.
+        min_size: smallest number of voxels of a spatial axis.
 
     Raises:
-        ValueError: if the last axis does not hold one component per spatial axis, or a known size is below
-            `min_size`.
+        ValueError: a last axis that does not hold one component per spatial axis, or a known size below `min_size`.
     """
     ndim = len(field.shape) - 2
     if ndim < 1 or field.shape[-1] != ndim:
@@ -65,12 +73,12 @@ def check_field(field, name: str = "displacement", min_size: int = 1) -> int:
     return ndim
 
 
-def is_static(*tensors) -> bool:
-    """Whether every size but the batch's is known while the graph is built."""
+def is_static(*tensors: Tensor) -> bool:
+    """Whether every size except the batch size is known while the graph is built."""
     return all(None not in tuple(t.shape)[1:] for t in tensors)
 
 
-def as_float32(tensor):
-    """`tensor` in float32: locations, fields and sums are never computed in less."""
+def as_float32(tensor: Tensor) -> Tensor:
+    """The tensor in float32, the least precision in which locations, fields and sums are computed."""
     tensor = ops.convert_to_tensor(tensor)
     return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float32" else ops.cast(tensor, "float32")

@@ -3,20 +3,21 @@
 from keras import ops
 
 from vxm_tf.ops.differences import shifted
+from vxm_tf.ops.tensors import Tensor
 
 
-def window_mean(tensor, window: int):
-    """Mean over the voxels of a box centred on each voxel that lie inside the image.
+def window_mean(tensor: Tensor, window: int) -> Tensor:
+    """Mean over the part inside the image of a box that is centred on each voxel.
 
-    Sums run axis by axis as shifted additions: the gradient is then a few additions too, where the
-    gradient of a pooling layer on a CPU is some eighty times slower.
+    Sums run axis by axis as shifted additions, so the gradient is a few additions too; the gradient of a
+    pooling layer is some eighty times slower on a CPU.
 
     Args:
         tensor: `[batch, *spatial, channels]`.
         window: odd edge length of the box, in voxels.
 
     Returns:
-        The same shape; each channel on its own; at the border the mean of fewer voxels.
+        `[batch, *spatial, channels]`, each channel on its own; at the border the mean of fewer voxels.
 
     Raises:
         ValueError: a window that is even or less than 1.
@@ -28,13 +29,13 @@ def window_mean(tensor, window: int):
     return tensor
 
 
-def _window_sum(tensor, window, axis):
+def _window_sum(tensor: Tensor, window: int, axis: int) -> Tensor:
     padding = [(0, 0)] * len(tensor.shape)
     padding[axis] = (window // 2, window // 2)
     return _running_sum(ops.pad(tensor, padding), window, axis)
 
 
-def _running_sum(tensor, length, axis):
+def _running_sum(tensor: Tensor, length: int, axis: int) -> Tensor:
     """Sum of `length` consecutive values, by doubling: a sum of 8 is two sums of 4."""
     if length == 1:
         return tensor
@@ -44,7 +45,8 @@ def _running_sum(tensor, length, axis):
     return total + shifted(tensor, axis, length - 1) if length % 2 else total
 
 
-def _window_count(tensor, window, axis):
+def _window_count(tensor: Tensor, window: int, axis: int) -> Tensor:
+    """Number of voxels inside the image of the box around each index of one axis."""
     index = ops.arange(ops.shape(tensor)[axis], dtype="int32")
     before = ops.minimum(index, window // 2)
     after = ops.minimum(ops.shape(tensor)[axis] - 1 - index, window // 2)

@@ -1,4 +1,4 @@
-"""Networks and weight files that VoxelMorph's users already have."""
+"""Networks and weight files of VoxelMorph's earlier versions."""
 
 from vxm_tf.models.legacy.legacy_file import LegacyFileError
 from vxm_tf.models.legacy.load import load_legacy

@@ -1,33 +1,40 @@
-"""Does an adopted network align images, or was its file read wrongly?
+"""Checks that an adopted network aligns images, since its file may have been read wrongly.
 
-A file does not always tell which shift comes first or how a velocity is scaled. A network says it itself:
+A file does not always tell which shift comes first or how a velocity is scaled. The network's behaviour does:
 given a textured head and the same head 3 voxels further along the first axis, every published network of
-2018 takes away nine tenths of the difference, and read wrongly adds to it.
+2018 removes nine tenths of the squared difference, and adds to it if its file is read wrongly.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from vxm_tf import ops
+from vxm_tf.models.registration_network import RegistrationNetwork
 from vxm_tf.ops.fusion import unfused
 
 SIZE = 64
 SHIFT = 3
-# Of the squared difference before: what an aligning network leaves at most, and what one that moves nothing leaves.
+# Shares of the squared difference: a network that aligns leaves less than the first, one that moves nothing more than
+# the second.
 ALIGNED, UNMOVED = 0.5, 0.95
 
 
-def check_behaviour(network) -> list[str]:
-    """What is wrong with how the network aligns a synthetic pair; an empty list if nothing is.
+def check_behaviour(network: RegistrationNetwork) -> list[str]:
+    """Let a network align a synthetic pair, and describe each problem in a message.
 
     Args:
-        network: any `RegistrationNetwork`.
+        network: registration network of any kind.
+
+    Returns:
+        Messages; an empty list if the network aligns the pair.
     """
     # Compiling for one small shape would take longer than all the rest.
     with unfused():
         return _complaints(network)
 
 
-def _complaints(network):
+def _complaints(network: RegistrationNetwork) -> list[str]:
     shape = (SIZE,) * len(network.settings["image_shape"])
     moving, fixed = _shifted_pair(shape, network.settings["channels"])
     answer = network.for_shape(shape).with_outputs("displacement")({"moving": moving, "fixed": fixed})
@@ -53,22 +60,22 @@ def _complaints(network):
     ]
 
 
-def _difference_left(moving, fixed, displacement):
-    """Squared difference to the fixed image after the warp over that before it."""
+def _difference_left(moving: np.ndarray, fixed: np.ndarray, displacement: np.ndarray) -> float:
+    """Share of the squared difference to the fixed image that is left after the warp."""
     moved = np.asarray(ops.warp(moving, displacement))
     before, after = (np.mean((image[..., 0] - fixed[..., 0]) ** 2) for image in (moving, moved))
     return float(after / before)
 
 
-def _shifted_pair(shape, channels):
-    """(moving, fixed), `[1, *shape, channels]`, in the brightness of a FreeSurfer brain over 255."""
+def _shifted_pair(shape: Sequence[int], channels: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """A pair (moving, fixed), `[1, *shape, channels]`, as bright as FreeSurfer's brains divided by 255."""
     head = _head(shape)
     images = np.roll(head, SHIFT, axis=0), head
     return tuple(np.repeat(image[None, ..., None], count, axis=-1) for image, count in zip(images, channels))
 
 
-def _head(shape):
-    """A round head of three tissues in random folds."""
+def _head(shape: Sequence[int]) -> np.ndarray:
+    """A round synthetic head of three randomly folded tissues, `[*shape]`."""
     rng = np.random.default_rng(0)
     axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
     inside = 1 / (1 + np.exp(30 * (np.sqrt(sum(axis**2 for axis in axes)) - 0.7)))
@@ -78,8 +85,9 @@ def _head(shape):
     return _smooth(inside * tissue, 1, 1).astype("float32")
 
 
-def _smooth(values, width, times):
-    """Box averages along every axis, around the edges."""
+def _smooth(values: np.ndarray, width: int, times: int) -> np.ndarray:
+    """Average over a box of 2 width + 1 voxels along every axis, periodic at the edges, repeatedly."""
     for axis in [axis for axis in range(values.ndim) for _ in range(times)]:
-        values = sum(np.roll(values, shift, axis) for shift in range(-width, width + 1)) / (2 * width + 1)
+        rolled = [np.roll(values, shift, axis) for shift in range(-width, width + 1)]
+        values = sum(rolled, start=np.zeros_like(values)) / len(rolled)
     return values

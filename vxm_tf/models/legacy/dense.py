@@ -1,5 +1,8 @@
 """VoxelMorph's `VxmDense` from the constructor arguments that its files store."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from vxm_tf.models.legacy.legacy_file import LegacyFileError
@@ -8,7 +11,7 @@ from vxm_tf.models.vxm_dense import VxmDense
 
 CLASSES = ("VxmDense", "VxmDenseSemiSupervisedSeg")
 # The original's defaults; enc_nf and dec_nf are the names of version 0.1.
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "inshape": None,
     "nb_unet_features": None,
     "nb_unet_levels": None,
@@ -28,31 +31,31 @@ DEFAULTS = {
     "enc_nf": None,
     "dec_nf": None,
 }
-# Arguments that change no output of ours; the images of an `input_model` are given directly here.
+# Arguments that change no output of the network here, which takes the images of an `input_model` directly.
 WITHOUT_EFFECT = {"input_model", "reg_field", "name", "metadata", "indexing"}
 SEMI_SUPERVISED = {"nb_labels", "seg_resolution", "seg_downsize", "bidir_labels"}
 
 
-def dense_network(arguments, path, *, resize_rule) -> VxmDense:
+def dense_network(arguments: dict[str, Any], path: Path, *, resize_rule: str) -> VxmDense:
     """An untrained `VxmDense` for VoxelMorph's constructor arguments.
 
     Args:
-        arguments: as the original's constructor took them.
-        path: for messages.
-        resize_rule: "corners" for the original's numbers, "areas" for ours.
+        arguments: arguments of the original's constructor.
+        path: path of the file, for messages.
+        resize_rule: "corners" for the original's numbers, "areas" for those of new networks.
 
     Raises:
         LegacyFileError: arguments that are unknown, missing, or make a network that does not exist here.
     """
     check_arguments(arguments, path)
-    given = {**DEFAULTS, **{key: value for key, value in arguments.items() if key in DEFAULTS}}
-    if not given["inshape"]:
+    settings = {**DEFAULTS, **{key: value for key, value in arguments.items() if key in DEFAULTS}}
+    if not settings["inshape"]:
         raise LegacyFileError(f"{path}: the spatial shape is missing; give inshape, such as [160, 192, 224].")
-    if given["hyp_model"] is not None:
+    if settings["hyp_model"] is not None:
         raise LegacyFileError(
             f"{path}: a hyper-network (hyp_model) makes this network's weights; it cannot be adopted."
         )
-    resolutions = _resolutions(given, path)
+    resolutions = _resolutions(settings, path)
     if resolutions["integration_resolution"] < resolutions["velocity_resolution"]:
         raise LegacyFileError(
             f"{path}: VoxelMorph left the field of a network with svf_resolution "
@@ -61,19 +64,23 @@ def dense_network(arguments, path, *, resize_rule) -> VxmDense:
         )
     try:
         return VxmDense(
-            tuple(given["inshape"]),
-            channels=(given["src_feats"], given["trg_feats"]),
-            features=_features(given),
-            fill_value=given["fill_value"],
+            tuple(settings["inshape"]),
+            channels=(settings["src_feats"], settings["trg_feats"]),
+            features=_features(settings),
+            fill_value=settings["fill_value"],
             resize_rule=resize_rule,
-            outputs=VxmDense.BIDIRECTIONAL if given["bidir"] and given["int_steps"] else ("moved", "displacement"),
-            **resolutions,
+            outputs=VxmDense.BIDIRECTIONAL
+            if settings["bidir"] and settings["int_steps"]
+            else ("moved", "displacement"),
+            velocity_resolution=resolutions["velocity_resolution"],
+            integration_resolution=resolutions["integration_resolution"],
+            integration_steps=resolutions["integration_steps"],
         )
     except (ValueError, TypeError) as error:
         raise LegacyFileError(f"{path}: its constructor arguments make no network here: {error}") from error
 
 
-def check_arguments(arguments, path):
+def check_arguments(arguments: dict[str, Any], path: Path) -> None:
     """Raise `LegacyFileError` for an argument that VoxelMorph's constructors do not have."""
     unknown = sorted(set(arguments) - set(DEFAULTS) - WITHOUT_EFFECT - SEMI_SUPERVISED)
     if unknown:
@@ -82,10 +89,11 @@ def check_arguments(arguments, path):
         )
 
 
-def _resolutions(given, path):
-    velocity = 2 if given["unet_half_res"] else given["svf_resolution"]
-    integration = given["int_resolution"] if given["int_downsize"] is None else given["int_downsize"]
-    numbers = {"int_steps": given["int_steps"], "svf_resolution": velocity, "int_resolution": integration}
+def _resolutions(settings: dict[str, Any], path: Path) -> dict[str, int]:
+    """Our settings of resolutions and integration steps from VoxelMorph's arguments."""
+    velocity = 2 if settings["unet_half_res"] else settings["svf_resolution"]
+    integration = settings["int_resolution"] if settings["int_downsize"] is None else settings["int_downsize"]
+    numbers = {"int_steps": settings["int_steps"], "svf_resolution": velocity, "int_resolution": integration}
     for name, value in numbers.items():
         if not isinstance(value, (int, float)) or value != int(value) or value < 0:
             raise LegacyFileError(f"{path}: {name} is a whole number from 0; got {value!r}.")
@@ -97,17 +105,19 @@ def _resolutions(given, path):
     }
 
 
-def _features(given):
-    """(encoder, decoder) in our form, where the convolutions of one level make a tuple."""
-    features, per_level = given["nb_unet_features"], given["nb_unet_conv_per_level"]
-    if features is None and given["enc_nf"]:
-        features = (given["enc_nf"], given["dec_nf"])
+def _features(settings: dict[str, Any]) -> tuple[tuple, tuple]:
+    """Filter counts (encoder, decoder) in our form, where several convolutions of one level make a tuple."""
+    features, per_level = settings["nb_unet_features"], settings["nb_unet_conv_per_level"]
+    if features is None and settings["enc_nf"]:
+        features = (settings["enc_nf"], settings["dec_nf"])
     if features is None:
         features = preset("default")["features"]
     if isinstance(features, (int, float)):
-        if not given["nb_unet_levels"]:
+        if not settings["nb_unet_levels"]:
             raise ValueError("nb_unet_features is one number, so nb_unet_levels must be given.")
-        counts = np.round(features * float(given["unet_feat_mult"]) ** np.arange(given["nb_unet_levels"])).astype(int)
+        counts = np.round(features * float(settings["unet_feat_mult"]) ** np.arange(settings["nb_unet_levels"])).astype(
+            int
+        )
         features = np.repeat(counts[:-1], per_level), np.repeat(counts[::-1], per_level)
     encoder, decoder = ([int(count) for count in part] for part in features)
     beside_levels = decoder[len(encoder) :]
@@ -115,6 +125,7 @@ def _features(given):
     return levels[0], (*levels[1], *beside_levels)
 
 
-def _by_level(counts, per_level):
+def _by_level(counts: list[int], per_level: int) -> tuple[int | tuple[int, ...], ...]:
+    """Filter counts of a list of convolutions, grouped by level."""
     groups = (tuple(counts[start : start + per_level]) for start in range(0, len(counts), per_level))
     return tuple(group[0] if per_level == 1 else group for group in groups)

@@ -1,10 +1,11 @@
-"""Recognising the networks of 2018 in a file, and what else their files tell."""
+"""Recognising the networks of 2018 in a file, and reading their settings from it."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from vxm_tf.models.legacy.legacy_file import LegacyFile, LegacyFileError
+from vxm_tf.models.legacy.legacy_file import LegacyFile, LegacyFileError, NamedTensors
 from vxm_tf.models.legacy.vxm_2018 import LEVELS, Vxm2018
 
 OLD_TRANSFORMER = "Dense3DSpatialTransformer"
@@ -12,12 +13,12 @@ OLD_TRANSFORMER = "Dense3DSpatialTransformer"
 
 @dataclasses.dataclass(frozen=True)
 class Features2018:
-    """Filter counts that the kernels of a file spell out.
+    """Filter counts of a network of 2018, read from the shapes of its kernels.
 
     Attributes:
-        channels: of both images together.
-        encoder: four counts.
-        decoder: five (half resolution) to seven.
+        channels: number of channels of both images together.
+        encoder: filter counts of the four encoder convolutions.
+        decoder: filter counts of the five (half resolution) to seven decoder convolutions.
     """
 
     channels: int
@@ -26,14 +27,15 @@ class Features2018:
 
     @property
     def integrates(self) -> bool:
+        """Whether the network predicts a velocity, as those of MICCAI 2018 do, and not a displacement."""
         return len(self.decoder) == LEVELS + 1
 
 
-def features_of_2018(tensors) -> Features2018 | None:
-    """The features, if the kernels chain as those of 2018 do; None otherwise.
+def features_of_2018(tensors: NamedTensors) -> Features2018 | None:
+    """The filter counts of a network of 2018, or None if the kernels do not chain as in those networks.
 
     Args:
-        tensors: (layer name, array) without the log-variance head.
+        tensors: tensors of the registration network, without the log-variance head.
     """
     kernels = [array.shape[-2:] for _, array in tensors if array.ndim > 2]
     inputs, outputs = [shape[0] for shape in kernels], [shape[1] for shape in kernels]
@@ -46,11 +48,19 @@ def features_of_2018(tensors) -> Features2018 | None:
     return Features2018(inputs[0], tuple(encoder), tuple(decoder)) if inputs == expected else None
 
 
-def network_of_2018(file: LegacyFile, features: Features2018, arguments, *, resize_rule) -> Vxm2018:
-    """An untrained network for these features.
+def network_of_2018(
+    file: LegacyFile, features: Features2018, arguments: dict[str, Any], *, resize_rule: str
+) -> Vxm2018:
+    """Build the untrained network that a file of 2018 describes.
+
+    Args:
+        file: content of the file.
+        features: filter counts of its network.
+        arguments: VoxelMorph's constructor arguments that override the file's.
+        resize_rule: "origin" for the original's numbers, "areas" for those of new networks.
 
     Raises:
-        LegacyFileError: the channels of the two images cannot be told apart.
+        LegacyFileError: channels or integration steps that the file contradicts.
     """
     configs = [layer["config"] for layer in file.layers if layer["class_name"] == "InputLayer"]
     inputs = [config.get("batch_input_shape") or config["batch_shape"] for config in configs]
@@ -64,33 +74,38 @@ def network_of_2018(file: LegacyFile, features: Features2018, arguments, *, resi
             "not make. Give src_feats and trg_feats in the architecture."
         )
     steps = _integration_steps(file, arguments) if features.integrates else 0
-    settings = {"features": (features.encoder, features.decoder), "integration_steps": steps}
-    return Vxm2018(tuple(shape), channels=tuple(channels), resize_rule=resize_rule, **settings)
+    return Vxm2018(
+        tuple(shape),
+        channels=tuple(channels),
+        features=(features.encoder, features.decoder),
+        integration_steps=steps,
+        resize_rule=resize_rule,
+    )
 
 
-def indexing_of(file: LegacyFile, stated: str | None) -> str:
-    """ "ij" or "xy": whose shift comes first in the field.
+def indexing_of(file: LegacyFile, flag: str | None) -> str:
+    """Order of the shifts in the network's field, "ij" or "xy".
 
-    The old transformer took "xy"; its successor may record what it takes, and is "ij" by default.
+    The old transformer took "xy"; its successor may record its order, and takes "ij" by default.
 
     Args:
-        file: to look into.
-        stated: what the user says, or None.
+        file: content of the file.
+        flag: the user's `--indexing`, or None.
 
     Raises:
-        LegacyFileError: the user contradicts the file, or neither says.
+        LegacyFileError: the user contradicts the file, or neither tells.
     """
-    recorded = None
+    record = None
     for layer in file.layers:
         if layer["class_name"] == OLD_TRANSFORMER:
-            recorded = "xy"
+            record = "xy"
         elif layer["class_name"] == "SpatialTransformer":
-            recorded = layer["config"].get("indexing")
-    if recorded and stated and recorded != stated:
+            record = layer["config"].get("indexing")
+    if record and flag and record != flag:
         raise LegacyFileError(
-            f"{file.path}: its layers say that its shifts are {recorded}, not {stated}. Leave --indexing out."
+            f"{file.path}: its layers say that its shifts are {record}, not {flag}. Leave --indexing out."
         )
-    indexing = recorded or stated or ("ij" if file.layers else None)
+    indexing = record or flag or ("ij" if file.layers else None)
     if indexing is None:
         raise LegacyFileError(
             f"{file.path}: holds weights alone, which do not tell whose shift comes first. Give --indexing ij, or "
@@ -99,37 +114,39 @@ def indexing_of(file: LegacyFile, stated: str | None) -> str:
     return indexing
 
 
-def squares_undivided(file: LegacyFile, features: Features2018, stated: bool | None) -> bool:
-    """Whether the velocity is squared without division before, which a file's layers show as written-out sums.
+def squares_undivided(file: LegacyFile, features: Features2018, flag: bool | None) -> bool:
+    """Whether the velocity is squared without being divided first; such a file has a layer for each sum.
 
     Args:
-        file: to look into.
-        features: of its network.
-        stated: what the user says, or None.
+        file: content of the file.
+        features: filter counts of its network.
+        flag: the user's `--use_miccai_int`, or None.
 
     Raises:
-        LegacyFileError: the user contradicts the file, or neither says.
+        LegacyFileError: the user contradicts the file, or neither tells.
     """
     if not features.integrates:
-        if stated:
+        if flag:
             raise LegacyFileError(f"{file.path}: a CVPR 2018 network integrates nothing. Leave --use_miccai_int out.")
         return False
     classes = [layer["class_name"] for layer in file.layers]
-    shown = "VecInt" not in classes and "Add" in classes if classes else None
-    if shown is not None and stated is not None and shown != stated:
+    record = "VecInt" not in classes and "Add" in classes if classes else None
+    if record is not None and flag is not None and record != flag:
         raise LegacyFileError(
-            f"{file.path}: its layers say that its velocity is squared {'without' if shown else 'after'} division. "
+            f"{file.path}: its layers say that its velocity is squared {'without' if record else 'after'} division. "
             "Leave --use_miccai_int out."
         )
-    if shown is None and stated is None:
+    undivided = flag if record is None else record
+    if undivided is None:
         raise LegacyFileError(
             f"{file.path}: holds weights alone, which do not tell how their velocity is integrated. Give "
             "--nouse_miccai_int (the usual case), or --use_miccai_int if it was built with use_miccai_int=True."
         )
-    return stated if shown is None else shown
+    return undivided
 
 
-def _integration_steps(file, arguments):
+def _integration_steps(file: LegacyFile, arguments: dict[str, Any]) -> int:
+    """Number of squarings of a MICCAI 2018 network: the user's, else the file's, else 7."""
     sums = sum(layer["class_name"] == "Add" for layer in file.layers)
     stored = [layer["config"].get("int_steps", 7) for layer in file.layers if layer["class_name"] == "VecInt"]
     steps = arguments.get("int_steps", sums or (stored or [7])[0])
@@ -140,7 +157,7 @@ def _integration_steps(file, arguments):
     return steps
 
 
-def swapped_axes(array) -> np.ndarray:
-    """The tensor of a head with the first two shifts exchanged, from "xy" to "ij"."""
+def swapped_axes(array: np.ndarray) -> np.ndarray:
+    """Exchange the first two shifts in a kernel or bias of the head, from "xy" to "ij"."""
     order = [1, 0, *range(2, array.shape[-1])]
     return array[..., order]

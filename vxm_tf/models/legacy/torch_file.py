@@ -1,12 +1,16 @@
 """Checkpoints of VoxelMorph's PyTorch `VxmDense`, which its TensorFlow users may hold too."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from vxm_tf.models.legacy.legacy_file import LegacyFile, LegacyFileError
 
 
-def read_torch_file(path) -> LegacyFile:
-    """Read a checkpoint with PyTorch's loader for tensors alone, which runs no code of the file.
+def read_torch_file(path: Path) -> LegacyFile:
+    """Read a checkpoint with PyTorch's loader for tensors alone, which runs no code from the file.
 
     Raises:
         LegacyFileError: PyTorch is not installed, or the file is no checkpoint of VoxelMorph.
@@ -33,13 +37,16 @@ def read_torch_file(path) -> LegacyFile:
     return from_torch_state(path, config, {k: v.numpy() for k, v in state.items() if hasattr(v, "numpy")})
 
 
-def from_torch_state(path, config, state) -> LegacyFile:
-    """The same file as Keras would have written it.
+def from_torch_state(path: Path, config: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> LegacyFile:
+    """Convert the state of a PyTorch network to the names and axes that Keras uses.
 
     Args:
-        path: for messages.
+        path: path of the checkpoint, for messages.
         config: VoxelMorph's constructor arguments, {} if unknown.
-        state: name to array, kernels `[out, in, *kernel]`.
+        state: arrays by name, kernels `[out, in, *kernel]`.
+
+    Raises:
+        LegacyFileError: a state without the head of a registration network.
     """
     tensors = [
         (name.rpartition(".")[0], _channels_last(array))
@@ -53,6 +60,7 @@ def from_torch_state(path, config, state) -> LegacyFile:
     return LegacyFile(path, tensors, "VxmDense" if config else "", dict(config))
 
 
-def _channels_last(array):
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """A kernel `[*kernel, in, out]` from `[out, in, *kernel]`, or a bias as it is; float32."""
     array = np.asarray(array, "float32")
     return array if array.ndim == 1 else np.moveaxis(array, (1, 0), (-2, -1))
