@@ -20,7 +20,7 @@ class PairScores:
     Attributes:
         moving, fixed: names of the scans.
         method: "affine" for the images as they are stored, or "network".
-        labels: for each label id its Dice and, where measured, hausdorff95_mm and mean_surface_mm.
+        labels: scores by label id: Dice and, where measured, hausdorff95_mm and mean_surface_mm.
         fold_fraction: voxels with a Jacobian determinant of 0 or less, over all voxels.
         non_diffeomorphic_volume: fraction of the volume that folds, see `vxm_tf.metrics`.
         log_jacobian_std: standard deviation of the logarithm of the determinant.
@@ -50,7 +50,7 @@ def label_scores(
     labels: Sequence[int],
     spacing_mm: tuple[float, ...] | None = None,
 ) -> LabelScores:
-    """Dice, and surface distances in mm where `spacing_mm` is given, of each label."""
+    """Dice of each label, and its surface distances in mm where `spacing_mm` is given."""
     scores: LabelScores = {
         label: {"dice": value} for label, value in metrics.dice(moved_labels, fixed_labels, labels).items()
     }

@@ -53,7 +53,7 @@ class RegistrationNetwork(keras.Model):
         dtype: Precision = None,
     ) -> None:
         self._check_settings(settings)
-        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         images = {
             name: keras.Input((*settings["image_shape"], count), name=name, dtype="float32")
             for name, count in zip(("moving", "fixed"), settings["channels"])
@@ -61,11 +61,11 @@ class RegistrationNetwork(keras.Model):
         resize = ResizeDisplacement(
             self._integration_resolution(settings), rule=self._resize_rule(settings), name="to_image_grid"
         )
-        predicted = predict_velocity(images, settings, dtype)
+        predicted = predict_velocity(images, settings, policy)
         predicted = predicted if isinstance(predicted, dict) else {"velocity": predicted}
         tensors = {**predicted, **_fields(images, predicted["velocity"], settings, resize)}
         super().__init__(inputs=images, outputs={key: tensors[key] for key in settings["outputs"]}, name=name)
-        self.dtype_policy = dtype
+        self.dtype_policy = policy
         self.settings = settings
         self.tensors = tensors
         self.metadata: dict[str, Any] = {}
