@@ -8,12 +8,40 @@ import numpy as np
 import pytest
 from absl import logging as absl_logging
 
-from vxm_tf.cli import apply, calibrate, certify, client, compose, evaluate, export, invert, register, serve, train
+from vxm_tf.cli import (
+    apply,
+    calibrate,
+    certify,
+    client,
+    compose,
+    convert,
+    demo,
+    evaluate,
+    export,
+    invert,
+    register,
+    serve,
+    train,
+)  # fmt: skip
 from vxm_tf.models import PRESETS, VxmDense
 
 COMMANDS = {
     module.__name__.rpartition(".")[2]: module.main
-    for module in (train, evaluate, register, export, apply, compose, invert, calibrate, certify, client, serve)
+    for module in (
+        train,
+        evaluate,
+        register,
+        export,
+        apply,
+        compose,
+        invert,
+        calibrate,
+        certify,
+        client,
+        serve,
+        convert,
+        demo,
+    )  # fmt: skip
 }
 
 

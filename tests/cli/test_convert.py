@@ -110,7 +110,7 @@ def test_a_converted_network_is_trained_further_evaluated_and_exported(new, call
 
 
 def test_python_m_converts_from_a_checkout(tmp_path):
-    command = [sys.executable, "-m", "vxm_tf.convert", FILES / "reg_field_warp.h5", tmp_path / "new.keras"]
+    command = [sys.executable, "-m", "vxm_tf.cli.convert", FILES / "reg_field_warp.h5", tmp_path / "new.keras"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new.keras").is_file()

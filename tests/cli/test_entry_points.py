@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vxm_tf.cli import export
+from vxm_tf.workflows import export_network
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("train.py", "evaluate.py", "register.py", "export/export_model.py", "export/serve_local.py")
@@ -85,7 +86,9 @@ def test_an_installed_command_is_the_one_of_the_script(name):
 
 def test_the_network_of_the_package_is_exported_from_its_file(monkeypatch):
     given = {}
-    monkeypatch.setattr(export, "load_model", lambda model: model)
-    monkeypatch.setattr(export, "export_saved_model", lambda *_, origin, **__: given.update(model=origin.model))
+    monkeypatch.setattr(export_network, "load_model", lambda model: model)
+    monkeypatch.setattr(
+        export_network, "export_saved_model", lambda *_, origin, **__: given.update(model=origin.model) or "served/1"
+    )
     export.main(["--model=shipped", "--output_dir=served"])
     assert Path(given["model"]).is_file()

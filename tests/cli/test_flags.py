@@ -5,42 +5,66 @@ import dataclasses
 import pytest
 from absl import flags
 
-from vxm_tf.cli import apply, calibrate, certify, compose, demo, evaluate, export, invert, register, serve, train
-from vxm_tf.cli.demo import DemoConfig
-from vxm_tf.cli.export import ExportConfig
+from vxm_tf.cli import (
+    apply,
+    calibrate,
+    certify,
+    client,
+    compose,
+    convert,
+    demo,
+    evaluate,
+    export,
+    invert,
+    register,
+    serve,
+    train,
+)  # fmt: skip
 from vxm_tf.cli.serve import ServeConfig
+from vxm_tf.configuration import description
 from vxm_tf.evaluation import EvaluateConfig
-from vxm_tf.spatial.chain_files import ComposeConfig, InvertConfig
+from vxm_tf.registration import RegistrationSettings
+from vxm_tf.serving.client.register_through_server import ClientConfig
 from vxm_tf.training import TrainConfig
 from vxm_tf.workflows import RegisterConfig
 from vxm_tf.workflows.apply_transforms import ApplyConfig
 from vxm_tf.workflows.calibrate_network import CalibrateConfig
 from vxm_tf.workflows.certify_transform import CertifyConfig
+from vxm_tf.workflows.compose_transforms import ComposeConfig
+from vxm_tf.workflows.convert_network import ConvertConfig
+from vxm_tf.workflows.demonstration import DemoConfig
+from vxm_tf.workflows.export_network import ExportConfig
+from vxm_tf.workflows.invert_transform import InvertConfig
 
-PAIRS = [
-    (train, TrainConfig),
-    (evaluate, EvaluateConfig),
-    (register, RegisterConfig),
-    (export, ExportConfig),
-    (apply, ApplyConfig),
-    (compose, ComposeConfig),
-    (invert, InvertConfig),
-    (calibrate, CalibrateConfig),
-    (certify, CertifyConfig),
-    (serve, ServeConfig),
-    (demo, DemoConfig),
-]
-COMMANDS = ("train", "evaluate", "register", "export", "apply", "compose", "invert", "calibrate", "certify", "serve")
-# Those whose whole work is one call that takes their configuration.
+# Each command with the configurations whose fields are its flags.
+COMMANDS = {
+    "train": (train, TrainConfig),
+    "evaluate": (evaluate, EvaluateConfig),
+    "register": (register, RegisterConfig, RegistrationSettings),
+    "export": (export, ExportConfig),
+    "apply": (apply, ApplyConfig),
+    "compose": (compose, ComposeConfig),
+    "invert": (invert, InvertConfig),
+    "calibrate": (calibrate, CalibrateConfig),
+    "certify": (certify, CertifyConfig),
+    "serve": (serve, ServeConfig),
+    "client": (client, ClientConfig),
+    "convert": (convert, ConvertConfig),
+    "demo": (demo, DemoConfig),
+}
+# The library's function that does the whole work of a command, given its configurations alone.
 CALLS = {
-    "train": (train, "train", TrainConfig),
-    "evaluate": (evaluate, "evaluate", EvaluateConfig),
-    "register": (register, "register_files", RegisterConfig),
-    "apply": (apply, "apply_files", ApplyConfig),
-    "compose": (compose, "compose_files", ComposeConfig),
-    "invert": (invert, "invert_file", InvertConfig),
-    "calibrate": (calibrate, "calibrate_file", CalibrateConfig),
-    "certify": (certify, "certify_file", CertifyConfig),
+    "train": "train",
+    "evaluate": "evaluate",
+    "register": "register_files",
+    "export": "export_file",
+    "apply": "apply_files",
+    "compose": "compose_files",
+    "invert": "invert_file",
+    "calibrate": "calibrate_file",
+    "certify": "certify_file",
+    "client": "register_through_server",
+    "demo": "demonstrate",
 }
 
 
@@ -50,26 +74,37 @@ def defined(module):
     return values
 
 
+def fields_of(command):
+    return [field for configuration in COMMANDS[command][1:] for field in dataclasses.fields(configuration)]
+
+
 @pytest.fixture
 def configured(monkeypatch):
     """The configurations that the library is called with, instead of doing the work."""
     configs = []
-    for module, function, _ in CALLS.values():
-        monkeypatch.setattr(module, function, configs.append)
-    monkeypatch.setattr(register, "_draw", lambda *_: None)
+    for command, function in CALLS.items():
+        monkeypatch.setattr(COMMANDS[command][0], function, lambda *given: configs.extend(given))
     return configs
 
 
-@pytest.mark.parametrize("module, config", PAIRS, ids=lambda value: getattr(value, "__name__", None))
-def test_flags_and_settings_are_the_same(module, config):
-    assert set(defined(module)) == {field.name for field in dataclasses.fields(config)}
+@pytest.mark.parametrize("command", COMMANDS)
+def test_flags_and_settings_are_the_same(command):
+    assert set(defined(COMMANDS[command][0])) == {field.name for field in fields_of(command)}
 
 
-@pytest.mark.parametrize("module, config", PAIRS, ids=lambda value: getattr(value, "__name__", None))
-def test_every_setting_is_described(module, config):
-    for field in dataclasses.fields(config):
-        assert f"        {field.name}: " in config.__doc__
-        assert len(defined(module)[field.name].help) > 5
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_setting_is_described(command):
+    module, *configurations = COMMANDS[command]
+    for configuration in configurations:
+        for field in dataclasses.fields(configuration):
+            assert len(field.metadata["description"]) > 5
+            assert f" {field.name}: {description(field)}" in words(configuration.__doc__)
+            assert len(defined(module)[field.name].help) > 5
+
+
+def words(text):
+    """A text without its line breaks."""
+    return " ".join(text.split())
 
 
 def other_value(flag):
@@ -85,12 +120,29 @@ def other_value(flag):
 
 @pytest.mark.parametrize("command", CALLS)
 def test_every_flag_reaches_its_setting(call, configured, command):
-    module, _, config = CALLS[command]
+    module, *configurations = COMMANDS[command]
     values = defined(module)
     chosen = {name: other_value(values[name]) for name in values}
     answer = call(command, *(f"--{name}={text}" for name, (text, _) in chosen.items()))
     assert answer.code == 0, answer.err
-    assert configured == [config(**{name: value for name, (_, value) in chosen.items()})]
+    expected = [
+        configuration(**{field.name: chosen[field.name][1] for field in dataclasses.fields(configuration)})
+        for configuration in configurations
+    ]
+    if command == "register":
+        # Each of both is a path among the files, and among the settings whether it is computed.
+        expected[1] = dataclasses.replace(expected[1], uncertainty=True, error_bound=True)
+    assert configured == expected
+
+
+def test_every_flag_of_a_conversion_reaches_its_setting(call, monkeypatch):
+    given = []
+    monkeypatch.setattr(convert, "convert_file", lambda *arguments: given.extend(arguments))
+    values = defined(convert)
+    chosen = {name: other_value(values[name]) for name in values}
+    answer = call("convert", "old.h5", "new.keras", *(f"--{name}={text}" for name, (text, _) in chosen.items()))
+    assert answer.code == 0, answer.err
+    assert given == ["old.h5", "new.keras", ConvertConfig(**{name: value for name, (_, value) in chosen.items()})]
 
 
 def test_without_flags_the_settings_are_the_defaults(call, configured):
@@ -101,6 +153,7 @@ def test_without_flags_the_settings_are_the_defaults(call, configured):
         TrainConfig(),
         EvaluateConfig(model="m", data_dir="d"),
         RegisterConfig(model="m", moving="a", fixed="b", moved="c"),
+        RegistrationSettings(),
     ]
 
 
@@ -113,11 +166,33 @@ def test_labels_are_a_list_of_numbers(call, configured, given, expected):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_every_flag(call, command):
     answer = call(command, "--help")
-    module, config = PAIRS[COMMANDS.index(command)]
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith(module.DESCRIPTION)
-    for field in dataclasses.fields(config):
+    assert answer.out.startswith(COMMANDS[command][0].DESCRIPTION)
+    for field in fields_of(command):
         assert f"{field.name}:" in answer.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_what_every_flag_does(call, command):
+    shown = words(call(command, "--help").out)
+    for name, flag in flags_by_name(command).items():
+        assert f"{name}: {flag.help}" in shown
+
+
+def test_help_shows_choices_and_defaults(call):
+    shown = words(call("train", "--help").out)
+    assert "One of memory, disk. (default: memory)" in shown
+    assert "--[no]bidirectional: " in shown and "has an inverse. (default: true)" in shown
+    assert "Number of training steps in an epoch. (default: 100)" in shown
+    # An empty default is what the description says of "empty".
+    assert "2 if empty. --orientation" in shown
+    assert "default: latest)" in words(call("serve", "--help").out)
+    assert "One of empty, itk, " in words(call("apply", "--help").out)
+
+
+def flags_by_name(command):
+    values = defined(COMMANDS[command][0])
+    return {f"[no]{name}" if values[name].boolean else name: values[name] for name in values}
 
 
 REFUSED = {

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from vxm_tf.cli import demo
 from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.report.panel_layout import panel_layout
 from vxm_tf.report.planes import planes_of
+from vxm_tf.workflows import demonstration
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,8 +106,9 @@ def test_without_data_the_command_trains_on_phantoms_and_says_so(call, tiny, tmp
 
 
 def test_the_demo_does_the_whole_job(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "SHAPE", (32, 32))
-    before, after = demo.demo(demo.DemoConfig(output_dir=str(tmp_path / "demo"), epochs=1, steps_per_epoch=2))
+    monkeypatch.setattr(demonstration, "SHAPE", (32, 32))
+    config = demonstration.DemoConfig(output_dir=str(tmp_path / "demo"), epochs=1, steps_per_epoch=2)
+    before, after = demonstration.demonstrate(config)
     assert 0.2 < before < 1.0 and 0.2 < after < 1.0
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     assert names == {"phantoms", "model", "evaluation", "served", "pair", "registration.png"}

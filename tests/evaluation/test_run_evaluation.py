@@ -12,8 +12,7 @@ from absl import logging
 
 from vxm_tf import metrics
 from vxm_tf.data import ScanStore, read_list
-from vxm_tf.evaluation import EvaluateConfig
-from vxm_tf.evaluation import run_evaluation as evaluate
+from vxm_tf.evaluation import EvaluateConfig, evaluate
 from vxm_tf.evaluation.run_evaluation import find_pairs
 from vxm_tf.files import InputError
 from vxm_tf.models import load_model

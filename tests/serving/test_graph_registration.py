@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from vxm_tf.data import normalize as normalize_array
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import register_images, working_images
+from vxm_tf.registration import RegistrationSettings, register_images, working_images
 from vxm_tf.serving.graph import graph_registration as native
 from vxm_tf.serving.graph import graph_resampling as resampling
 from vxm_tf.serving.graph import intensity, nifti_reading, nifti_writing, orientation
@@ -19,7 +19,6 @@ from vxm_tf.serving.graph.graph_working_grid import working_grid as graph_workin
 from vxm_tf.spatial import Grid, SpatialImage, resample
 from vxm_tf.spatial.grid import reoriented_grid
 from vxm_tf.spatial.working_grid import GridSettings, content_box, working_grid
-from vxm_tf.workflows import RegisterConfig
 
 RNG = np.random.default_rng(3)
 CODES = ["".join(c) for axes in itertools.permutations(("RL", "PA", "IS")) for c in itertools.product(*axes)]
@@ -155,7 +154,7 @@ def network(settings):
 def test_the_whole_registration(moving, fixed, settings):
     model = network(SETTINGS[settings])
     pair = blob(GRIDS[moving], (2, 1, -1)), blob(GRIDS[fixed])
-    expected = register_images(*pair, model, RegisterConfig(affine="header"))
+    expected = register_images(*pair, model, RegistrationSettings(affine="header"))
     volumes = [nifti_reading.NiftiVolume(tf.constant(p.array[..., 0]), tf.constant(p.grid.affine)) for p in pair]
 
     def predict(moving, fixed):

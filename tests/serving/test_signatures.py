@@ -19,11 +19,10 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from vxm_tf import ops
 from vxm_tf.data import normalize
 from vxm_tf.models import VxmDense
-from vxm_tf.registration import register_images
+from vxm_tf.registration import RegistrationSettings, register_images
 from vxm_tf.serving import export_saved_model
 from vxm_tf.serving.warm_up import FILE
 from vxm_tf.spatial import read_spatial_image
-from vxm_tf.workflows import RegisterConfig
 
 SHAPE = (18, 20, 16)
 NAMES = ("register", "displacement_only", "inverse", "warp", "warp_labels", "register_bytes", "register_nifti")
@@ -160,7 +159,7 @@ def test_nifti(answers, network, tmp_path):
     for seed, (path, orientation) in enumerate(zip(paths, ("PIR", "RAS"))):
         nibabel.save(nifti(seed, orientation), path)
     images = [read_spatial_image(path) for path in paths]
-    expected = register_images(*images, network, RegisterConfig(affine="header"))
+    expected = register_images(*images, network, RegistrationSettings(affine="header"))
     moved, transform = (
         nibabel.Nifti1Image.from_bytes(answers["register_nifti"][key]) for key in ("moved_bytes", "transform_bytes")
     )

@@ -56,7 +56,7 @@ def test_training_and_evaluation_keep_the_same_scans_for_validation(folder):
     scored, pairs = find_pairs(EvaluateConfig(data_dir=str(folder), validation_fraction=0.3, seed=5))
     assert scored == val
     assert len(pairs) == 6
-    assert not set(train) & set(scans)
+    assert not set(train) & set(scored)
 
 
 def test_the_default_fraction_and_seed_are_the_same_in_training_and_evaluation():

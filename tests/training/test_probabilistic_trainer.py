@@ -7,7 +7,7 @@ import pytest
 from vxm_tf import losses, ops
 from vxm_tf.files import InputError
 from vxm_tf.models import PRESETS, VxmProbabilistic, load_model
-from vxm_tf.training import run_training as train
+from vxm_tf.training import train
 from vxm_tf.training.checkpoint import TrainingState
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
 

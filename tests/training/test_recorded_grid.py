@@ -6,8 +6,7 @@ import pytest
 
 from vxm_tf.data import Scan, ScanStore
 from vxm_tf.files import InputError
-from vxm_tf.training import TrainConfig
-from vxm_tf.training import run_training as train
+from vxm_tf.training import TrainConfig, train
 from vxm_tf.training.recorded_grid import recorded_grid
 from vxm_tf.workflows import RegisterConfig, register_files
 

@@ -17,8 +17,7 @@ from vxm_tf.files.json_file import write_json
 from vxm_tf.models import PRESETS, VxmDense, load_model
 from vxm_tf.ops import fusion
 from vxm_tf.registration import register_pair
-from vxm_tf.training import TrainConfig, source
-from vxm_tf.training import run_training as train
+from vxm_tf.training import TrainConfig, source, train
 from vxm_tf.training.checkpoint import TrainingDiverged
 from vxm_tf.training.validation import PairValidation
 
@@ -398,7 +397,7 @@ def test_deterministic_operations_are_asked_of_tensorflow(make_config, monkeypat
 
 def test_a_folder_that_cannot_be_written_is_refused_before_a_scan_is_read(make_config, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("a regular file")
-    monkeypatch.setattr(train_module.setup, "find_training_scans", lambda config: pytest.fail("scans were looked for"))
+    monkeypatch.setattr(source, "find_training_scans", lambda config: pytest.fail("scans were looked for"))
     with pytest.raises(InputError, match="file/out: cannot be written"):
         train(make_config(output_dir=str(tmp_path / "file" / "out")))
 

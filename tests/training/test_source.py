@@ -12,8 +12,7 @@ from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.files import InputError
 from vxm_tf.models import load_model
-from vxm_tf.training import TrainConfig
-from vxm_tf.training import run_training as train
+from vxm_tf.training import TrainConfig, train
 from vxm_tf.training.source import SyntheticSource, open_source
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid
-from vxm_tf.spatial.chain_files import ComposeConfig, InvertConfig, compose_files, invert_file
 from vxm_tf.spatial.transform_files import read_transform, write_transform
 from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
+from vxm_tf.workflows.compose_transforms import ComposeConfig, compose_files
+from vxm_tf.workflows.invert_transform import InvertConfig, invert_file
 
 SHAPE = (12, 14, 13)
 MOVING = np.array([[-1.0, 0, 0, 9], [0, 0, 1.2, -8], [0, 1.1, 0, -6], [0, 0, 0, 1.0]])

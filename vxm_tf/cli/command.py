@@ -1,39 +1,54 @@
-"""What every command does alike: parse its own flags, log plainly, and end bad input with one sentence."""
+"""Flags, logging and error messages of all commands."""
 
 import dataclasses
 import sys
+import textwrap
 import typing
 import warnings
+from collections.abc import Callable, Sequence
 from logging import WARNING, Formatter
 from pathlib import Path
 
 from absl import flags, logging
 
+from vxm_tf.configuration import description
 from vxm_tf.files.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent.parent
+DEFINERS = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
 Configuration = typing.TypeVar("Configuration")
 
 
-def run(define_flags, call, description: str, argv=None, positional=()):
-    """Parse flags and call; on bad input print the reason and exit with 1.
+def run(
+    define_flags: Callable[[flags.FlagValues], None],
+    call: Callable[..., typing.Any],
+    summary: str,
+    argv: Sequence[str] | None = None,
+    positional: Sequence[str] = (),
+) -> None:
+    """Parse flags and run a command; on bad input print the reason and exit with 1.
 
     Args:
-        define_flags: defines the command's flags on the `FlagValues` it is given.
-        call: takes the parsed `FlagValues`, and the positional arguments.
-        description: first line of `--help`.
-        argv: arguments without the program's name; those of the process by default.
-        positional: what the arguments beside flags are, such as "OLD.h5"; all must be given.
+        define_flags: function that defines the command's flags on `FlagValues`.
+        call: function that takes the parsed `FlagValues`, then the positional arguments.
+        summary: first line of `--help`.
+        argv: arguments without the program's name; those of the process if None.
+        positional: names of the arguments beside flags, such as "OLD.h5"; all must be given.
     """
     values = flags.FlagValues()
-    flags.DEFINE_boolean("help", False, "Show the flags.", flag_values=values, short_name="h")
-    flags.DEFINE_boolean("debug", False, "Show the traceback of an error.", flag_values=values)
     define_flags(values)
+    flags.DEFINE_boolean("debug", False, "Show the traceback of an error.", flag_values=values)
+    flags.DEFINE_boolean("help", False, "Show this help.", flag_values=values, short_name="h")
     _log_plainly()
     try:
         rest = values([sys.argv[0], *(sys.argv[1:] if argv is None else argv)])[1:]
         if values.help:
-            print(f"{description}\n\n{values.get_help(include_special_flags=False)}")
+            print(help_text(summary, values))
             return
         _check_positional(rest, positional)
         with warnings.catch_warnings():
@@ -49,7 +64,37 @@ def run(define_flags, call, description: str, argv=None, positional=()):
         raise SystemExit(130) from None
 
 
-def _check_positional(rest, positional):
+def help_text(summary: str, values: flags.FlagValues) -> str:
+    """The text of `--help`: the command's summary, and each flag with its description, choices and default."""
+    # A short name is a second entry of one flag.
+    listed = [values[name] for name in values if values[name].name == name]
+    width = flags.get_help_width()
+    return "\n".join([summary, "", *(_flag_text(flag, width) for flag in listed)])
+
+
+def _flag_text(flag: flags.Flag, width: int) -> str:
+    name = f"[no]{flag.name}" if flag.boolean else flag.name
+    default = _default_text(flag)
+    # The no-break space keeps a default on one line.
+    text = textwrap.fill(
+        f"--{name}: {flag.help}" + (f" (default:\u00a0{default})" if default else ""),
+        width,
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text.replace("\u00a0", " ")
+
+
+def _default_text(flag: flags.Flag) -> str:
+    """A flag's default as it is written on the command line; empty if there is none."""
+    if flag.default is None:
+        return ""
+    return str(flag.default).lower() if flag.boolean else flag.serializer.serialize(flag.default)
+
+
+def _check_positional(rest: Sequence[str], positional: Sequence[str]) -> None:
     if rest and not positional:
         raise ValueError(f"Unexpected arguments {' '.join(rest)}; every argument is a flag. See --help.")
     if len(rest) != len(positional):
@@ -57,8 +102,8 @@ def _check_positional(rest, positional):
         raise ValueError(f"Expected {len(positional)} arguments, {' '.join(positional)}; got {got}. See --help.")
 
 
-def _log_plainly():
-    """Our own messages with the time of day; from other packages only warnings."""
+def _log_plainly() -> None:
+    """Log messages of this package with the time of day, and of other packages only warnings."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
@@ -66,8 +111,15 @@ def _log_plainly():
     handler.addFilter(lambda record: record.levelno >= WARNING or PACKAGE in Path(record.pathname).parents)
 
 
-def _log_warning(message, category, filename, lineno, file=None, line=None):
-    """What this package warns of is for people to read; other packages' warnings are for their developers."""
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: typing.TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log the warnings of this package, which are for users; those of other packages are for their developers."""
     if PACKAGE in Path(filename).resolve().parents:
         logging.warning("%s", message)
 
@@ -75,7 +127,7 @@ def _log_warning(message, category, filename, lineno, file=None, line=None):
 def define(values: flags.FlagValues, *configurations: type) -> None:
     """Define one flag for each field of these dataclasses, with its default, choices and description.
 
-    A field that an earlier dataclass has too gets no second flag.
+    Where a dataclass has a field of the name of an earlier one's, both share the earlier one's flag.
     """
     for configuration in configurations:
         types = typing.get_type_hints(configuration)
@@ -84,45 +136,41 @@ def define(values: flags.FlagValues, *configurations: type) -> None:
                 _define_field(values, field, types[field.name])
 
 
-def _define_field(values, field, kind):
-    text, choices = field.metadata["description"], field.metadata["choices"]
-    default = field.default if field.default is not dataclasses.MISSING else None
-    # `str | None` takes what `str` takes.
-    kind = next(iter(set(typing.get_args(kind)) - {type(None)}), kind) if _is_optional(kind) else kind
+def _define_field(values: flags.FlagValues, field: dataclasses.Field, kind: typing.Any) -> None:
+    text, choices = description(field), field.metadata["choices"]
+    default: typing.Any = field.default
     if typing.get_origin(kind) is tuple:
         flags.DEFINE_list(field.name, [str(entry) for entry in default], text, flag_values=values)
     elif choices:
-        flags.DEFINE_enum(field.name, default, list(choices), text, flag_values=values)
+        # Not DEFINE_enum, which would put the choices before the description that has them already.
+        parser, serializer = flags.EnumParser(list(choices)), flags.ArgumentSerializer()
+        flags.DEFINE(parser, field.name, default, text, values, serializer)
     else:
-        definers = {
-            bool: flags.DEFINE_boolean,
-            int: flags.DEFINE_integer,
-            float: flags.DEFINE_float,
-            str: flags.DEFINE_string,
-        }
-        definers[kind](field.name, default, text, flag_values=values)
+        DEFINERS[_without_none(kind)](field.name, default, text, flag_values=values)
 
 
-def _is_optional(kind):
-    return type(None) in typing.get_args(kind)
+def _without_none(kind: typing.Any) -> typing.Any:
+    """The type X for `X | None`, any other type as it is."""
+    kinds = typing.get_args(kind)
+    return next(part for part in kinds if part is not type(None)) if type(None) in kinds else kind
 
 
 def read(configuration: type[Configuration], values: flags.FlagValues) -> Configuration:
-    """The dataclass filled from the flags that `define` made of it.
+    """The dataclass filled from the flags that `define` made of its fields.
 
     Raises:
-        InputError: an entry of a list that is no number where numbers are needed.
+        InputError: a list with an entry that is no number where numbers are needed.
     """
     types = typing.get_type_hints(configuration)
-    given = {field.name: _value(values, field.name, types[field.name]) for field in dataclasses.fields(configuration)}
-    return configuration(**given)
+    fields = dataclasses.fields(typing.cast(typing.Any, configuration))
+    return configuration(**{field.name: _value(values, field.name, types[field.name]) for field in fields})
 
 
-def _value(values, name, kind):
+def _value(values: flags.FlagValues, name: str, kind: typing.Any) -> typing.Any:
     value = getattr(values, name)
     if typing.get_origin(kind) is not tuple:
-        # The flag may be another configuration's: a path there, whether it was given here.
-        return bool(value) if kind is bool and value is not None else value
+        # A flag that dataclasses share may be a path for one of them, and for another whether that path was given.
+        return bool(value) if kind is bool else value
     entry_kind = typing.get_args(kind)[0]
     try:
         return tuple(entry_kind(entry) for entry in value)
@@ -130,7 +178,7 @@ def _value(values, name, kind):
         raise InputError(f"--{name} is a list of numbers with commas between; got {value}.") from None
 
 
-def require(values, *names):
+def require(values: flags.FlagValues, *names: str) -> None:
     """Raise `ValueError` unless every one of these flags was given."""
     missing = [f"--{name}" for name in names if not getattr(values, name)]
     if missing:

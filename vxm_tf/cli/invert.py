@@ -1,22 +1,24 @@
 """The command vxm-invert."""
 
+from absl import flags
+
 from vxm_tf.cli import command
 from vxm_tf.workflows.invert_transform import InvertConfig, invert_file
 
-DESCRIPTION = "Turn a transform round, and say in millimetres how well that holds."
+DESCRIPTION = "Invert a transform, and report the residual in millimetres."
 
 
-def define_flags(values):
-    """One flag for each field of `InvertConfig`."""
+def define_flags(values: flags.FlagValues) -> None:
+    """Define one flag for each field of `InvertConfig`."""
     command.define(values, InvertConfig)
 
 
-def main(argv=None):
-    """Entry point."""
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
     command.run(define_flags, _call, DESCRIPTION, argv)
 
 
-def _call(values):
+def _call(values: flags.FlagValues) -> None:
     command.require(values, "transform", "moving", "output")
     invert_file(command.read(InvertConfig, values))
 

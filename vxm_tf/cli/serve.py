@@ -1,8 +1,9 @@
 """The command vxm-serve."""
 
 import dataclasses
+from collections.abc import Iterable
 
-from absl import logging
+from absl import flags, logging
 
 from vxm_tf.cli import command
 from vxm_tf.configuration import described, option
@@ -15,16 +16,18 @@ DESCRIPTION = "Serve exported models over HTTP on this machine, with TensorFlow 
 class ServeConfig:
     """Settings of the command vxm-serve."""
 
-    model_base_path: str = option("", "The model's base folder; versions are its subfolders 1, 2, ...")
-    model_name: str = option("vxm", "The model's name in the addresses of requests.")
-    host: str = option("127.0.0.1", "Address to listen on; the default is reached from this machine only.")
-    port: int = option(8501, "Port to listen on; 0 for any that is free.")
-    labels: tuple[str, ...] = option((), "Names of versions, such as stable=1,canary=2.")
-    versions: tuple[str, ...] = option(("latest",), "Versions that are served: latest, all, or numbers such as 1,2.")
-    poll_seconds: float = option(1.0, "Seconds between two looks for new versions.")
-    workers: int = option(1, "Number of inferences that run at a time.")
-    queue: int = option(16, "Number of requests that may wait beside those that run; others get 503.")
-    max_request_mb: float = option(256.0, "Largest request, also when inflated, in megabytes of 2**20 bytes.")
+    model_base_path: str = option("", "Base folder of the model; its versions are the subfolders 1, 2, ...")
+    model_name: str = option("vxm", "Name of the model in the addresses of requests.")
+    host: str = option("127.0.0.1", "Address to listen on; the default can be reached from this machine only.")
+    port: int = option(8501, "Port to listen on; 0 for any free port.")
+    labels: tuple[str, ...] = option((), "Labels for versions, such as stable=1,canary=2.")
+    versions: tuple[str, ...] = option(("latest",), "Versions to serve: latest, all, or numbers such as 1,2.")
+    poll_seconds: float = option(1.0, "Seconds between two checks for new versions.")
+    workers: int = option(1, "Number of inferences that run at the same time.")
+    queue: int = option(16, "Number of requests that may wait for a worker; further ones are answered with status 503.")
+    max_request_mb: float = option(
+        256.0, "Largest size of a request, before and after inflation, in megabytes of 2**20 bytes."
+    )
     max_inflated_mb: float = option(
         1024.0, "Largest size to which the gzipped volumes of one request may inflate, in megabytes of 2**20 bytes."
     )
@@ -32,18 +35,18 @@ class ServeConfig:
     answer_seconds: float = option(600.0, "Seconds that an inference may take, waiting included.")
 
 
-def define_flags(values):
-    """One flag for each field of `ServeConfig`."""
+def define_flags(values: flags.FlagValues) -> None:
+    """Define one flag for each field of `ServeConfig`."""
     command.define(values, ServeConfig)
 
 
-def main(argv=None):
-    """Entry point."""
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
     command.run(define_flags, _call, DESCRIPTION, argv)
 
 
-def parse_labels(entries) -> dict[str, int]:
-    """Label -> version, from entries such as "stable=1".
+def parse_labels(entries: Iterable[str]) -> dict[str, int]:
+    """The version of each label, from entries such as "stable=1".
 
     Raises:
         ValueError: an entry of another form, or a label that occurs twice.
@@ -52,7 +55,7 @@ def parse_labels(entries) -> dict[str, int]:
         >>> parse_labels(["stable=1"])
         {'stable': 1}
     """
-    labels = {}
+    labels: dict[str, int] = {}
     for entry in entries:
         label, _, number = entry.partition("=")
         if not (label and number.isascii() and number.isdigit()) or any(c in label for c in "/:"):
@@ -63,7 +66,7 @@ def parse_labels(entries) -> dict[str, int]:
     return labels
 
 
-def _call(values):
+def _call(values: flags.FlagValues) -> None:
     try:
         from vxm_tf.serving import rest
     except ImportError as error:
@@ -83,3 +86,7 @@ def _call(values):
     address = f"http://{values.host}:{server.port}/v1/models/{values.model_name}"
     logging.info("Serving at %s; end with Ctrl-C.", address)
     server.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""How well a network registers pairs whose anatomy is known."""
+"""Evaluation of networks on pairs whose anatomy is labelled."""
 
 from vxm_tf.evaluation.config import EvaluateConfig
 from vxm_tf.evaluation.run_evaluation import evaluate

@@ -1,17 +1,22 @@
-"""A network on a set of labelled pairs."""
+"""Evaluation of a network on a set of labelled pairs."""
 
 import dataclasses
+import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from absl import logging
 
 from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
 from vxm_tf.data.catalogue import Scan, read_table
 from vxm_tf.data.padding import pad_to
 from vxm_tf.data.warping import warp_labels
-from vxm_tf.evaluation.scores import PairScores, deformation_scores, label_scores
+from vxm_tf.evaluation.config import EvaluateConfig
+from vxm_tf.evaluation.scores import LabelScores, PairScores, deformation_scores, label_scores
 from vxm_tf.evaluation.tables import write_tables
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.checksum import sha256_of
@@ -19,29 +24,30 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.placement import spacing_mm_of
+from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.files.volumes import own_labels
 from vxm_tf.metrics import labels_in
-from vxm_tf.models import input_settings, load_model
+from vxm_tf.models import RegistrationNetwork, input_settings, load_model
 from vxm_tf.models.saved import model_path
 from vxm_tf.registration import register_pair
 from vxm_tf.report import SetReport
 from vxm_tf.spatial.headers import says_same, stated_grid
 
 
-def evaluate(config) -> list[PairScores]:
+def evaluate(config: EvaluateConfig) -> list[PairScores]:
     """Register the pairs, score them, and write the tables to `output_dir` and the page to `report`.
 
-    Each pair gives two rows: "affine", the images as they came, and "network". Labels move by nearest
+    Each pair has two scores: "affine" for the images as they are stored, and "network". Labels move by nearest
     neighbour.
 
     Args:
-        config: an `EvaluateConfig`.
+        config: settings of the evaluation.
 
     Returns:
-        The rows.
+        The scores, two for each pair.
 
     Raises:
-        InputError: input that cannot be used, no pair, or an output folder that cannot be written.
+        InputError: input that cannot be used, no pair to score, or an output folder that cannot be written.
     """
     check_output_dir(config.output_dir)
     if config.report:
@@ -51,14 +57,15 @@ def evaluate(config) -> list[PairScores]:
     settings = input_settings(network)
     logging.info("Reading %d scans.", len(scans))
     store = ScanStore(scans, settings["normalization"], multichannel=settings["multichannel"])
-    # Read now: a bad segmentation is told before the first pair, not after hours of them.
+    # Read now: a bad segmentation is reported before the first pair, not after hours of them.
     for index in range(len(store)):
         store.labels(index)
     _warn_of_other_grids(network, scans, len(store.image_shape))
     network = network.for_shape(store.image_shape)
-    # The first call builds the graph; seconds are those of a steady prediction.
+    # The first call builds the graph, which the seconds of the pairs leave out.
     register_pair(network, *image_pair(store, *pairs[0]))
-    scores, page = [], SetReport() if config.report else None
+    scores: list[PairScores] = []
+    page = SetReport() if config.report else None
     for number, (moving, fixed) in enumerate(pairs, 1):
         rows = _score_pair(network, store, moving, fixed, config, page)
         scores += rows
@@ -67,20 +74,20 @@ def evaluate(config) -> list[PairScores]:
             number, len(pairs), rows[0].moving, rows[0].fixed, rows[0].mean("dice"), rows[1].mean("dice"),
             100 * rows[1].fold_fraction, rows[1].seconds,
         )  # fmt: skip
-    said = {**dataclasses.asdict(config), **settings}
-    table = write_tables(config.output_dir, scores, said)
+    summary = {**dataclasses.asdict(config), **settings}
+    table = write_tables(config.output_dir, scores, summary)
     if page:
-        page.write(config.report, {**said, "model_sha256": sha256_of(model_path(config.model))})
+        page.write(config.report, {**summary, "model_sha256": sha256_of(model_path(config.model))})
         logging.info("Report: %s", config.report)
     logging.info("Tables in %s\n%s", config.output_dir, table)
     return scores
 
 
-def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
+def find_pairs(config: EvaluateConfig) -> tuple[list[Scan], list[tuple[int, int]]]:
     """The scans and the (moving, fixed) indices that a configuration names.
 
     Raises:
-        InputError: none, or a damaged list.
+        InputError: a configuration that names no pair, or a damaged list.
     """
     limit = config.max_pairs or None
     if config.pairs:
@@ -107,57 +114,75 @@ def find_pairs(config) -> tuple[list[Scan], list[tuple[int, int]]]:
     return scans, pairs
 
 
-def _listed_pairs(path):
-    scans, pairs = {}, []
+def _listed_pairs(path: str | os.PathLike) -> tuple[list[Scan], list[tuple[int, int]]]:
+    scans: dict[Scan, int] = {}
+    pairs: list[tuple[int, int]] = []
     for number, fields in read_table(path):
         if len(fields) not in (2, 4):
             raise InputError(
                 f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got "
                 f"{len(fields)} entries."
             )
-        images = fields[:2]
-        labels = fields[2:] or [own_labels(image) for image in images]
-        pair = [Scan(stem(image), image, label) for image, label in zip(images, labels)]
-        pairs.append(tuple(scans.setdefault(scan, len(scans)) for scan in pair))
+        segmentations: Sequence[Path | None] = fields[2:] or [own_labels(image) for image in fields[:2]]
+        pair = [Scan(stem(image), image, labels) for image, labels in zip(fields, segmentations)]
+        moving, fixed = (scans.setdefault(scan, len(scans)) for scan in pair)
+        pairs.append((moving, fixed))
     if not pairs:
         raise InputError(f"{path}: the list names no pair.")
     return list(scans), pairs
 
 
-def _score_pair(network, store, moving, fixed, config, page=None):
-    images = image_pair(store, moving, fixed)
-    result = register_pair(network, *images)
-    names = {"moving": store.scans[moving].name, "fixed": store.scans[fixed].name}
-    maps = [store.labels(index) for index in (moving, fixed)]
-    before, after = {}, {}
-    if all(labels is not None for labels in maps):
-        maps = [pad_to(labels, images[0].shape[:-1], mode="constant") for labels in maps]
-        ids = config.labels or labels_in(*maps)
-        spacing_mm = _spacing_mm(store.scans[fixed].image, config, maps[0].ndim) if config.surface else None
-        before = label_scores(*maps, ids, spacing_mm)
-        after = label_scores(warp_labels(maps[0], result.displacement), maps[1], ids, spacing_mm)
-    deformation = deformation_scores(result.displacement)
-    rows = [
-        PairScores(**names, method="affine", labels=before),
-        PairScores(
-            **names,
-            method="network",
-            labels=after,
-            seconds=result.seconds,
-            peak_memory_mib=peak_memory_mib(),
-            **deformation,
-        ),
-    ]
+def _score_pair(
+    network: RegistrationNetwork,
+    store: ScanStore,
+    moving: int,
+    fixed: int,
+    config: EvaluateConfig,
+    page: SetReport | None = None,
+) -> list[PairScores]:
+    moving_image, fixed_image = image_pair(store, moving, fixed)
+    result = register_pair(network, moving_image, fixed_image)
+    moving_name, fixed_name = store.scans[moving].name, store.scans[fixed].name
+    before, after = _label_scores_of_pair(store, moving, fixed, result.displacement, config)
+    affine = PairScores(moving_name, fixed_name, "affine", before)
+    registered = PairScores(
+        moving_name,
+        fixed_name,
+        "network",
+        after,
+        seconds=result.seconds,
+        peak_memory_mib=peak_memory_mib(),
+        **deformation_scores(result.displacement),
+    )
     if page:
-        page.add(*rows, *images, result)
-    return rows
+        page.add(affine, registered, moving_image, fixed_image, result)
+    return [affine, registered]
 
 
-def _warn_of_other_grids(network, scans, axes):
-    """Scans are taken as they are stored: say so once if that is not how the network's training scans lay."""
+def _label_scores_of_pair(
+    store: ScanStore, moving: int, fixed: int, displacement: np.ndarray, config: EvaluateConfig
+) -> tuple[LabelScores, LabelScores]:
+    """Scores of the labels as they are stored, and as the displacement moves them; empty without segmentations."""
+    maps = [store.labels(index) for index in (moving, fixed)]
+    moving_labels, fixed_labels = (
+        None if labels is None else pad_to(labels, displacement.shape[:-1], mode="constant") for labels in maps
+    )
+    if moving_labels is None or fixed_labels is None:
+        return {}, {}
+    ids = config.labels or labels_in(moving_labels, fixed_labels)
+    spacing_mm = _spacing_mm(store.scans[fixed].image, config, fixed_labels.ndim) if config.surface else None
+    moved_labels = warp_labels(moving_labels, displacement)
+    return (
+        label_scores(moving_labels, fixed_labels, ids, spacing_mm),
+        label_scores(moved_labels, fixed_labels, ids, spacing_mm),
+    )
+
+
+def _warn_of_other_grids(network: RegistrationNetwork, scans: list[Scan], axes: int) -> None:
+    """Warn, once, of scans on another grid than that of the training scans: they are scored as they are stored."""
     trained = network.metadata.get("grid") or {}
     for path in (scan.image for scan in scans):
-        stored = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
+        stored: dict[str, Any] = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
         both = [name for name in stored if stored[name] and trained.get(name)]
         if not all(says_same(stored[name], trained[name]) for name in both):
             logging.warning(
@@ -168,18 +193,18 @@ def _warn_of_other_grids(network, scans, axes):
             return
 
 
-def _listed(grid, names):
+def _listed(grid: dict[str, Any], names: list[str]) -> str:
     return ", ".join(f"{name} {grid[name]}" for name in names)
 
 
-def _spacing_mm(path, config, ndim):
+def _spacing_mm(path: Path, config: EvaluateConfig, ndim: int) -> tuple[float, ...]:
     spacing = config.spacing_mm or spacing_mm_of(path)
     if not spacing:
         logging.log_first_n(
             logging.WARNING, "%s holds no voxel size: distances are given for 1 mm. Set --spacing_mm.", 1, path
         )
         spacing = (1.0,)
-    return tuple(spacing) * ndim if len(spacing) == 1 else tuple(spacing)[:ndim]
+    return spacing_of_axes(spacing, ndim)[:ndim]
 
 
 def peak_memory_mib() -> float:

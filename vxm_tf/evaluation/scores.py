@@ -2,31 +2,36 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from vxm_tf import metrics
 
+LabelScores: TypeAlias = dict[int, dict[str, float]]
+"""For each label id its Dice and, where measured, hausdorff95_mm and mean_surface_mm."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PairScores:
-    """What one method did to one pair.
+    """Scores of one method on one pair.
 
     Attributes:
         moving, fixed: names of the scans.
-        method: "affine" for the images as they came, or "network".
-        labels: for each label id its Dice and, where measured, hausdorff95_mm and mean_surface_mm.
+        method: "affine" for the images as they are stored, or "network".
+        labels: scores by label id: Dice and, where measured, hausdorff95_mm and mean_surface_mm.
         fold_fraction: voxels with a Jacobian determinant of 0 or less, over all voxels.
-        non_diffeomorphic_volume: fraction of the volume, see `vxm_tf.metrics`.
+        non_diffeomorphic_volume: fraction of the volume that folds, see `vxm_tf.metrics`.
         log_jacobian_std: standard deviation of the logarithm of the determinant.
-        seconds: of the steady prediction.
-        peak_memory_mib: highest memory of the whole process until then.
+        seconds: duration of the prediction, without building the graph.
+        peak_memory_mib: highest memory of the whole process so far, in MiB.
     """
 
     moving: str
     fixed: str
     method: str
-    labels: dict
+    labels: LabelScores
     fold_fraction: float = 0.0
     non_diffeomorphic_volume: float = 0.0
     log_jacobian_std: float = 0.0
@@ -39,18 +44,27 @@ class PairScores:
         return float(np.mean(values)) if values else math.nan
 
 
-def label_scores(moved_labels, fixed_labels, labels, spacing_mm=None) -> dict:
-    """Dice, and surface distances in mm where `spacing_mm` is given, of each label."""
-    scores = {label: {"dice": value} for label, value in metrics.dice(moved_labels, fixed_labels, labels).items()}
-    for label in labels if spacing_mm else ():
+def label_scores(
+    moved_labels: np.ndarray,
+    fixed_labels: np.ndarray,
+    labels: Sequence[int],
+    spacing_mm: tuple[float, ...] | None = None,
+) -> LabelScores:
+    """Dice of each label, and its surface distances in mm where `spacing_mm` is given."""
+    scores: LabelScores = {
+        label: {"dice": value} for label, value in metrics.dice(moved_labels, fixed_labels, labels).items()
+    }
+    if not spacing_mm:
+        return scores
+    for label in labels:
         distance = metrics.surface_distances(moved_labels, fixed_labels, label, spacing_mm)
         scores[label]["hausdorff95_mm"] = distance.hausdorff95_mm
         scores[label]["mean_surface_mm"] = distance.mean_mm
     return scores
 
 
-def deformation_scores(displacement) -> dict:
-    """Fold fraction, non-diffeomorphic volume and spread of the log Jacobian of `[*spatial, ndim]`."""
+def deformation_scores(displacement: np.ndarray) -> dict[str, float]:
+    """Fold fraction, non-diffeomorphic volume and log Jacobian deviation of a displacement `[*spatial, ndim]`."""
     return {
         "fold_fraction": metrics.fold_fraction(displacement),
         "non_diffeomorphic_volume": metrics.non_diffeomorphic_volume(displacement),

@@ -1,16 +1,20 @@
 """Scores as CSV, JSON and a table for people."""
 
 import math
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from vxm_tf.evaluation.scores import PairScores
 from vxm_tf.files.csv_file import write_csv
 from vxm_tf.files.json_file import write_json, write_text
 
 LABEL_COLUMNS = ("dice", "hausdorff95_mm", "mean_surface_mm")
 PAIR_COLUMNS = ("fold_fraction", "non_diffeomorphic_volume", "log_jacobian_std", "seconds", "peak_memory_mib")
-# Heading, column, number format of the table.
+# Heading, column and number format of each column of the table.
 TABLE = (
     ("Dice", "dice", "{:.4f}"),
     ("HD95 mm", "hausdorff95_mm", "{:.2f}"),
@@ -23,13 +27,13 @@ TABLE = (
 )
 
 
-def write_tables(directory, scores, settings) -> str:
+def write_tables(directory: str | os.PathLike, scores: list[PairScores], settings: dict[str, Any]) -> str:
     """Write `pairs.csv`, `labels.csv`, `summary.json` and `table.md`; return the table.
 
     Args:
-        directory: where to.
-        scores: list of `PairScores`.
-        settings: what was run, kept in `summary.json`.
+        directory: folder that the files are written into.
+        scores: scores of all pairs and methods.
+        settings: settings of the evaluation, recorded in `summary.json`.
     """
     directory = Path(directory)
     summary = summarise(scores)
@@ -40,8 +44,8 @@ def write_tables(directory, scores, settings) -> str:
     return table
 
 
-def write_rows(directory, scores):
-    """Write `pairs.csv` and `labels.csv`: each pair, and each label of each pair."""
+def write_rows(directory: str | os.PathLike, scores: list[PairScores]) -> None:
+    """Write `pairs.csv`, one row for each pair, and `labels.csv`, one row for each label of each pair."""
     directory = Path(directory)
     pair_rows = [
         {"moving": s.moving, "fixed": s.fixed, "method": s.method, **{c: s.mean(c) for c in LABEL_COLUMNS}}
@@ -57,9 +61,9 @@ def write_rows(directory, scores):
     write_csv(directory / "labels.csv", label_rows)
 
 
-def summarise(scores) -> dict:
+def summarise(scores: list[PairScores]) -> dict[str, Any]:
     """For each method: number of pairs, mean and standard deviation over pairs, and means of each label."""
-    methods = {}
+    methods: dict[str, Any] = {}
     for method in dict.fromkeys(s.method for s in scores):
         chosen = [s for s in scores if s.method == method]
         columns = {c: [s.mean(c) for s in chosen] for c in LABEL_COLUMNS}
@@ -77,8 +81,8 @@ def summarise(scores) -> dict:
     return methods
 
 
-def markdown(summary) -> str:
-    """One row a method, mean over pairs, and mean and standard deviation of Dice."""
+def markdown(summary: dict[str, Any]) -> str:
+    """Table with one row for each method: means over pairs, and the standard deviation of Dice in brackets."""
     lines = ["| method | pairs | " + " | ".join(heading for heading, _, _ in TABLE) + " |"]
     lines.append("| --- | " + " | ".join("---:" for _ in range(len(TABLE) + 1)) + " |")
     for method, row in summary.items():
@@ -89,21 +93,21 @@ def markdown(summary) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of_label(scores, label, column):
+def _of_label(scores: PairScores, label: int, column: str) -> float:
     return scores.labels.get(label, {}).get(column, math.nan)
 
 
-def _cell(value, form):
+def _cell(value: float, form: str) -> str:
     return "–" if math.isnan(value) else form.format(value).replace("%", "")
 
 
-def _mean(values, how=np.mean):
-    values = [v for v in values if not math.isnan(v)]
-    return float(how(values)) if values else math.nan
+def _mean(values: Iterable[float], how: Callable[..., Any] = np.mean) -> float:
+    defined = [v for v in values if not math.isnan(v)]
+    return float(how(defined)) if defined else math.nan
 
 
-def _without_nan(value):
-    """JSON has no NaN; what is not defined is null."""
+def _without_nan(value: Any) -> Any:
+    """A value for JSON, which has no NaN: an undefined number becomes null."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""How `register_bytes` writes numbers as 16-bit pixels: shared by its graph and by clients without TensorFlow."""
+"""Scale of the 16-bit pixels of `register_bytes`, shared by its graph and by clients without TensorFlow."""
 
 # displacement = (stored - ZERO) / STEPS_PER_VOXEL, so within 1/256 voxel up to 255 voxels.
 STEPS_PER_VOXEL = 128.0

@@ -1,7 +1,10 @@
-"""`model_card.json`: what an engineer who meets a served model must know of it."""
+"""`model_card.json`: grid, intensities, units, origin and checksums of a served model."""
 
 import dataclasses
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +12,7 @@ import tensorflow as tf
 from vxm_tf._version import __version__
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.json_file import read_json, write_json
+from vxm_tf.models import RegistrationNetwork
 from vxm_tf.serving.signatures import normalization
 from vxm_tf.spatial.working_grid import GridSettings
 
@@ -27,11 +31,11 @@ UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What a network's file does not say itself.
+    """Origin of a network, which its weights do not record.
 
     Attributes:
         model: the `.keras` file that is exported, for its hash; empty for none.
-        training_data: what it learned from, in words.
+        training_data: description of the training data, in words.
         metrics: JSON file with results, such as `summary.json` of `evaluate.py`; empty for none.
     """
 
@@ -40,16 +44,23 @@ class Origin:
     metrics: str = ""
 
 
-def model_card(network, folder, version: int, weights: str, names, origin: Origin) -> dict:
-    """The card of an exported version, plain values.
+def model_card(
+    network: RegistrationNetwork,
+    folder: str | os.PathLike,
+    version: int,
+    weights: str,
+    names: Iterable[str],
+    origin: Origin,
+) -> dict[str, Any]:
+    """The card of an exported version, as values that JSON can hold.
 
     Args:
-        network: as it was exported.
-        folder: with the SavedModel.
-        version: its number.
-        weights: precision that they are stored in.
-        names: of the signatures.
-        origin: where the network comes from.
+        network: the exported network.
+        folder: folder of the SavedModel.
+        version: number of the version.
+        weights: precision in which the weights are stored.
+        names: names of the signatures.
+        origin: model file, training data and results.
 
     Raises:
         InputError: metrics that cannot be read.
@@ -80,20 +91,20 @@ def model_card(network, folder, version: int, weights: str, names, origin: Origi
     }
 
 
-def write_card(card, *folders):
-    """Write a card into folders, each file whole or not at all."""
+def write_card(card: dict[str, Any], *folders: str | os.PathLike) -> None:
+    """Write a card into each of some folders; each file is written whole or not at all."""
     for folder in folders:
         Path(folder).mkdir(exist_ok=True)
         write_json(Path(folder) / FILE_NAME, card)
 
 
-def _hashes(folder):
+def _hashes(folder: str | os.PathLike) -> dict[str, str]:
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): sha256_of(path) for path in files}
 
 
-def _training_settings(model):
-    """What `train.py` wrote beside the model, without the folders of the machine that it ran on."""
+def _training_settings(model: str) -> dict[str, Any] | None:
+    """Settings that `train.py` wrote beside the model, without the paths of the machine that it ran on."""
     path = Path(model).parent / "config.json"
     if not model or not path.is_file():
         return None
@@ -101,10 +112,10 @@ def _training_settings(model):
     return {k: v for k, v in settings.items() if not (isinstance(v, str) and "/" in v)}
 
 
-def _metrics(path):
-    """Means by method if the file has them, else all that it holds."""
+def _metrics(path: str) -> Any:
+    """Means of each method if the file has them, else its whole content."""
     if not path:
         return None
-    found = read_json(path)
-    methods = found.get("methods") if isinstance(found, dict) else None
-    return {name: result.get("mean", result) for name, result in methods.items()} if methods else found
+    content = read_json(path)
+    methods = content.get("methods") if isinstance(content, dict) else None
+    return {name: result.get("mean", result) for name, result in methods.items()} if methods else content

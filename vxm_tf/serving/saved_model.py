@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -19,7 +20,7 @@ from vxm_tf.serving.weights import context_for
 
 def export_saved_model(
     network: RegistrationNetwork,
-    output_dir,
+    output_dir: str | os.PathLike,
     version: int | None = None,
     *,
     weights: str = "float32",
@@ -28,16 +29,16 @@ def export_saved_model(
 ) -> Path:
     """Write `<output_dir>/<version>/saved_model.pb` with every signature of `vxm_tf.serving.signatures`.
 
-    The folder is written under another name and renamed, so that a server never sees half of it. Beside it lies
-    `model_card.json`, a copy of which each version keeps in `assets.extra`.
+    The folder is written under a temporary name and renamed, so that a server never sees half of it. `model_card.json`
+    lies beside it, and a copy in the `assets.extra` folder of each version.
 
     Args:
-        network: of any shape and precision; what is written computes in float32.
+        network: a network of any shape and precision; the SavedModel computes in float32.
         output_dir: the model's base folder.
-        version: a positive number; one more than the highest there if None.
+        version: a positive number; one more than the highest that exists if None.
         weights: "float32", or "float16" for half the size on disk.
-        warm_up: write requests that TensorFlow Serving answers before it says that the model is available.
-        origin: what the card tells of training.
+        warm_up: whether requests are written that TensorFlow Serving answers before it calls the model available.
+        origin: model file, training data and results, for the card.
 
     Returns:
         The version's folder.
@@ -53,7 +54,7 @@ def export_saved_model(
         raise ValueError(f"TensorFlow Serving's versions are positive numbers; got {version}.")
     if target.exists():
         raise ValueError(f"{target}: this version exists already. Give another --version, or none for the next.")
-    temporary = None
+    temporary: str | None = None
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         # Its name is no number, so a server that watches the folder passes it over.
@@ -75,24 +76,24 @@ def export_saved_model(
     return target
 
 
-def next_version(output_dir) -> int:
+def next_version(output_dir: str | os.PathLike) -> int:
     """One more than the highest version in a model's base folder; 1 where there is none."""
     output_dir = Path(output_dir)
     present = [int(f.name) for f in output_dir.iterdir() if f.name.isdigit()] if output_dir.is_dir() else []
     return max(present, default=0) + 1
 
 
-def function_of_any_shape(function):
-    """One function in the graph for every step of a network that calls it: a descent does few things, often.
+def function_of_any_shape(function: Callable) -> Callable:
+    """A function that the graph holds once, however many steps of a network call it.
 
-    Written out for each step, the graph of a `VxmPyramid` takes over a hundred megabytes. Not a compiled kernel, which
-    belongs to one shape: on a CPU server each new shape would stall a request.
+    Written out for each step of the descent, the graph of a `VxmPyramid` takes over a hundred megabytes. The function
+    is not compiled by XLA, which compiles for one shape: on a CPU server each new shape would stall a request.
     """
-    # Left in one piece when it runs: half the seconds of a first request and less memory, for a tenth more of the next.
+    # Not inlined when it runs: a first request takes half the seconds and less memory, later ones a tenth longer.
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
-def _for_any_shape(network):
+def _for_any_shape(network: RegistrationNetwork) -> RegistrationNetwork:
     config = network.get_config()
     any_shape = [None] * len(config["image_shape"])
     config |= {"image_shape": any_shape, "outputs": ["moved", "displacement"], "dtype": "float32"}
@@ -101,9 +102,9 @@ def _for_any_shape(network):
     return rebuilt
 
 
-def _write(network, directory, weights):
-    """Write the SavedModel; returns the names of its signatures."""
-    # Nothing is tracked: an archive finds the weights that its functions use, and would trace a network of its own.
+def _write(network: RegistrationNetwork, directory: str, weights: str) -> tuple[str, ...]:
+    """Write the SavedModel and return the names of its signatures."""
+    # The network is not tracked: the archive finds the weights that its functions use, and would trace it once more.
     archive = keras.export.ExportArchive()
     context = context_for(network, weights)  # Held here, as functions hold their variables weakly.
     with compiled_by(function_of_any_shape):

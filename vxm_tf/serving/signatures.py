@@ -1,8 +1,9 @@
 """All signatures of a served network, in one place.
 
-Every number at an edge is float32 or int32; names that end in `_bytes` make TensorFlow Serving answer in base64.
+All numbers in requests and answers are float32 or int32; TensorFlow Serving answers in base64 where a name ends in
+`_bytes`.
 
-| signature | in | out |
+| signature | inputs | outputs |
 |---|---|---|
 | `register`, also `serving_default` | `moving`, `fixed` | `moved`, `displacement` |
 | `displacement_only` | `moving`, `fixed` | `displacement` |
@@ -10,18 +11,24 @@ Every number at an edge is float32 or int32; names that end in `_bytes` make Ten
 | `warp` | `image`, `displacement` | `moved`, linear |
 | `warp_labels` | `labels`, `displacement` | `moved`, nearest neighbour |
 | `register_bytes` | see `volume_bytes` | `moved_bytes`, `moved_range`, `displacement_bytes`, `shape` |
-| `register_nifti` | `moving`, `fixed`, files | `moved_bytes`, `transform_bytes`, files |
+| `register_nifti` | `moving`, `fixed`, as files | `moved_bytes`, `transform_bytes`, as files |
 
-`inverse` needs a network that integrates; the last two one that takes single channels, `register_nifti` three axes.
+`inverse` needs a network that integrates, `register_bytes` and `register_nifti` one for single-channel images, and
+`register_nifti` three axes.
 """
 
 import contextlib
 import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from absl import logging
 
 from vxm_tf import ops
+from vxm_tf.models import RegistrationNetwork
+from vxm_tf.ops.tensors import Shape
 from vxm_tf.serving.graph import conditions, volume_bytes
 from vxm_tf.serving.graph.graph_registration import register_native
 from vxm_tf.serving.graph.intensity import normalize
@@ -31,38 +38,41 @@ from vxm_tf.spatial.working_grid import GridSettings
 
 DEFAULT = "serving_default"
 
+Tensors: TypeAlias = dict[str, tf.Tensor]
+Context: TypeAlias = Callable[[], AbstractContextManager]
 
-def signatures(network, context=contextlib.nullcontext) -> dict:
-    """Name to `tf.function` with its input signature.
+
+def signatures(network: RegistrationNetwork, context: Context = contextlib.nullcontext) -> dict[str, Callable]:
+    """The `tf.function` of each signature by name, with its input signature.
 
     Args:
-        network: a `RegistrationNetwork` for any shape, in float32.
-        context: gives the context that the network computes in, see `weights.context_for`.
+        network: network for any shape, in float32.
+        context: returns the context in which the network computes, see `weights.context_for`.
     """
 
     answering = functools.cache(functools.partial(_answering, network, context))
-    found = {
+    functions = {
         "register": _of_pair(network, answering("moved", "displacement")),
         "displacement_only": _of_pair(network, answering("displacement")),
     }
     if network.settings["integration_steps"]:
-        found["inverse"] = _of_pair(network, answering("fixed_moved", "inverse_displacement"))
+        functions["inverse"] = _of_pair(network, answering("fixed_moved", "inverse_displacement"))
     ndim, channels = len(network.settings["image_shape"]), tuple(network.settings["channels"])
-    found["warp"] = _warp(ndim, "image", "linear")
-    found["warp_labels"] = _warp(ndim, "labels", "nearest")
+    functions["warp"] = _warp(ndim, "image", "linear")
+    functions["warp_labels"] = _warp(ndim, "labels", "nearest")
     if channels == (1, 1):
-        found["register_bytes"] = _register_bytes(network, answering("displacement"))
+        functions["register_bytes"] = _register_bytes(network, answering("displacement"))
         if ndim == 3:
-            found["register_nifti"] = _register_nifti(network, answering("displacement"))
-    return {DEFAULT: found["register"], **found}
+            functions["register_nifti"] = _register_nifti(network, answering("displacement"))
+    return {DEFAULT: functions["register"], **functions}
 
 
-def _answering(network, context, *names):
-    """From `moving` and `fixed` to a network's outputs; traced once for all signatures that ask for the same."""
+def _answering(network: RegistrationNetwork, context: Context, *names: str) -> Callable[..., Tensors]:
+    """A function from `moving` and `fixed` to outputs of a network, traced once for all signatures that share it."""
     logging.info("Tracing the network for %s.", " and ".join(names))
     model = network.with_outputs(*names)
 
-    def answer(moving, fixed):
+    def answer(moving: tf.Tensor, fixed: tf.Tensor) -> Tensors:
         with context():
             outputs = model({"moving": moving, "fixed": fixed})
         return {name: _finite_answer(tensor) for name, tensor in outputs.items()}
@@ -71,20 +81,20 @@ def _answering(network, context, *names):
     return _function(answer, _pair_specs(network)).get_concrete_function()
 
 
-def _finite_answer(tensor):
-    said = "the network's answer is not finite; are moving and fixed normalised as it was trained?"
-    return conditions.after([conditions.require(tf.reduce_all(tf.math.is_finite(tensor)), said)], tensor)
+def _finite_answer(tensor: tf.Tensor) -> tf.Tensor:
+    message = "the network's answer is not finite; are moving and fixed normalised as it was trained?"
+    return conditions.after([conditions.require(tf.reduce_all(tf.math.is_finite(tensor)), message)], tensor)
 
 
-def normalization(network) -> str:
-    """How intensities are normalised before a network sees them."""
+def normalization(network: RegistrationNetwork) -> str:
+    """Name of the method that normalises a network's input, see `vxm_tf.data.normalization`."""
     return network.metadata.get("normalization", "percentile")
 
 
-def _of_pair(network, answer):
+def _of_pair(network: RegistrationNetwork, answer: Callable[..., Tensors]) -> Callable:
     channels = network.settings["channels"]
 
-    def call(moving, fixed):
+    def call(moving: tf.Tensor, fixed: tf.Tensor) -> Tensors:
         moving, fixed = (conditions.image(t, n, c) for t, n, c in zip((moving, fixed), ("moving", "fixed"), channels))
         moving, fixed = conditions.same_grid(moving, fixed, ("moving", "fixed"))
         return answer(moving, fixed)
@@ -92,16 +102,16 @@ def _of_pair(network, answer):
     return _function(call, _pair_specs(network))
 
 
-def _pair_specs(network):
+def _pair_specs(network: RegistrationNetwork) -> list[tf.TensorSpec]:
     spatial, channels = network.settings["image_shape"], network.settings["channels"]
     return [_spec((None, *spatial, count), name) for name, count in zip(("moving", "fixed"), channels)]
 
 
-def _warp(ndim, name, interpolation):
+def _warp(ndim: int, name: str, interpolation: str) -> Callable:
     spatial = (None,) * ndim
     specs = [_spec((None, *spatial, None), name), _spec((None, *spatial, ndim), "displacement")]
 
-    def call(image, displacement):
+    def call(image: tf.Tensor, displacement: tf.Tensor) -> Tensors:
         image, displacement = conditions.image(image, name), conditions.image(displacement, "displacement", ndim)
         image, displacement = conditions.same_grid(image, displacement, (name, "displacement"))
         return {"moved": ops.warp(image, displacement, interpolation)}
@@ -109,7 +119,7 @@ def _warp(ndim, name, interpolation):
     return _function(call, specs)
 
 
-def _register_bytes(network, answer):
+def _register_bytes(network: RegistrationNetwork, answer: Callable[..., Tensors]) -> Callable:
     ndim, method = len(network.settings["image_shape"]), normalization(network)
     specs = []
     for name in ("moving", "fixed"):
@@ -119,7 +129,14 @@ def _register_bytes(network, answer):
             _spec((), f"{name}_dtype", tf.string),
         ]
 
-    def call(moving, moving_shape, moving_dtype, fixed, fixed_shape, fixed_dtype):
+    def call(
+        moving: tf.Tensor,
+        moving_shape: tf.Tensor,
+        moving_dtype: tf.Tensor,
+        fixed: tf.Tensor,
+        fixed_shape: tf.Tensor,
+        fixed_dtype: tf.Tensor,
+    ) -> Tensors:
         moving = volume_bytes.decode(moving, moving_shape, moving_dtype, ndim, "moving")
         fixed = volume_bytes.decode(fixed, fixed_shape, fixed_dtype, ndim, "fixed")
         pair = conditions.same_grid(moving[None, ..., None], fixed[None, ..., None], ("moving", "fixed"))
@@ -138,30 +155,30 @@ def _register_bytes(network, answer):
     return _function(call, specs)
 
 
-def _register_nifti(network, answer):
+def _register_nifti(network: RegistrationNetwork, answer: Callable[..., Tensors]) -> Callable:
     settings, method = GridSettings.recorded(network.metadata), normalization(network)
 
-    def predict(moving, fixed):
+    def predict(moving: tf.Tensor, fixed: tf.Tensor) -> tf.Tensor:
         return answer(moving, fixed)["displacement"]
 
-    def call(moving, fixed):
-        moving, fixed = read_nifti(moving, "moving"), read_nifti(fixed, "fixed")
-        fixed = fixed._replace(affine=right_angled(fixed.affine, "fixed"))
-        moved, displacement_mm = register_native(predict, moving, fixed, settings, method)
+    def call(moving: tf.Tensor, fixed: tf.Tensor) -> Tensors:
+        moving_volume, fixed_volume = read_nifti(moving, "moving"), read_nifti(fixed, "fixed")
+        fixed_volume = fixed_volume._replace(affine=right_angled(fixed_volume.affine, "fixed"))
+        moved, displacement_mm = register_native(predict, moving_volume, fixed_volume, settings, method)
         # ITK's axes run to the left and to the back.
         vectors = displacement_mm * tf.constant([-1.0, -1.0, 1.0])
         return {
-            "moved_bytes": write_nifti(moved, fixed.affine),
-            "transform_bytes": write_nifti(vectors, fixed.affine, VECTOR_INTENT),
+            "moved_bytes": write_nifti(moved, fixed_volume.affine),
+            "transform_bytes": write_nifti(vectors, fixed_volume.affine, VECTOR_INTENT),
         }
 
     return _function(call, [_spec((), name, tf.string) for name in ("moving", "fixed")])
 
 
-def _function(call, specs):
-    """Nothing here depends on a tensor by way of Python, and looking for it takes longer than tracing."""
+def _function(call: Callable[..., Tensors], specs: list[tf.TensorSpec]) -> Any:
+    # No Python control flow here depends on a tensor, and AutoGraph's search for it takes longer than tracing.
     return tf.function(call, input_signature=specs, autograph=False)
 
 
-def _spec(shape, name, dtype=tf.float32):
+def _spec(shape: Shape, name: str, dtype: tf.DType = tf.float32) -> tf.TensorSpec:
     return tf.TensorSpec(shape, dtype, name=name)

@@ -1,26 +1,30 @@
-"""Requests that TensorFlow Serving answers by itself when it loads a version, so that no user waits for the first."""
+"""Warm-up requests, which TensorFlow Serving answers when it loads a version, so that no user waits for the first."""
 
 import gzip
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import tensorflow as tf
 
+from vxm_tf.models import RegistrationNetwork
 from vxm_tf.spatial.working_grid import GridSettings
 
-# The path that TensorFlow Serving looks at.
+# The path at which TensorFlow Serving looks for them.
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 SIZE = 32
 
 
-def write_requests(network, folder, names):
+def write_requests(network: RegistrationNetwork, folder: str | os.PathLike, names: Iterable[str]) -> None:
     """Write one small request for each signature into an exported version.
 
     Args:
-        network: that was exported.
-        folder: of the version.
-        names: of its signatures.
+        network: the exported network.
+        folder: folder of the version.
+        names: names of its signatures.
     """
     path = Path(folder) / FILE
     path.parent.mkdir(exist_ok=True)
@@ -29,8 +33,8 @@ def write_requests(network, folder, names):
             writer.write(prediction_log(name, example(network, name)))
 
 
-def example(network, name: str) -> dict:
-    """Inputs of a signature: two overlapping balls, arrays and bytes by name."""
+def example(network: RegistrationNetwork, name: str) -> dict[str, Any]:
+    """Inputs of a signature, arrays and bytes by name, that show two overlapping balls."""
     ndim = len(network.settings["image_shape"])
     moving, fixed = (_ball(ndim, shift) for shift in (0.0, 2.0))
     if name == "register_nifti":
@@ -51,16 +55,16 @@ def example(network, name: str) -> dict:
     }
 
 
-def _ball(ndim, shift):
+def _ball(ndim: int, shift: float) -> np.ndarray:
     places = np.stack(np.meshgrid(*[np.arange(SIZE)] * ndim, indexing="ij"))
     distance = np.linalg.norm(places - SIZE / 2 - shift, axis=0)
     return np.clip(SIZE / 4 - distance, 0.0, 1.0).astype("float32")
 
 
-def prediction_log(signature: str, inputs: dict, model: str = "vxm") -> bytes:
+def prediction_log(signature: str, inputs: dict[str, Any], model: str = "vxm") -> bytes:
     """A `tensorflow.serving.PredictionLog` with a request, serialised.
 
-    Its messages are four; TensorFlow Serving's package for Python, which would write them, asks for one TensorFlow.
+    It has only four messages; the package tensorflow-serving-api, which could write them, pins a TensorFlow version.
     """
     spec = _field(1, model.encode()) + _field(3, signature.encode())
     entries = [_entry(name, value) for name, value in inputs.items()]
@@ -68,16 +72,16 @@ def prediction_log(signature: str, inputs: dict, model: str = "vxm") -> bytes:
     return _field(6, _field(1, request))
 
 
-def _entry(name, value):
+def _entry(name: str, value: Any) -> bytes:
     return _field(1, name.encode()) + _field(2, tf.make_tensor_proto(value).SerializeToString())
 
 
-def _field(number, content):
+def _field(number: int, content: bytes) -> bytes:
     """A field of bytes in protocol buffers' format."""
     return bytes([number << 3 | 2]) + _varint(len(content)) + content
 
 
-def _varint(number):
+def _varint(number: int) -> bytes:
     parts = []
     while number > 127:
         parts.append(number & 127 | 128)

@@ -1,10 +1,15 @@
 """The parts of a training put together: network, losses, optimiser, precision."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from vxm_tf import losses
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, VxmProbabilistic, from_preset, load_model
+from vxm_tf.ops.tensors import Shape
+from vxm_tf.training.config import TrainConfig
 from vxm_tf.training.probabilistic_trainer import ProbabilisticTrainer
 from vxm_tf.training.trainer import RegistrationTrainer
 
@@ -18,7 +23,7 @@ def precision_policy(choice: str) -> str:
     GPUs with tensor cores, and float32 on a CPU, where half precision gains nothing.
 
     Raises:
-        ValueError: unknown choice.
+        InputError: a choice that does not exist.
     """
     if choice in POLICIES:
         return POLICIES[choice]
@@ -34,30 +39,31 @@ def precision_policy(choice: str) -> str:
     return "mixed_float16" if capabilities and min(capabilities) >= (7, 0) else "float32"
 
 
-def build_network(config, image_shape, channels) -> RegistrationNetwork:
-    """A new network of the preset, or the one to start from, for images of this shape.
+def build_network(config: TrainConfig, image_shape: Shape, channels: int) -> RegistrationNetwork:
+    """A new network of the preset, or the one in `initial_model`, for images of this shape.
 
     Raises:
-        InputError: a network to start from that takes other images, is of the other kind, or integrates
-            in other steps.
-        ValueError: unknown model or preset, or a preset that the model has not.
+        InputError: an initial network for images with other axes or channels, of the other kind (deterministic or
+            probabilistic), or with another number of integration steps.
+        ValueError: a preset that does not exist for this kind of network.
     """
     policy = precision_policy(config.mixed_precision)
     if config.initial_model:
         network = load_model(config.initial_model)
         _check_initial(network, config, len(image_shape), channels)
         return network.for_shape(image_shape, policy)
-    overrides = {} if config.integration_steps < 0 else {"integration_steps": config.integration_steps}
-    overrides |= {"channels": channels, "dtype": policy}
+    overrides: dict[str, Any] = {"channels": channels, "dtype": policy}
+    if config.integration_steps >= 0:
+        overrides["integration_steps"] = config.integration_steps
     return from_preset(config.preset, image_shape, probabilistic=config.model == "probabilistic", **overrides)
 
 
-def _check_initial(network, config, axes, channels):
+def _check_initial(network: RegistrationNetwork, config: TrainConfig, axes: int, channels: int) -> None:
     path, settings = config.initial_model, network.settings
-    found, taken = len(settings["image_shape"]), settings["channels"]
-    if (found, taken) != (axes, (channels, channels)):
+    ndim, taken = len(settings["image_shape"]), settings["channels"]
+    if (ndim, taken) != (axes, (channels, channels)):
         raise InputError(
-            f"{path}: takes {found}-D images with {taken} channels (moving, fixed), but the scans are {axes}-D with "
+            f"{path}: takes {ndim}-D images with {taken} channels (moving, fixed), but the scans are {axes}-D with "
             f"{channels}."
         )
     wanted, probabilistic = config.model == "probabilistic", isinstance(network, VxmProbabilistic)
@@ -78,19 +84,23 @@ def _check_initial(network, config, axes, channels):
         )
 
 
-def build_trainer(config, network) -> RegistrationTrainer:
+def build_trainer(config: TrainConfig, network: RegistrationNetwork) -> RegistrationTrainer:
     """The network wrapped with the losses, compiled with Adam and its schedule.
 
     Raises:
-        ValueError: unknown similarity or regularity.
+        InputError: a probabilistic network with another regularity than l2.
     """
-    similarities = {"lncc": lambda: losses.LNCC(config.window), "mse": lambda: losses.MSE(config.image_sigma)}
-    regularities = {
+    similarities: dict[str, Callable[[], Any]] = {
+        "lncc": lambda: losses.LNCC(config.window),
+        "mse": lambda: losses.MSE(config.image_sigma),
+    }
+    regularities: dict[str, Callable[[], Any]] = {
         "l1": lambda: losses.GradientPenalty("l1"),
         "l2": lambda: losses.GradientPenalty("l2"),
         "bending": losses.BendingEnergy,
     }
-    kind, settings = RegistrationTrainer, {}
+    kind: type[RegistrationTrainer] = RegistrationTrainer
+    settings: dict[str, Any] = {}
     if config.model == "probabilistic":
         if config.regularity != "l2":
             raise InputError(f"The prior of a probabilistic network is regularity l2; got {config.regularity!r}.")
@@ -112,8 +122,8 @@ def build_trainer(config, network) -> RegistrationTrainer:
     return trainer
 
 
-def _has_gpu():
-    """XLA runs 3-D convolutions on a CPU several times slower than the plain graph does."""
+def _has_gpu() -> bool:
+    """Whether there is a GPU; on a CPU, XLA runs 3-D convolutions several times slower than the plain graph."""
     if keras.backend.backend() != "tensorflow":
         return True
     import tensorflow as tf

@@ -1,7 +1,9 @@
-"""What survives when a training is killed."""
+"""Checkpoints after each epoch, so that a training that is killed can go on."""
 
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,26 +13,27 @@ from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.csv_file import write_csv
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import read_json, write_json
+from vxm_tf.training.trainer import RegistrationTrainer
 
 STATE_FILE = "state.json"
 
 
 class TrainingDiverged(ValueError):
-    """The loss is no number any more."""
+    """The loss or a weight became NaN or infinite."""
 
 
 class DivergenceCheck(keras.callbacks.Callback):
-    """Ends a training whose loss or weights are no numbers any more, before anything is scored or saved.
+    """Ends a training whose loss or weights became NaN or infinite, before anything is scored or saved.
 
     Args:
-        directory: of the training.
+        directory: output folder of the training, for the message.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike) -> None:
         super().__init__()
         self.directory = Path(directory)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         weights = self.model.network.get_weights()
         if math.isfinite((logs or {}).get("loss", 0.0)) and all(np.isfinite(weight).all() for weight in weights):
             return
@@ -41,27 +44,27 @@ class DivergenceCheck(keras.callbacks.Callback):
 
 
 class TrainingState(keras.callbacks.Callback):
-    """After each epoch: the network, the weights with the optimiser's state, the log and where we are.
+    """Saves the network, the weights with the optimiser's state, and the log after each epoch.
 
-    Every file is written under another name and renamed; `state.json`, written last, names the weights
+    Every file is written under a temporary name and renamed; `state.json`, written last, names the weights
     that belong to it. A training that is killed at any moment goes on from the last whole epoch.
 
     Files in `directory`: `last.keras`, `best.keras` (by `monitor`), `state.json`, `state-<epoch>.npz`, `log.csv`.
 
     Args:
-        directory: of the training.
+        directory: output folder of the training.
         monitor: name of the score that chooses the best network.
-        mode: "max" or "min".
-        patience: stop after that many epochs without a better score; 0 never stops.
+        mode: "max" if a higher score is better, "min" if a lower one is.
+        patience: number of epochs without a better score after which training stops; 0 never stops.
     """
 
-    def __init__(self, directory, *, monitor, mode, patience=0):
+    def __init__(self, directory: str | os.PathLike, *, monitor: str, mode: str, patience: int = 0) -> None:
         super().__init__()
         self.directory = Path(directory)
         self.monitor = monitor
         self.sign = 1.0 if mode == "max" else -1.0
         self.patience = patience
-        self.history = []
+        self.history: list[dict[str, float]] = []
 
     @property
     def epoch(self) -> int:
@@ -74,8 +77,11 @@ class TrainingState(keras.callbacks.Callback):
         scores = [self.sign * row[self.monitor] for row in self.history if self.monitor in row]
         return bool(self.patience and scores and len(scores) - 1 - scores.index(max(scores)) >= self.patience)
 
-    def restore(self, trainer) -> bool:
-        """Put trainer and history back to the last whole epoch, if there is one.
+    def restore(self, trainer: RegistrationTrainer) -> bool:
+        """Restore trainer and history as they were after the last whole epoch.
+
+        Returns:
+            Whether there was an epoch to restore.
 
         Raises:
             InputError: the state is damaged.
@@ -101,7 +107,7 @@ class TrainingState(keras.callbacks.Callback):
         self.history = state["history"]
         return True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         best = [self.sign * r[self.monitor] for r in self.history if self.monitor in r]
         self.history.append(row)
@@ -118,7 +124,7 @@ class TrainingState(keras.callbacks.Callback):
             logging.info("No better %s for %d epochs: stopping.", self.monitor, self.patience)
             self.model.stop_training = True
 
-    def _write_state(self):
+    def _write_state(self) -> None:
         name = f"state-{self.epoch:05d}.npz"
         # Not HDF5, as Keras would: on a full disk it takes the whole process down with it.
         values = [np.asarray(variable) for variable in _variables(self.model)]
@@ -130,8 +136,8 @@ class TrainingState(keras.callbacks.Callback):
                 old.unlink()
 
 
-def _variables(trainer):
-    """What an epoch changes: weights, the optimiser's state, and where samples are drawn that of their generator."""
+def _variables(trainer: RegistrationTrainer) -> list[keras.Variable]:
+    """All variables that training changes: weights, the optimiser's state, and that of a random generator."""
     if not trainer.optimizer.built:
         trainer.optimizer.build(trainer.trainable_variables)
     generator = getattr(trainer, "seed_generator", None)

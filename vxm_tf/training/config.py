@@ -1,4 +1,4 @@
-"""Everything that configures a training."""
+"""Settings of a training."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ class TrainConfig:
     train_list: str = option(
         "", "Text file of scans instead of data_dir: an image and optionally its segmentation on each line."
     )
-    val_list: str = option("", "Text file of validation scans, as train_list.")
+    val_list: str = option("", "Text file of validation scans, in the format of train_list.")
     validation_fraction: float = option(
         0.2, "Fraction of the scans that is kept for validation where there is no val/ folder or list."
     )
@@ -41,20 +41,26 @@ class TrainConfig:
     image_suffix: str = option("", "End of the images' names before the extension, such as _norm.")
     labels_suffix: str = option("", "End of the segmentations' names before the extension, such as _seg.")
     atlas: str = option("", "Image that every scan is registered to; empty registers scans to each other.")
-    multichannel: bool = option(False, "The last axis of the files is channels.")
-    normalization: str = option("percentile", "How intensities are brought into [0, 1].", choices=tuple(NORMALIZATIONS))
+    multichannel: bool = option(False, "Read the last axis of the files as channels.")
+    normalization: str = option(
+        "percentile", "Method that brings intensities into [0, 1].", choices=tuple(NORMALIZATIONS)
+    )
     spacing_mm: tuple[float, ...] = option(
         (),
         "Voxel size in millimetres of scans in files that hold none (NPZ): one number, or one for each axis. For "
         "synthetic images one number, 2 if empty.",
     )
-    orientation: str = option("", "Orientation of the axes, such as LIA, of scans in files that do not say.")
-    cache: str = option("memory", "Where decompressed scans are kept.", choices=CACHES)
+    orientation: str = option("", "Orientation of the axes, such as LIA, of scans in files that record none.")
+    cache: str = option(
+        "memory", "Place where decompressed scans are kept; disk for sets that do not fit into memory.", choices=CACHES
+    )
     output_dir: str = option(
         "models/vxm", "Folder for weights, logs and config.json; a training that was interrupted resumes from it."
     )
     model: str = option(
-        "deterministic", "Whether the network also predicts a variance of its velocity.", choices=MODELS
+        "deterministic",
+        "Kind of network: a probabilistic one also predicts the variance of its velocity.",
+        choices=MODELS,
     )
     preset: str = option(
         "base",
@@ -62,40 +68,47 @@ class TrainConfig:
         choices=tuple(PRESETS),
     )
     integration_steps: int = option(
-        -1, "Squarings in the integration of the velocity; 0 for a plain displacement, -1 for the preset's number."
+        -1,
+        "Number of squarings that integrate the velocity; 0 for a plain displacement, -1 for the preset's number.",
     )
     initial_model: str = option(
-        "", "The .keras file to start from, instead of a new network of the preset; it integrates as before."
+        "", "The .keras file of a network to start from, instead of a new network of the preset."
     )
     augmentations: tuple[str, ...] = option(
         (), "Random changes of scans, with commas between: flip, affine, deformation, intensity."
     )
     similarity: str = option("lncc", "Similarity of images that the loss maximises.", choices=SIMILARITIES)
-    window: int = option(9, "Edge of the LNCC's box, in voxels.")
+    window: int = option(9, "Edge of the box in which LNCC correlates intensities, in voxels.")
     image_sigma: float = option(0.05, "Standard deviation of the noise that the MSE assumes, in normalised intensity.")
     regularity: str = option(
         "l2", "Penalty on the gradient (l1, l2) or on the bending of fields.", choices=REGULARITIES
     )
-    weight: float = option(1.0, "Weight of the regularity against the similarity.")
+    weight: float = option(1.0, "Weight of the regularity relative to the similarity.")
     prior_lambda: float = option(
         10.0,
-        "Precision of a probabilistic network's prior on the velocity, per cell^2. It decides how large the variance "
-        "becomes, and the weight how smooth the mean.",
+        "Precision of a probabilistic network's prior on the velocity, per cell^2. It sets the size of the variance, "
+        "whereas weight sets the smoothness of the mean.",
     )
-    bidirectional: bool = option(True, "Score both directions, where the network integrates and so has an inverse.")
-    epochs: int = option(20, "Largest number of epochs.")
-    steps_per_epoch: int = option(100, "Training steps in an epoch.")
-    batch_size: int = option(1, "Pairs in a training step.")
+    bidirectional: bool = option(
+        True, "Score both directions, moving to fixed and back, where the network integrates and so has an inverse."
+    )
+    epochs: int = option(20, "Largest number of epochs; patience may end training earlier.")
+    steps_per_epoch: int = option(100, "Number of training steps in an epoch.")
+    batch_size: int = option(1, "Number of pairs in a training step.")
     learning_rate: float = option(
-        1e-3, "Highest learning rate; it warms up to it, then falls along a cosine to a hundredth."
+        1e-3, "Highest learning rate, reached by warm-up; from there the rate falls along a cosine to a hundredth."
     )
-    warmup_steps: int = option(20, "Steps until the highest learning rate.")
-    patience: int = option(0, "Epochs without a better validation score after which training stops; 0 never stops.")
-    max_val_pairs: int = option(20, "Largest number of pairs validated after each epoch; 0 for none.")
-    mixed_precision: str = option("auto", "Precision of the convolutions.", choices=PRECISIONS)
+    warmup_steps: int = option(20, "Number of steps until the learning rate is at its highest.")
+    patience: int = option(0, "Number of epochs without a better score after which training stops; 0 never stops.")
+    max_val_pairs: int = option(20, "Largest number of pairs that are validated after each epoch; 0 for none.")
+    mixed_precision: str = option(
+        "auto",
+        "Precision of the convolutions: off is float32; auto is half precision on a GPU that is fast in it, else off.",
+        choices=PRECISIONS,
+    )
     tensorboard: bool = option(True, "Write scalars and pictures for TensorBoard.")
     seed: int = option(0, "Seed of everything random.")
-    deterministic: bool = option(False, "Give the same weights twice, bit for bit, at some cost in speed.")
+    deterministic: bool = option(False, "Give equal weights in every run, bit for bit, at some cost in speed.")
 
     def __post_init__(self) -> None:
         check_choices(self)

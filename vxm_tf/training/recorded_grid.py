@@ -1,23 +1,29 @@
-"""The grid that a network's images lie on, as the network remembers it."""
+"""The grid of the training images, as the metadata of a network records it."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from absl import logging
 
+from vxm_tf.data import ScanStore
 from vxm_tf.files.errors import InputError
+from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.spatial.grid import check_orientation
 from vxm_tf.spatial.headers import says_same, stated_grid
+from vxm_tf.training.config import TrainConfig
 
 
-def recorded_grid(config, store) -> dict:
-    """What a network's images lie on, for its metadata: `shape`, `spacing_mm`, `orientation`, as far as scans share it.
+def recorded_grid(config: TrainConfig, store: ScanStore) -> dict[str, Any]:
+    """The `shape`, `spacing_mm` and `orientation` that all scans share, for the network's metadata.
 
-    `register.py` brings other images onto such a grid.
+    `register.py` resamples other images to this grid.
 
     Raises:
-        InputError: a file that says otherwise than the configuration, or an orientation that is none.
+        InputError: a file that contradicts the configuration, or a word that is not an orientation.
         ValueError: a voxel size that does not fit the images' axes.
     """
     shape, files = store.image_shape, [scan.image for scan in store.scans]
-    grid = {"shape": None if None in shape else list(shape)}
+    grid: dict[str, Any] = {"shape": None if None in shape else list(shape)}
     stated = {file: stated_grid(file, len(shape)) for file in files}
     given = {"spacing_mm": _given_spacing_mm(config, len(shape)), "orientation": given_orientation(config, len(shape))}
     for number, name in enumerate(given):
@@ -25,16 +31,16 @@ def recorded_grid(config, store) -> dict:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in grid.items() if value}
 
 
-def agreed(name: str, given, stated: dict):
-    """What the files say, those that say nothing what was given; None where they differ.
+def agreed(name: str, given: Any, stated: Mapping[Any, Any]) -> Any:
+    """The value that all files share, where `given` stands for a value that a file lacks; None where they differ.
 
     Args:
         name: "spacing_mm" or "orientation".
-        given: what the configuration says, empty for nothing.
-        stated: file to what it says, or None.
+        given: value in the configuration, empty for none.
+        stated: value in the header of each file, None where there is none.
 
     Raises:
-        InputError: a file that says otherwise than `given`.
+        InputError: a file with another value than `given`.
     """
     for file, value in stated.items():
         if given and value and not says_same(value, given):
@@ -52,19 +58,19 @@ def agreed(name: str, given, stated: dict):
     return values.pop() if len(values) == 1 else None
 
 
-def given_orientation(config, axes: int) -> str:
+def given_orientation(config: TrainConfig, axes: int) -> str:
     """The configuration's orientation, empty for none.
 
     Raises:
-        InputError: a word that is no orientation of so many axes.
+        InputError: a word that is not an orientation of that many axes.
     """
     if config.orientation:
         check_orientation(config.orientation, axes)
     return config.orientation
 
 
-def _given_spacing_mm(config, axes):
+def _given_spacing_mm(config: TrainConfig, axes: int) -> tuple[float, ...]:
     given = tuple(config.spacing_mm)
     if len(given) not in (0, 1, axes):
         raise ValueError(f"spacing_mm is one number, or one for each of {axes} axes; got {given}.")
-    return given * axes if len(given) == 1 else given
+    return spacing_of_axes(given, axes)

@@ -6,32 +6,35 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 from absl import logging
 
-from vxm_tf.data import ordered_pairs
+from vxm_tf.data import ScanStore, ordered_pairs
 from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import read_json, write_json
 from vxm_tf.models import input_settings
+from vxm_tf.ops.tensors import Shape
 from vxm_tf.training.assembly import build_network, build_trainer
 from vxm_tf.training.checkpoint import DivergenceCheck, TrainingState
-from vxm_tf.training.source import open_source
+from vxm_tf.training.config import TrainConfig
+from vxm_tf.training.source import TrainingSource, open_source
 from vxm_tf.training.tensorboard import tensorboard_callbacks
 from vxm_tf.training.validation import PairValidation
 
 PHANTOM_SHAPE = (64, 64, 64)
 SMALLEST = {1: ("epochs", "steps_per_epoch", "batch_size"), 0: ("max_val_pairs", "patience", "warmup_steps")}
-# Settings of scans alone.
-OF_SCANS = ("data_dir", "train_list", "atlas", "augmentations", "multichannel")
+# Settings that apply to scans, not to images synthesised from label maps.
+SCAN_SETTINGS = ("data_dir", "train_list", "atlas", "augmentations", "multichannel")
 
 
-def train(config) -> Path:
+def train(config: TrainConfig) -> Path:
     """Train a network as configured, or go on with a training that was interrupted.
 
     Args:
-        config: a `TrainConfig`.
+        config: settings of the training.
 
     Returns:
         Path of the best network, `<output_dir>/best.keras`.
@@ -39,7 +42,7 @@ def train(config) -> Path:
     Raises:
         InputError: input that cannot be used, or an output folder that cannot be written or belongs to a
             training with other settings.
-        ValueError: a setting that does not exist.
+        ValueError: a number out of range, or settings that exclude each other.
     """
     _check(config)
     config = _with_data(config)
@@ -59,13 +62,7 @@ def train(config) -> Path:
     network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
     network.metadata["grid"] = source.grid
     trainer = build_trainer(config, network)
-    scored = val_store is not None and bool(val_pairs)
-    comparable = scored and (source.atlas is None or source.atlas_labels is not None)
-    with_dice = comparable and val_store.has_labels
-    # Read now: a bad segmentation is told before the first epoch, not after it.
-    for index in range(len(val_store) if comparable else 0):
-        val_store.labels(index)
-    monitor, mode = ("val_dice", "max") if with_dice else ("val_loss" if scored else "loss", "min")
+    monitor, mode = _monitor(source, val_store, val_pairs)
     state = TrainingState(output_dir, monitor=monitor, mode=mode, patience=config.patience)
     if state.restore(trainer):
         logging.info("Going on after epoch %d of %d in %s.", state.epoch, config.epochs, output_dir)
@@ -91,26 +88,42 @@ def train(config) -> Path:
     return output_dir / "best.keras"
 
 
-def _callbacks(config, source, val_store, val_pairs):
-    """What happens after each epoch, besides saving."""
+def _monitor(source: TrainingSource, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]) -> tuple[str, str]:
+    """(name of the score that chooses the best network, "max" or "min").
+
+    Raises:
+        InputError: a segmentation that cannot be used; read here, it is reported before the first epoch, not after it.
+    """
+    if val_store is None or not val_pairs:
+        return "loss", "min"
+    if source.atlas is not None and source.atlas_labels is None:
+        return "val_loss", "min"
+    for index in range(len(val_store)):
+        val_store.labels(index)
+    return ("val_dice", "max") if val_store.has_labels else ("val_loss", "min")
+
+
+def _callbacks(
+    config: TrainConfig, source: TrainingSource, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]
+) -> list[keras.callbacks.Callback]:
+    """Validation and TensorBoard."""
     callbacks = []
-    if val_pairs:
+    if val_store is not None and val_pairs:
         labels = source.atlas_labels
         callbacks.append(PairValidation(val_store, val_pairs, atlas=source.atlas, atlas_labels=labels))
     if config.tensorboard:
-        shown = (val_store, val_pairs) if val_pairs else (source.store, source.pairs[:1].tolist())
-        if shown[0] is None:
-            shown = (None, [])
-        callbacks += tensorboard_callbacks(Path(config.output_dir) / "tensorboard", *shown, source.atlas)
+        store, pairs = (val_store, val_pairs) if val_pairs else (source.store, source.pairs[:1].tolist())
+        folder = Path(config.output_dir) / "tensorboard"
+        callbacks += tensorboard_callbacks(folder, store, pairs, source.atlas)
     return callbacks
 
 
-def _check(config):
+def _check(config: TrainConfig) -> None:
     for smallest, names in SMALLEST.items():
         for name in names:
             if getattr(config, name) < smallest:
                 raise ValueError(f"{name} is {smallest} or more; got {getattr(config, name)}.")
-    ignored = [name for name in OF_SCANS if getattr(config, name) != getattr(type(config)(), name)]
+    ignored = [name for name in SCAN_SETTINGS if getattr(config, name) != getattr(type(config)(), name)]
     if config.label_maps and ignored:
         raise ValueError(
             f"With label_maps no scan is trained on, so {' and '.join(ignored)} would do nothing. Leave one out."
@@ -119,8 +132,8 @@ def _check(config):
         raise ValueError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
 
 
-def _image_shape(source, val_store):
-    """What the network is built for: None for every axis where the shapes of training and validation differ."""
+def _image_shape(source: TrainingSource, val_store: ScanStore | None) -> Shape:
+    """Spatial shape that the network is built for; None for every axis where training and validation scans differ."""
     validated = source.image_shape if val_store is None else pair_shape(val_store, source.atlas)
     if validated == source.image_shape:
         return source.image_shape
@@ -132,10 +145,13 @@ def _image_shape(source, val_store):
     return (None,) * len(source.image_shape)
 
 
-def _check_alike(source, val_store):
+def _check_alike(source: TrainingSource, val_store: ScanStore | None) -> None:
     """Raise `InputError` unless validation scans and atlas have the training images' axes and channels."""
-    others = {} if val_store is None else {val_store.scans[0].image: val_store.image(0)}
-    others |= {} if source.atlas is None else {source.config.atlas: source.atlas}
+    others: dict[str | Path, np.ndarray] = {}
+    if val_store is not None:
+        others[val_store.scans[0].image] = val_store.image(0)
+    if source.atlas is not None:
+        others[source.config.atlas] = source.atlas
     axes, channels = len(source.image_shape), source.channels
     for path, image in others.items():
         if (image.ndim - 1, image.shape[-1]) != (axes, channels):
@@ -145,7 +161,8 @@ def _check_alike(source, val_store):
             )
 
 
-def _with_data(config):
+def _with_data(config: TrainConfig) -> TrainConfig:
+    """The configuration with a folder of phantoms, written here, where it names no data."""
     if config.data_dir or config.train_list or config.label_maps:
         return config
     directory = Path(config.output_dir) / "phantoms"
@@ -155,13 +172,13 @@ def _with_data(config):
     return dataclasses.replace(config, data_dir=str(directory))
 
 
-def _claim(output_dir, config):
-    """Make the folder and refuse one that belongs to a training with other settings."""
+def _claim(output_dir: Path, config: TrainConfig) -> None:
+    """Make the output folder, and refuse one that belongs to a training with other settings."""
     check_output_dir(output_dir)
     path = output_dir / "config.json"
     if not path.exists():
         return
-    # As JSON has it, where a tuple is a list; a setting that an older version did not know had its default.
+    # Compared as JSON, where a tuple is a list; a setting that an older version did not have stood at its default.
     default, now = (json.loads(json.dumps(dataclasses.asdict(c))) for c in (type(config)(), config))
     before = {**default, **read_json(path)}
     changed = [f"{name}: {before[name]!r} -> {now[name]!r}" for name in now if before[name] != now[name]]
@@ -172,7 +189,7 @@ def _claim(output_dir, config):
         )
 
 
-def _seed(config):
+def _seed(config: TrainConfig) -> None:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         import tensorflow as tf
@@ -180,7 +197,9 @@ def _seed(config):
         tf.config.experimental.enable_op_determinism()
 
 
-def _validation_pairs(config, val_store, atlas):
+def _validation_pairs(
+    config: TrainConfig, val_store: ScanStore | None, atlas: np.ndarray | None
+) -> list[tuple[int, int]]:
     if val_store is None:
         return []
     if atlas is None:

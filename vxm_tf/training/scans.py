@@ -1,5 +1,6 @@
 """The scans and the atlas that a training reads."""
 
+import numpy as np
 from absl import logging
 
 from vxm_tf.data import ScanStore, normalize, read_list, split_scans
@@ -17,8 +18,9 @@ def find_training_scans(config: TrainConfig) -> tuple[list[Scan], list[Scan]]:
         InputError: nothing to train on.
     """
     suffixes = {"image_suffix": config.image_suffix, "labels_suffix": config.labels_suffix}
+    val: list[Scan] = []
     if config.train_list:
-        train, val = read_list(config.train_list), []
+        train = read_list(config.train_list)
     else:
         # A list of its own for validation leaves every scan of the folder to training.
         fraction = 0.0 if config.val_list else config.validation_fraction
@@ -35,14 +37,12 @@ def find_training_scans(config: TrainConfig) -> tuple[list[Scan], list[Scan]]:
     return train, val
 
 
-def open_store(config: TrainConfig, scans: list[Scan], what: str) -> ScanStore | None:
-    """The scans read, checked and normalised; None for an empty list."""
-    if not scans:
-        return None
+def open_store(config: TrainConfig, scans: list[Scan], purpose: str) -> ScanStore:
+    """Read, check and normalise scans; `purpose`, "training" or "validation", is for the log."""
 
-    def progress(done, total):
+    def progress(done: int, total: int) -> None:
         if done == total or done % max(1, total // 10) == 0:
-            logging.info("Reading %s scans: %d of %d", what, done, total)
+            logging.info("Reading %s scans: %d of %d", purpose, done, total)
 
     return ScanStore(
         scans,
@@ -54,7 +54,7 @@ def open_store(config: TrainConfig, scans: list[Scan], what: str) -> ScanStore |
     )
 
 
-def read_atlas(config: TrainConfig):
+def read_atlas(config: TrainConfig) -> tuple[np.ndarray | None, np.ndarray | None]:
     """(image `[*spatial, channels]`, label map or None) of the atlas; (None, None) without one."""
     if not config.atlas:
         return None, None

@@ -1,17 +1,26 @@
 """Scalars and pictures of a training for TensorBoard."""
 
 import importlib.util
+import os
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
+from vxm_tf.data import ScanStore
 from vxm_tf.data.pipeline import image_pair
 from vxm_tf.report import registration_panel
 
 
-def tensorboard_callbacks(directory, store, pairs, atlas=None) -> list:
-    """The callbacks, or none with a word of advice where TensorBoard is not installed."""
+def tensorboard_callbacks(
+    directory: str | os.PathLike,
+    store: ScanStore | None,
+    pairs: Sequence[tuple[int, int]],
+    atlas: np.ndarray | None = None,
+) -> list[keras.callbacks.Callback]:
+    """The callbacks that write for TensorBoard; where it is not installed none, and a line in the log says so."""
     if importlib.util.find_spec("tensorboard") is None:
         logging.info("TensorBoard is not installed: no event files. `pip install vxm-tf[tensorboard]` adds them.")
         return []
@@ -19,16 +28,22 @@ def tensorboard_callbacks(directory, store, pairs, atlas=None) -> list:
 
 
 class TensorBoardPanels(keras.callbacks.Callback):
-    """After each epoch the log's scalars, and for some pairs moving, fixed, moved, warped grid, differences.
+    """Writes the log's scalars after each epoch, and a panel of pictures for each of some pairs.
 
     Args:
-        directory: for the event files.
-        store: `ScanStore` of the pairs.
-        pairs: (moving, fixed) indices.
-        atlas: image for negative indices.
+        directory: folder for the event files.
+        store: scans of the pairs; None writes no pictures.
+        pairs: (moving, fixed) indices into the store; a negative index stands for the atlas.
+        atlas: atlas image `[*spatial, channels]`, if there is one.
     """
 
-    def __init__(self, directory, store, pairs, atlas=None):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        store: ScanStore | None,
+        pairs: Sequence[tuple[int, int]],
+        atlas: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         import tensorflow as tf
 
@@ -38,15 +53,15 @@ class TensorBoardPanels(keras.callbacks.Callback):
         self.pairs = pairs
         self.atlas = atlas
 
-    def on_epoch_end(self, epoch, logs=None):
-        panels = [self._panel(moving, fixed) for moving, fixed in self.pairs]
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        panels = [] if self.store is None else [self._panel(self.store, *pair) for pair in self.pairs]
         try:
             self._write(epoch + 1, logs or {}, panels)
         except self.errors.OpError as error:
             # A full disk must not end a training of days.
             logging.error("Epoch %d is missing in TensorBoard, training goes on. %s", epoch + 1, error.message)
 
-    def _write(self, step, scalars, panels):
+    def _write(self, step: int, scalars: dict[str, Any], panels: list[np.ndarray]) -> None:
         with self.writer.as_default(step=step):
             for name, value in scalars.items():
                 self.summary.scalar(name, value)
@@ -54,8 +69,8 @@ class TensorBoardPanels(keras.callbacks.Callback):
                 self.summary.image(f"registration/{index}", panel[None])
         self.writer.flush()
 
-    def _panel(self, moving, fixed):
-        images = image_pair(self.store, moving, fixed, self.atlas)
-        answer = self.model.predict_on_batch({"moving": images[0][None], "fixed": images[1][None]})
+    def _panel(self, store: ScanStore, moving: int, fixed: int) -> np.ndarray:
+        moving_image, fixed_image = image_pair(store, moving, fixed, self.atlas)
+        answer = self.model.predict_on_batch({"moving": moving_image[None], "fixed": fixed_image[None]})
         moved, displacement = (np.asarray(answer[name][0]) for name in ("moved", "displacement"))
-        return registration_panel(*images, moved, displacement)
+        return registration_panel(moving_image, fixed_image, moved, displacement)

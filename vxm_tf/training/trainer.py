@@ -1,27 +1,31 @@
 """The model that trains a registration network."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops as K
 
 from vxm_tf import ops
+from vxm_tf.models import RegistrationNetwork
+from vxm_tf.ops.tensors import Tensor
 
 
 class RegistrationTrainer(keras.Model):
-    """Wraps a network with what it is trained on: loss = similarity + weight * regularity.
+    """Wraps a network with its training loss, similarity + weight * regularity.
 
-    What is saved, loaded and served is `network`, which never holds a loss. Similarity compares moved
-    with fixed; with `bidirectional` it is the mean of that and of fixed_moved with moving. Regularity
-    takes the velocity, or the displacement of a network that integrates nothing.
+    Only `network` is saved, loaded and served; it never holds a loss. Similarity compares moved with fixed; with
+    `bidirectional` it is the mean of that and the similarity of fixed_moved and moving. Regularity penalises the
+    velocity, or the displacement of a network that integrates nothing.
 
-    Where a batch holds `moving_target` and `fixed_target` beside the images, those are warped and compared in their
-    place: what the network sees and what it is judged by may then differ, as for synthetic images of unlike contrast.
+    Where a batch holds `moving_target` and `fixed_target`, these are warped and compared in place of the images, so the
+    loss may compare other images than those that the network sees, as for synthetic images of unlike contrast.
 
     Args:
         network: a model with `with_outputs`, such as `VxmDense`.
         similarity: loss of two images, such as `vxm_tf.losses.LNCC`.
         regularity: penalty of one field, such as `vxm_tf.losses.GradientPenalty`.
-        weight: of the regularity.
-        bidirectional: score both directions.
+        weight: weight of the regularity relative to the similarity.
+        bidirectional: whether both directions are scored.
 
     Example:
 
@@ -31,7 +35,15 @@ class RegistrationTrainer(keras.Model):
     >>> trainer.compile("adam")
     """
 
-    def __init__(self, network, similarity, regularity, *, weight=1.0, bidirectional=False):
+    def __init__(
+        self,
+        network: RegistrationNetwork,
+        similarity: Callable[[Tensor, Tensor], Tensor],
+        regularity: Callable[[Tensor], Tensor],
+        *,
+        weight: float = 1.0,
+        bidirectional: bool = False,
+    ) -> None:
         # No autocast: it would round the images to half precision before the network sees them.
         super().__init__(dtype=network.dtype_policy, autocast=False)
         self.network = network
@@ -44,12 +56,12 @@ class RegistrationTrainer(keras.Model):
         self.similarity_tracker = keras.metrics.Mean(name="similarity")
         self.regularity_tracker = keras.metrics.Mean(name="regularity")
 
-    def _names(self):
-        """Of the network's outputs that the loss needs."""
+    def _names(self) -> set[str]:
+        """Names of the network's outputs that the loss needs."""
         names = {"moved", "displacement", self.field_name}
         return names | {"fixed_moved", "inverse_displacement"} if self.bidirectional else names
 
-    def call(self, images, training=False):
+    def call(self, images: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         answer = self.graph({name: images[name] for name in ("moving", "fixed")}, training=training)
         if "moving_target" not in images:
             return answer
@@ -58,12 +70,19 @@ class RegistrationTrainer(keras.Model):
             answer["fixed_moved"] = ops.warp(images["fixed_target"], answer["inverse_displacement"])
         return answer
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         regularity = K.mean(self.regularity(y_pred[self.field_name]))
         self.regularity_tracker.update_state(regularity)
         return self._similarity(x, y_pred) + self.weight * regularity
 
-    def _similarity(self, images, answer):
+    def _similarity(self, images: dict[str, Tensor], answer: dict[str, Tensor]) -> Tensor:
         moving, fixed = (images.get(f"{name}_target", images[name]) for name in ("moving", "fixed"))
         similarity = self.similarity(fixed, answer["moved"])
         if self.bidirectional:

@@ -1,8 +1,12 @@
-"""How good the network is after each epoch, on pairs it was not trained on."""
+"""Validation after each epoch, on pairs that the network is not trained on."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from vxm_tf.data import ScanStore
 from vxm_tf.data.padding import pad_to
 from vxm_tf.data.pipeline import image_pair
 from vxm_tf.data.warping import warp_labels
@@ -12,30 +16,37 @@ from vxm_tf.metrics import dice, fold_fraction, labels_in
 class PairValidation(keras.callbacks.Callback):
     """Adds to the epoch's log: val_loss, val_similarity, val_fold_fraction and, with labels, val_dice.
 
-    Dice is the mean over labels and pairs of label maps moved by nearest neighbour; the labels are those
-    that the fixed or the moving map holds, background apart.
+    Dice is the mean over labels and pairs of label maps moved by nearest neighbour; it counts every label of the fixed
+    or the moving map except the background.
 
     Args:
-        store: `ScanStore` of the validation scans.
+        store: validation scans.
         pairs: (moving, fixed) indices; a negative fixed index stands for the atlas.
-        atlas: image `[*spatial, channels]` for negative indices.
-        atlas_labels: its label map `[*spatial]`, if there is one.
+        atlas: atlas image `[*spatial, channels]`, if there is one.
+        atlas_labels: label map of the atlas `[*spatial]`, if there is one.
     """
 
-    def __init__(self, store, pairs, *, atlas=None, atlas_labels=None):
+    def __init__(
+        self,
+        store: ScanStore,
+        pairs: Sequence[tuple[int, int]],
+        *,
+        atlas: np.ndarray | None = None,
+        atlas_labels: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         self.store = store
         self.pairs = pairs
         self.atlas = atlas
         self.atlas_labels = atlas_labels
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         rows = [self._score(moving, fixed) for moving, fixed in self.pairs]
         if logs is not None and rows:
             names = dict.fromkeys(name for row in rows for name in row)
             logs.update({f"val_{name}": float(np.nanmean([row.get(name, np.nan) for row in rows])) for name in names})
 
-    def _score(self, moving, fixed):
+    def _score(self, moving: int, fixed: int) -> dict[str, float]:
         images = dict(zip(("moving", "fixed"), image_pair(self.store, moving, fixed, self.atlas)))
         batch = {name: image[None] for name, image in images.items()}
         answer = {name: np.asarray(value) for name, value in self.model.predict_on_batch(batch).items()}
@@ -44,12 +55,13 @@ class PairValidation(keras.callbacks.Callback):
         displacement = answer["displacement"][0]
         row = {"loss": similarity + self.model.weight * regularity, "similarity": similarity}
         row["fold_fraction"] = fold_fraction(displacement)
-        maps = [self._labels(index, displacement.shape[:-1]) for index in (moving, fixed)]
-        if all(labels is not None for labels in maps):
-            scores = dice(warp_labels(maps[0], displacement), maps[1], labels_in(*maps))
+        moving_labels, fixed_labels = (self._labels(index, displacement.shape[:-1]) for index in (moving, fixed))
+        if moving_labels is not None and fixed_labels is not None:
+            ids = labels_in(moving_labels, fixed_labels)
+            scores = dice(warp_labels(moving_labels, displacement), fixed_labels, ids)
             row["dice"] = float(np.nanmean(list(scores.values()))) if scores else np.nan
         return row
 
-    def _labels(self, index, shape):
+    def _labels(self, index: int, shape: Sequence[int]) -> np.ndarray | None:
         labels = self.atlas_labels if index < 0 else self.store.labels(index)
         return None if labels is None else pad_to(labels, shape, mode="constant")

@@ -1,6 +1,7 @@
-"""Moving images, series, labels and landmarks by transforms in files, any tool's."""
+"""Moving images, series, labels and landmarks by transform files of any tool."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,16 @@ from vxm_tf.configuration import check_choices, described, option
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import read_labels, read_series
+from vxm_tf.files.volumes import Volume, read_labels, read_series
 from vxm_tf.files.writing import check_output, write_volume
-from vxm_tf.spatial import resample
+from vxm_tf.spatial import SpatialImage, resample
 from vxm_tf.spatial.chain_files import check_axes, read_chain
 from vxm_tf.spatial.image import read_beside
 from vxm_tf.spatial.interpolation import ORDERS
 from vxm_tf.spatial.inversion import solve_points, unsolved_mm
 from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
 from vxm_tf.spatial.transform_files import FORMATS, check_belongs
+from vxm_tf.spatial.transforms import Transform
 
 PAIRS = (("image", "moved"), ("labels", "moved_labels"), ("points", "moved_points"))
 
@@ -34,19 +36,19 @@ class ApplyConfig:
         "starts in the space of the image. (antsApplyTransforms -t lists them the other way round.)",
     )
     transform_format: str = option(
-        "", "Format of all of them; empty chooses by extension and content.", choices=("", *FORMATS)
+        "", "Format of all transform files; empty chooses by extension and content.", choices=("", *FORMATS)
     )
-    reference: str = option("", "The transforms' fixed image, whose grid everything moved gets.")
+    reference: str = option("", "Fixed image of the transforms, whose grid the moved image and labels get.")
     moving: str = option(
         "",
-        "The transforms' moving image, for formats whose numbers depend on its grid (FSL); empty for the image or the "
-        "labels that are moved.",
+        "Moving image of the transforms, for formats whose numbers depend on its grid (FSL); empty for the image or "
+        "the labels that are moved.",
     )
-    image: str = option("", "Image to move, a volume or a series of them.")
+    image: str = option("", "Image to move: a volume, or a series of volumes.")
     moved: str = option("", "Output file of the moved image.")
-    interpolation: str = option("linear", "Interpolation of the image.", choices=ORDERS)
+    interpolation: str = option("linear", "Interpolation of the image.", choices=tuple(ORDERS))
     fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view.")
-    labels: str = option("", "Label map to move, by nearest neighbour.")
+    labels: str = option("", "Label map to move by nearest neighbour.")
     moved_labels: str = option("", "Output file of the moved label map.")
     points: str = option("", "Landmarks in millimetres: a table with columns x, y, z.")
     moved_points: str = option("", "Output table of the moved landmarks.")
@@ -57,47 +59,57 @@ class ApplyConfig:
     )
     points_follow_image: bool = option(
         False,
-        "The landmarks are the moving image's and go where its voxels go; otherwise they are the fixed image's and go "
-        "through the transform as it is stored, as in antsApplyTransformsToPoints.",
+        "Move landmarks of the moving image as its voxels move. Otherwise landmarks of the fixed image go through the "
+        "transform as it is stored, as in antsApplyTransformsToPoints.",
     )
 
 
 def apply_files(config: ApplyConfig) -> None:
-    """Move what a configuration names, each by one interpolation however many transforms there are.
+    """Move image, labels and landmarks, each by one interpolation however many transforms there are.
 
     Raises:
         InputError: input that cannot be used, a transform of another image, or a place that cannot be written.
-        ValueError: a setting that does not exist.
     """
     _check(config)
-    # The transforms' moving image is the first that is named.
-    first, read = next((pair for pair in _movable(config) if pair[0]), ("", read_series))
+    path, read = _moving_file(config)
     transform, fixed, moving = read_chain(
-        config.transforms, fixed=config.reference, moving=first, format=config.transform_format, read_moving=read
+        config.transforms, fixed=config.reference, moving=path, format=config.transform_format, read_moving=read
     )
-    if config.image or config.labels:
+    if fixed is not None and moving is not None and (config.image or config.labels):
         check_belongs(transform, fixed.grid, ", ".join(config.transforms))
-    order = {"interpolation": config.interpolation, "fill_value": config.fill_value}
-    outputs = (config.moved, order), (config.moved_labels, {"interpolation": "nearest"})
-    for (path, read_it), (output, settings) in zip(_movable(config)[1:], outputs):
-        if path:
-            source = moving if (path, read_it) == (first, read) else read_beside(path, read_it, moving)
-            check_axes(source, transform, config.transforms)
-            moved = resample(source.array, source.grid, fixed.grid, transform, **settings)
-            # A series of one volume is a volume.
-            moved = moved[..., 0] if moved.ndim > fixed.grid.ndim and moved.shape[-1] == 1 else moved
-            write_volume(output, moved, fixed.header(), series=source.volume)
+        _move_images(config, transform, fixed, moving)
     if config.points:
         _move_points(config, transform)
     logging.info("Written: %s", ", ".join(getattr(config, output) for _, output in PAIRS if getattr(config, output)))
 
 
-def _movable(config):
-    """(path, how it is read) of the transforms' moving image, of the image and of the labels; "" for none."""
-    return (config.moving, read_series), (config.image, read_series), (config.labels, read_labels)
+def _moving_file(config: ApplyConfig) -> tuple[str, Callable[..., Volume]]:
+    """(path of the transforms' moving image, function that reads it); the path is "" if no file can stand for it."""
+    if config.labels and not (config.moving or config.image):
+        return config.labels, read_labels
+    return config.moving or config.image, read_series
 
 
-def _move_points(config, transform):
+def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage, moving: SpatialImage) -> None:
+    """Move the image and the labels, as far as they are given, onto the fixed image's grid."""
+    files: tuple[tuple[str, Callable[..., Volume], str, str, float], ...] = (
+        (config.image, read_series, config.moved, config.interpolation, config.fill_value),
+        (config.labels, read_labels, config.moved_labels, "nearest", 0.0),
+    )
+    for path, read, output, interpolation, fill_value in files:
+        if not path:
+            continue
+        source = moving if (path, read) == _moving_file(config) else read_beside(path, read, moving)
+        check_axes(source, transform, config.transforms)
+        moved = resample(
+            source.array, source.grid, fixed.grid, transform, interpolation=interpolation, fill_value=fill_value
+        )
+        # A series of one volume is a volume.
+        moved = moved[..., 0] if moved.ndim > fixed.grid.ndim and moved.shape[-1] == 1 else moved
+        write_volume(output, moved, fixed.header(), series=source.volume)
+
+
+def _move_points(config: ApplyConfig, transform: Transform) -> None:
     points_mm, table = read_points(config.points, config.points_convention, ndim=transform.ndim)
     if not config.points_follow_image:
         moved = transform.map(points_mm)
@@ -112,7 +124,7 @@ def _move_points(config, transform):
     write_points(config.moved_points, moved, config.points_convention, like=table)
 
 
-def _check(config):
+def _check(config: ApplyConfig) -> None:
     if not config.transforms:
         raise InputError("transforms names at least one file.")
     for name, output in PAIRS:

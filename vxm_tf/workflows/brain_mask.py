@@ -1,4 +1,4 @@
-"""The hook for an external skull stripper: any command that writes a brain mask."""
+"""Brain masks, given or made by any external command for skull stripping."""
 
 import shlex
 import subprocess
@@ -14,10 +14,10 @@ from vxm_tf.spatial.sources import LabelSource, labels_on, source_name
 
 
 def brain_mask(image: SpatialImage, mask: LabelSource | None = None, command: str = "") -> np.ndarray | None:
-    """The mask of an image, as it is given or made by a command.
+    """The brain mask of an image: a given mask, or one that a command makes.
 
     Args:
-        image: the image that was read.
+        image: the image that the mask belongs to.
         mask: path, image or array of a mask on the image's grid, where values other than 0 are brain; None for none.
         command: command line that is run where no mask is given, with `{image}` and `{mask}` in it, such as
             `mri_synthstrip -i {image} -m {mask}`. No shell interprets it.
@@ -48,28 +48,28 @@ def brain_mask(image: SpatialImage, mask: LabelSource | None = None, command: st
         return _checked(path, image)
 
 
-def _words(command):
+def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
         raise InputError(f"--strip_command {command!r}: {error}.") from None
 
 
-def _filled(word, files):
+def _filled(word: str, files: dict[str, str]) -> str:
     for name, path in files.items():
         word = word.replace(name, path)
     return word
 
 
-def _run(words, mask):
+def _run(words: list[str], mask: Path) -> None:
     try:
         done = subprocess.run(words, capture_output=True, text=True)
     except OSError as error:
         raise InputError(f"--strip_command: {words[0]} cannot be run ({error}).") from None
     if done.returncode or not mask.is_file():
-        said = (done.stderr or done.stdout).strip()[-500:] or "It said nothing."
+        message = (done.stderr or done.stdout).strip()[-500:] or "It said nothing."
         reason = f"ended with {done.returncode}" if done.returncode else "wrote no mask"
-        raise InputError(f"--strip_command: {shlex.join(words)} {reason}. {said}")
+        raise InputError(f"--strip_command: {shlex.join(words)} {reason}. {message}")
 
 
 def _checked(mask: LabelSource, image: SpatialImage) -> np.ndarray:

@@ -11,7 +11,9 @@ from vxm_tf.configuration import described, option
 from vxm_tf.data import ScanStore, find_scans
 from vxm_tf.files.atomic import check_output_dir, replace_atomically
 from vxm_tf.files.errors import InputError
+from vxm_tf.models import RegistrationNetwork
 from vxm_tf.models.saved import input_settings, load_model
+from vxm_tf.ops.tensors import Shape
 from vxm_tf.registration.predict import displacement_by
 from vxm_tf.trust.uncertainty.calibration import COVERAGE, Calibration, calibrate, remember
 from vxm_tf.trust.uncertainty.error_features import error_features
@@ -19,7 +21,7 @@ from vxm_tf.trust.uncertainty.known_pairs import KnownPair, deformed_pairs, phan
 from vxm_tf.trust.uncertainty.pair_spread import method_of, pair_spread
 from vxm_tf.trust.uncertainty.spread import SAMPLES
 
-# Of phantoms, for a network of any size.
+# Shape of the phantoms for a network of any shape, by its number of axes.
 PHANTOM_SHAPES = {2: (128, 128), 3: (64, 64, 64)}
 
 
@@ -35,16 +37,20 @@ class CalibrateConfig:
         "Folder of scans, prepared as for training, each of which is deformed twice in a known way; empty for head "
         "phantoms.",
     )
-    image_suffix: str = option("", "End of the images' names before the extension, see train.py.")
-    labels_suffix: str = option("", "End of the names of segmentations, which are not read.")
+    image_suffix: str = option("", "End of the images' names before the extension, such as _norm.")
+    labels_suffix: str = option(
+        "", "End of the segmentations' names before the extension, such as _seg; segmentations are left out."
+    )
     pairs: int = option(16, "Number of pairs, 2 or more.")
-    samples: int = option(SAMPLES, "Registrations of each pair; register.py should later use as many.")
-    coverage: float = option(COVERAGE, "Part of the true displacements that the bound is to hold, between 0 and 1.")
+    samples: int = option(SAMPLES, "Number of registrations of each pair; register.py should later use as many.")
+    coverage: float = option(
+        COVERAGE, "Fraction of the true displacements that the error bound shall hold, between 0 and 1."
+    )
     seed: int = option(0, "Seed of the deformations and of the registrations.")
 
 
 def calibrate_file(config: CalibrateConfig) -> Calibration:
-    """Write a network with its calibration, which register.py then applies.
+    """Calibrate a network and write it with its calibration, which register.py then applies.
 
     Raises:
         InputError: a model or scans that cannot be used, or a place that cannot be written.
@@ -53,8 +59,15 @@ def calibrate_file(config: CalibrateConfig) -> Calibration:
     _check(config)
     network = load_model(config.model)
     pairs, source = _known_pairs(network, config)
-    settings = {"count": config.pairs, "samples": config.samples, "coverage": config.coverage, "seed": config.seed}
-    calibration = calibrate_network(network, pairs, **settings, source=source)
+    calibration = calibrate_network(
+        network,
+        pairs,
+        count=config.pairs,
+        samples=config.samples,
+        coverage=config.coverage,
+        seed=config.seed,
+        source=source,
+    )
     remember(network, calibration)
     replace_atomically(config.output, network.save)
     logging.info("Written: %s", config.output)
@@ -62,45 +75,63 @@ def calibrate_file(config: CalibrateConfig) -> Calibration:
 
 
 def calibrate_network(
-    network, pairs: Iterable[KnownPair], *, count=None, samples=SAMPLES, coverage=COVERAGE, seed=0, source=""
+    network: RegistrationNetwork,
+    pairs: Iterable[KnownPair],
+    *,
+    count: int | None = None,
+    samples: int = SAMPLES,
+    coverage: float = COVERAGE,
+    seed: int = 0,
+    source: str = "",
 ) -> Calibration:
-    """The `Calibration` of a network, by the way that `pair_spread` chooses for it.
+    """Measure the `Calibration` of a network, by the method that `pair_spread` chooses for it.
 
     Args:
-        network: a `RegistrationNetwork`.
-        pairs: two or more, with what the network is meant for.
-        count: how many they are, to be told.
-        samples: registrations of each pair.
+        network: the network to calibrate.
+        pairs: two or more pairs, like those that the network is meant for.
+        count: number of pairs, for the log.
+        samples: number of registrations of each pair.
         coverage: see `calibrate`.
-        seed: of the registrations.
+        seed: seed of the registrations.
         source: see `calibrate`.
     """
-    rows, networks = [], {}
+    rows = []
+    networks: dict[Shape, RegistrationNetwork] = {}
     for number, pair in enumerate(pairs, 1):
         shape = pair.fixed.shape[:-1]
-        # Each network compiles once.
+        # One network for each shape, for each of them compiles once.
         networks[shape] = networks.get(shape) or network.for_shape(shape)
         rows.append(known_errors(networks[shape], pair, samples, seed=seed + number))
         logging.info(
             "%d%s pairs: median error %.2f voxels.", number, f" of {count}" if count else "", np.median(rows[-1][0])
         )
-    found = calibrate(rows, method_of(network), samples, coverage, source)
-    radii = [np.median(found.radius(features)) for _, features in rows]
+    calibration = calibrate(rows, method_of(network), samples, coverage, source)
+    radii = [np.median(calibration.radius(features)) for _, features in rows]
     logging.info("%g %% of the errors lie within a radius of %.2f voxels (median).", 100 * coverage, np.median(radii))
-    return found
+    return calibration
 
 
-def known_errors(network, pair: KnownPair, samples: int, seed: int = 0) -> tuple:
-    """(error in voxels `[voxels]`, {feature: `[voxels]`}) of what the fixed image shows, for a network of its shape."""
-    images, register = (pair.moving, pair.fixed), displacement_by(network)
-    settings = {"refined": False, "linear": np.eye(pair.fixed.ndim - 1), "samples": samples, "seed": seed}
-    spread, displacement = pair_spread(*images, register, network, **settings), register(*images)
-    features = error_features(*images, displacement, spread.displacement_std_mm)
+def known_errors(
+    network: RegistrationNetwork, pair: KnownPair, samples: int, seed: int = 0
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(error in voxels `[voxels]`, {feature: `[voxels]`}) in the voxels of the fixed image that belong to its content.
+
+    Args:
+        network: a network for the pair's shape.
+        pair: two images with their true displacement.
+        samples: number of registrations from which the spread is estimated.
+        seed: seed of these registrations.
+    """
+    moving, fixed, register = pair.moving, pair.fixed, displacement_by(network)
+    linear = np.eye(fixed.ndim - 1)
+    spread = pair_spread(moving, fixed, register, network, refined=False, linear=linear, samples=samples, seed=seed)
+    displacement = register(moving, fixed)
+    features = error_features(moving, fixed, displacement, spread.displacement_std_mm)
     error = np.linalg.norm(displacement - pair.displacement, axis=-1)
     return error[pair.inside], {name: values[pair.inside] for name, values in features.items()}
 
 
-def _check(config):
+def _check(config: CalibrateConfig) -> None:
     if Path(config.output).suffix != ".keras":
         raise InputError(f"{config.output}: a network with its calibration is written as .keras.")
     check_output_dir(Path(config.output).parent)
@@ -110,8 +141,8 @@ def _check(config):
         raise InputError(f"coverage lies between 0 and 1; got {config.coverage}.")
 
 
-def _known_pairs(network, config):
-    """(pairs, what they are)."""
+def _known_pairs(network: RegistrationNetwork, config: CalibrateConfig) -> tuple[Iterable[KnownPair], str]:
+    """(pairs, description of their images)."""
     settings = input_settings(network)
     if not config.data_dir:
         channels = network.settings["channels"]

@@ -1,10 +1,11 @@
-"""Writing several transforms, of any tool, as one."""
+"""Composition of several transforms, of any tool, into one."""
 
 import dataclasses
 
 from absl import logging
 
 from vxm_tf.configuration import described, option
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.chain_files import read_chain
 from vxm_tf.spatial.transform_files import FORMATS, check_belongs, write_transform
 from vxm_tf.spatial.transforms import Transform
@@ -20,9 +21,11 @@ class ComposeConfig:
         (), "Transform files with commas between, in the order in which an image goes through them."
     )
     transform_format: str = option(
-        "", "Format of all of them; empty chooses by extension and content.", choices=("", *FORMATS)
+        "", "Format of all transform files; empty chooses by extension and content.", choices=("", *FORMATS)
     )
-    fixed: str = option("", "Image in whose space the last transform ends; its grid is the written field's.")
+    fixed: str = option(
+        "", "Image in whose space the last transform ends; its grid becomes the grid of the written displacement."
+    )
     moving: str = option(
         "",
         "Image in whose space the first transform starts, for formats whose numbers depend on its grid (FSL, "
@@ -33,7 +36,7 @@ class ComposeConfig:
 
 
 def compose_files(config: ComposeConfig) -> Transform:
-    """Write several transforms as one.
+    """Write several transforms as one; return it.
 
     Raises:
         InputError: input that cannot be used, or a place that cannot be written.
@@ -42,9 +45,11 @@ def compose_files(config: ComposeConfig) -> Transform:
     transform, fixed, moving = read_chain(
         config.transforms, fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
+    if fixed is None:
+        raise InputError("--fixed must be given: the image in whose space the last transform ends.")
     check_output_format(config, transform)
     check_belongs(transform, fixed.grid, ", ".join(config.transforms))
-    moving_grid = moving and moving.grid
+    moving_grid = None if moving is None else moving.grid
     kind = config.output_format or None
     write_transform(config.output, transform, fixed.grid, format=kind, moving_grid=moving_grid)
     logging.info("Written: %s, %d transforms in one.", config.output, len(config.transforms))

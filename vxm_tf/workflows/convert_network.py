@@ -1,10 +1,11 @@
-"""Adopting a network that VoxelMorph saved."""
+"""Conversion of networks that VoxelMorph saved."""
 
 import dataclasses
 import json
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
@@ -22,18 +23,25 @@ class ConvertConfig:
     """Settings of `convert_file`, see `load_legacy`; `vxm-convert` has one flag for each."""
 
     architecture: str = option(
-        "", "VoxelMorph's constructor arguments, as JSON or the name of a file that holds it; for weights alone."
+        "",
+        "Arguments of VoxelMorph's constructor, as JSON or as the path of a file that holds it; for files with weights "
+        "alone.",
     )
     indexing: str | None = option(
-        None, "Order of a shift's components, where a file of 2018 does not tell.", choices=("ij", "xy")
+        None,
+        "Order of the components of a displacement, which a file of 2018 may not store.",
+        choices=("ij", "xy"),
     )
     use_miccai_int: bool | None = option(
-        None, "Whether the velocity was squared without division, where a file of 2018 does not tell."
+        None, "Whether the velocity is squared without being divided first, which a file of 2018 may not store."
     )
-    parity: bool = option(True, "Resize fields as the original did; otherwise as new networks here do.")
+    parity: bool = option(
+        True, "Resize displacements as the original program did; otherwise as new networks of this package do."
+    )
     normalization: str | None = option(
         None,
-        "How the tools prepare images for the network; by default freesurfer for files of 2018, none for others.",
+        "Method that brings intensities into [0, 1] for the network; by default freesurfer for files of 2018 and none "
+        "for others.",
         choices=tuple(NORMALIZATIONS),
     )
 
@@ -46,10 +54,10 @@ def convert_file(
     Args:
         old: file of the original program: HDF5, or a PyTorch checkpoint.
         new: output file (.keras).
-        config: what the old file does not tell.
+        config: settings that the old file does not store; the defaults of `ConvertConfig` if None.
 
     Raises:
-        InputError: a file that cannot be read or does not tell enough, or a place that cannot be written.
+        InputError: a file that cannot be read or lacks a setting, or a place that cannot be written.
     """
     config, new = config or ConvertConfig(), Path(new)
     if new.suffix != ".keras":
@@ -77,7 +85,7 @@ def convert_file(
     return network
 
 
-def _architecture(text):
+def _architecture(text: str) -> dict[str, Any] | None:
     if not text:
         return None
     path = Path(text)

@@ -1,4 +1,4 @@
-"""The whole main job on phantoms: train, evaluate, export, register, draw."""
+"""Demonstration of the whole job on phantoms: train, evaluate, export, register, draw."""
 
 import dataclasses
 import time
@@ -10,6 +10,7 @@ from vxm_tf.configuration import described, option
 from vxm_tf.data import find_scans
 from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.evaluation import EvaluateConfig, evaluate
+from vxm_tf.evaluation.scores import PairScores
 from vxm_tf.files import read_image, read_labels, write_volume
 from vxm_tf.models import load_model
 from vxm_tf.report import registration_panel, write_picture
@@ -28,13 +29,13 @@ ORIENTATION = "PRS"
 class DemoConfig:
     """Settings of `demonstrate`; `vxm-demo` has one flag for each."""
 
-    output_dir: str = option("demo", "Folder for everything that the demo makes.")
+    output_dir: str = option("demo", "Folder for phantoms, network, evaluation, SavedModel and picture.")
     epochs: int = option(4, "Number of epochs of training.")
-    steps_per_epoch: int = option(100, "Training steps in an epoch.")
+    steps_per_epoch: int = option(100, "Number of training steps in an epoch.")
 
 
 def demonstrate(config: DemoConfig) -> tuple[float, float]:
-    """Run the main job; return (Dice before, Dice after) over the held-out pairs."""
+    """Run the whole job on phantoms; return the mean (Dice before, Dice after) over the held-out pairs."""
     start = time.perf_counter()
     output_dir = Path(config.output_dir)
     logging.info("1 of 5: a population of head phantoms.")
@@ -63,12 +64,13 @@ def demonstrate(config: DemoConfig) -> tuple[float, float]:
     return before, after
 
 
-def _register(output_dir, data_dir, model):
+def _register(output_dir: Path, data_dir: Path, model: Path) -> Path:
+    """Register two phantoms from files; return the path of a picture of the result."""
     first, second = find_scans(data_dir / "val")[:2]
     files = {name: str(output_dir / "pair" / f"{name}.nii.gz") for name in ("moving", "fixed", "labels", "moved")}
     write_volume(files["moving"], read_image(first.image).array[..., 0])
     write_volume(files["fixed"], read_image(second.image).array[..., 0])
-    write_volume(files["labels"], read_labels(first.labels).array)
+    write_volume(files["labels"], read_labels(first.labels or first.image).array)
     outputs = {name: str(output_dir / "pair" / f"{name}.nii.gz") for name in ("displacement", "moved_labels")}
     result = register_files(RegisterConfig(model=str(model), **files, **outputs))
     moving, fixed, moved = (read_image(files[name]).array / 255.0 for name in ("moving", "fixed", "moved"))
@@ -78,6 +80,6 @@ def _register(output_dir, data_dir, model):
     return picture
 
 
-def _mean_dice(rows, method):
+def _mean_dice(rows: list[PairScores], method: str) -> float:
     scores = [row.mean("dice") for row in rows if row.method == method]
     return sum(scores) / len(scores)

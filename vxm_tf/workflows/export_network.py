@@ -22,13 +22,15 @@ class ExportConfig:
     """
 
     model: str = option("", "The .keras file of the network, or shipped for the network that comes with the package.")
-    output_dir: str = option("", "The served model's base folder; a version is a numbered folder in it.")
+    output_dir: str = option("", "Base folder of the served model; each version is a numbered folder in it.")
     version: int = option(0, "Number of the version; 0 for the next one.")
     weights: str = option(
-        "float32", "Precision in which weights are stored; all computing is in float32.", choices=tuple(PRECISIONS)
+        "float32", "Precision in which weights are stored; all computing is in float32.", choices=PRECISIONS
     )
-    warm_up: bool = option(True, "Write requests with which TensorFlow Serving warms up.")
-    training_data: str = option("", "What the network learned from, in words, for model_card.json.")
+    warm_up: bool = option(
+        True, "Write requests with which TensorFlow Serving warms up, so that no user waits for the first answer."
+    )
+    training_data: str = option("", "Description of the training data, in words, for model_card.json.")
     metrics: str = option("", "JSON file with results for model_card.json, such as summary.json of evaluate.py.")
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Inverting a transform, of any tool."""
+"""Inversion of a transform of any tool."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ class InvertConfig:
 
     transform: str = option("", "File of the transform that carries images from moving to fixed.")
     transform_format: str = option(
-        "", "Format of that file; empty chooses by extension and content.", choices=("", *FORMATS)
+        "", "Format of the transform file; empty chooses by extension and content.", choices=("", *FORMATS)
     )
     moving: str = option("", "Moving image, whose grid the inverse gets.")
     fixed: str = option("", "Fixed image, for formats whose numbers depend on its grid (FSL).")
@@ -30,10 +30,10 @@ class InvertConfig:
 
 
 def invert_file(config: InvertConfig) -> Inversion | None:
-    """Write the inverse of a transform, and say how well it holds.
+    """Write the inverse of a transform, and log its residual.
 
     Returns:
-        The `Inversion`, or None for an affine transform, whose inverse is exact.
+        The `Inversion` with its residual, or None for an affine transform, whose inverse is exact.
 
     Raises:
         InputError: input that cannot be used, or a place that cannot be written.
@@ -42,6 +42,8 @@ def invert_file(config: InvertConfig) -> Inversion | None:
     transform, fixed, moving = read_chain(
         (config.transform,), fixed=config.fixed, moving=config.moving, format=config.transform_format
     )
+    if moving is None:
+        raise InputError("--moving must be given: the image whose grid the inverse gets.")
     check_output_format(config, transform)
     grid = moving.grid
     if not _meets(transform, fixed, grid):
@@ -49,7 +51,7 @@ def invert_file(config: InvertConfig) -> Inversion | None:
             f"{config.transform}: maps its whole field of view outside {config.moving}. Is this its moving image?"
         )
     turned, inversion = inverse(transform, grid)
-    fixed_grid = fixed and fixed.grid
+    fixed_grid = None if fixed is None else fixed.grid
     write_transform(config.output, turned, grid, format=config.output_format or None, moving_grid=fixed_grid)
     if inversion is None:
         logging.info("Written: %s, the exact inverse of an affine transform.", config.output)
@@ -62,9 +64,12 @@ def invert_file(config: InvertConfig) -> Inversion | None:
 
 
 def _meets(transform: Transform, fixed: SpatialImage | None, grid: Grid) -> bool:
-    """Whether some point of the transform's own field, or of the fixed image, maps into the grid."""
+    """Whether some point of the transform's first field, or of the fixed image, maps into the grid."""
     first = flattened(transform)[0]
-    start = first.grid if isinstance(first, DisplacementField) else (fixed and fixed.grid)
-    if not start:
+    if isinstance(first, DisplacementField):
+        start = first.grid
+    elif fixed is not None:
+        start = fixed.grid
+    else:
         return True
     return bool(grid.contains(transform.map(start.sample_points())).any())

@@ -1,6 +1,7 @@
-"""Names of outputs after BIDS derivatives, so that others find what a file is."""
+"""Names of outputs after BIDS derivatives, which tell what each file holds."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -14,12 +15,12 @@ SUFFIXES = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "inplaneT1", "inplaneT2", "
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What BIDS says of one image's name.
+    """Parts of an image's name after BIDS.
 
     Attributes:
-        prefix: its subject and session, such as "sub-01_ses-2_", or nothing.
-        suffix: what kind of image it is, such as "T1w"; "image" if the name does not say.
-        space: letters and digits that stand for its space.
+        prefix: subject and session, such as "sub-01_ses-2_", or empty.
+        suffix: kind of image, such as "T1w"; "image" if the name has none.
+        space: letters and digits that stand for the image's space.
     """
 
     prefix: str
@@ -27,8 +28,8 @@ class Names:
     space: str
 
     @classmethod
-    def of(cls, path):
-        """From a file's name, BIDS or not."""
+    def of(cls, path: str | os.PathLike) -> "Names":
+        """Parse the name of a file, whether or not it follows BIDS."""
         name = stem(str(path).removesuffix(f" {IN_MEMORY}"))
         entities = re.match(r"(sub-[A-Za-z0-9]+)(_ses-[A-Za-z0-9]+)?(?:_|$)", name)
         prefix = "".join(part for part in entities.groups() if part) + "_" if entities else ""
@@ -39,19 +40,22 @@ class Names:
         return cls(prefix, suffix, space or "image")
 
 
-def names_of_pair(moving, fixed) -> tuple:
-    """The names of two images; where both files are called the same, by the folders in which they differ.
+def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[Names, Names]:
+    """The names of two images; where both files have one name, their spaces are named after the folders that differ.
 
     Raises:
-        InputError: one file.
+        InputError: moving and fixed are one file.
     """
-    names = Names.of(moving), Names.of(fixed)
-    if names[0].space != names[1].space:
-        return names
+    first, second = Names.of(moving), Names.of(fixed)
+    if first.space != second.space:
+        return first, second
     folders = [[re.sub(r"[^A-Za-z0-9]", "", part) for part in Path(p).resolve().parts[-2::-1]] for p in (moving, fixed)]
-    for pair in zip(*folders):
-        if pair[0] != pair[1]:
-            return tuple(dataclasses.replace(n, space=folder + n.space) for n, folder in zip(names, pair))
+    for one, other in zip(*folders):
+        if one != other:
+            return (
+                dataclasses.replace(first, space=one + first.space),
+                dataclasses.replace(second, space=other + second.space),
+            )
     raise InputError(
         f"{moving} and {fixed} have one name, so outputs in --output_dir would be mixed up. Name the outputs one by "
         "one."
@@ -59,13 +63,13 @@ def names_of_pair(moving, fixed) -> tuple:
 
 
 def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False) -> RegisterConfig:
-    """A `RegisterConfig` whose every output that was not named lies in its `output_dir`.
+    """The configuration with a path in `output_dir` for every output that it does not name.
 
-    Transforms are `<sub>_from-A_to-B_mode-image_xfm`, which carry images from A to B; images on another's grid
-    `<sub>_space-B_desc-moved_<suffix>`.
+    A transform that carries images from A to B is `<sub>_from-A_to-B_mode-image_xfm`; an image that was moved to the
+    grid of B is `<sub>_space-B_desc-moved_<suffix>`.
 
     Args:
-        config: with an `output_dir`.
+        config: a configuration with an `output_dir`.
         uncertainty: whether a map of the uncertainty is written too.
 
     Raises:
@@ -96,7 +100,7 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False) -> Reg
     )
 
 
-def beside(path, ending: str) -> str:
+def beside(path: str | os.PathLike, ending: str) -> str:
     """A path of the same name with another ending: `x_xfm.nii.gz` and ".json" give `x_xfm.json`."""
     path = Path(path)
     return str(path.with_name(re.sub(r"(\.nii)?\.[A-Za-z0-9]+$", "", path.name) + ending))

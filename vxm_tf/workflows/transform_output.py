@@ -8,31 +8,35 @@ from vxm_tf.spatial.transforms import Transform, is_affine
 
 
 class TransformOutput(Protocol):
-    """A configuration that writes one transform.
+    """A configuration that writes one transform."""
 
-    Attributes:
-        fixed: path of the fixed image, or empty.
-        moving: path of the moving image, or empty.
-        output: path of the transform to be written.
-        output_format: its format; empty chooses by extension.
-    """
+    @property
+    def fixed(self) -> str:
+        """Path of the fixed image, or empty."""
 
-    fixed: str
-    moving: str
-    output: str
-    output_format: str
+    @property
+    def moving(self) -> str:
+        """Path of the moving image, or empty."""
+
+    @property
+    def output(self) -> str:
+        """Path of the transform to be written."""
+
+    @property
+    def output_format(self) -> str:
+        """Format of the output; empty chooses by extension."""
 
 
 def check_inputs(config: TransformOutput, transforms: dict[str, str]) -> None:
     """Raise `InputError` if the output would replace one of the inputs.
 
     Args:
-        config: names the output and both images.
-        transforms: how messages call each transform file, to its path.
+        config: paths of the output and of both images.
+        transforms: path of each transform file, by its name in messages.
     """
     check_distinct({"--output": config.output}, {**transforms, "--fixed": config.fixed, "--moving": config.moving})
 
 
 def check_output_format(config: TransformOutput, transform: Transform) -> None:
-    """Raise `InputError` if the output's format cannot hold a transform like this."""
+    """Raise `InputError` if the output's format cannot hold this kind of transform."""
     check_transform_output(config.output, config.output_format or None, transform.ndim, affine=is_affine(transform))

@@ -1,1 +1,1 @@
-"""What runs inside a SavedModel: TensorFlow alone, shapes known when a request comes."""
+"""Computations inside a SavedModel, in TensorFlow alone and for shapes that only a request tells."""

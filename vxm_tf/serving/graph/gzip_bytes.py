@@ -1,4 +1,4 @@
-"""Gzipped bytes in a graph."""
+"""Inflation of gzipped bytes in a graph."""
 
 import tensorflow as tf
 
@@ -8,16 +8,16 @@ MAGIC = b"\x1f\x8b"
 MAX_BYTES = 2**30
 
 
-def is_gzip(content):
-    """Whether bytes, a string scalar, begin as gzip does."""
+def is_gzip(content: tf.Tensor) -> tf.Tensor:
+    """Whether bytes, a string scalar, begin like a gzip archive."""
     return tf.strings.substr(content, 0, 2) == MAGIC
 
 
-def gunzip(content, name):
+def gunzip(content: tf.Tensor, name: str) -> tf.Tensor:
     """The bytes in a gzip archive.
 
-    Its last four bytes tell the size, which is looked at first: what says to be larger than `MAX_BYTES` is refused.
-    An archive that lies is inflated as far as memory goes, so a server at the edge should count as it inflates.
+    The last four bytes of the archive state its inflated size; an archive that states more than `MAX_BYTES` is refused.
+    One that states too little is still inflated as far as memory goes, so a public server should count while inflating.
     """
     whole = after([require(tf.strings.length(content) >= 18, f"{name}: the gzip archive is cut short.")], content)
     size = tf.io.decode_raw(tf.strings.substr(whole, -4, 4), tf.int32)[0]
@@ -26,6 +26,6 @@ def gunzip(content, name):
     return tf.io.decode_compressed(after([check], whole), compression_type="GZIP")
 
 
-def maybe_gunzip(content, name):
-    """The bytes themselves, or those in a gzip archive."""
+def maybe_gunzip(content: tf.Tensor, name: str) -> tf.Tensor:
+    """Bytes, inflated if they are a gzip archive."""
     return tf.cond(is_gzip(content), lambda: gunzip(content, name), lambda: tf.identity(content))

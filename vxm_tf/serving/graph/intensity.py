@@ -1,4 +1,4 @@
-"""Brightness of images in a graph: percentiles, normalisation, and where the content lies."""
+"""Intensities of images in a graph: percentiles, normalisation, and the box of the content."""
 
 import tensorflow as tf
 
@@ -6,8 +6,8 @@ from vxm_tf.data.normalization import FREESURFER_BRIGHT
 from vxm_tf.serving.graph.conditions import after, require
 
 
-def percentile_high(values, share: float):
-    """The value that `share` of the values `[count]` do not exceed, for shares near 1, linear between ranks."""
+def percentile_high(values: tf.Tensor, share: float) -> tf.Tensor:
+    """The value that a share near 1 of the values `[count]` do not exceed, linear between ranks."""
     count = tf.size(values)
     position = tf.cast(count - 1, tf.float64) * share
     lower = tf.cast(tf.floor(position), tf.int32)
@@ -17,27 +17,27 @@ def percentile_high(values, share: float):
     return low + fraction * (high - low)
 
 
-def percentile_low(values, share: float):
-    """The same for shares near 0."""
+def percentile_low(values: tf.Tensor, share: float) -> tf.Tensor:
+    """The value that a share near 0 of the values `[count]` do not exceed, linear between ranks."""
     return -percentile_high(-values, 1.0 - share)
 
 
-def _between(values, low, high):
+def _between(values: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value((values - low) / (high - low), 0.0, 1.0)
 
 
-def _minmax(values):
+def _minmax(values: tf.Tensor) -> tf.Tensor:
     low, high = tf.reduce_min(values), tf.reduce_max(values)
     return (values - low) / (high - low)
 
 
-def _percentile(values):
+def _percentile(values: tf.Tensor) -> tf.Tensor:
     flat = tf.reshape(values, [-1])
     low, high = percentile_low(flat, 0.005), percentile_high(flat, 0.995)
     return tf.cond(high > low, lambda: _between(values, low, high), lambda: _minmax(values))
 
 
-def _freesurfer(values):
+def _freesurfer(values: tf.Tensor) -> tf.Tensor:
     bright = percentile_high(tf.reshape(values, [-1]), 0.995)
     return tf.cond(bright > 0, lambda: values * (FREESURFER_BRIGHT / bright), lambda: _minmax(values))
 
@@ -45,23 +45,23 @@ def _freesurfer(values):
 METHODS = {"percentile": _percentile, "minmax": _minmax, "freesurfer": _freesurfer, "none": tf.identity}
 
 
-def normalize(values, name: str, what: str):
-    """An image `[*spatial]` normalised as `vxm_tf.data.normalize` does it.
+def normalize(values: tf.Tensor, method: str, name: str) -> tf.Tensor:
+    """An image `[*spatial]` normalised as by `vxm_tf.data.normalize`.
 
     Args:
-        values: float32.
-        name: of the method.
-        what: the image is called in errors.
+        values: float32 `[*spatial]`.
+        method: name of the method, a key of `METHODS`.
+        name: name of the image in errors.
     """
     varies = tf.reduce_max(values) > tf.reduce_min(values)
-    check = require(varies, f"{what}: every voxel that takes part has the same value, so there is nothing to align.")
-    return METHODS[name](after([check], values))
+    check = require(varies, f"{name}: every voxel that takes part has the same value, so there is nothing to align.")
+    return METHODS[method](after([check], values))
 
 
-def content_box(values):
-    """float64 `[3, 2]`: (first, last) index of each axis between which an image is brighter than its background.
+def content_box(values: tf.Tensor) -> tf.Tensor:
+    """Box in which an image is brighter than its background: (first, last) index of each axis, float64 `[3, 2]`.
 
-    As `vxm_tf.spatial.working_grid.content_box` finds it.
+    Computed as by `vxm_tf.spatial.working_grid.content_box`.
     """
     low, high = tf.reduce_min(values), percentile_high(tf.reshape(values, [-1]), 0.995)
     high = tf.where(high > low, high, tf.reduce_max(values))

@@ -1,6 +1,7 @@
-"""Whole NIfTI-1 files as bytes, read in a graph."""
+"""Reading NIfTI-1 files from bytes in a graph."""
 
-import typing
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -10,13 +11,13 @@ from vxm_tf.serving.graph.raw_bytes import KINDS, numbers
 
 HEADER_BYTES = 348
 DATA_OFFSET = 352
-# As nibabel has it: what float32 leaves of a turn by 180 degrees.
+# Rounding error of float32 in the quaternion of a turn by 180 degrees, as in nibabel.
 ROUNDING = 3 * 2.0**-23
-# By the header's code, in millimetres; 0 is unknown and taken for millimetres.
+# Millimetres in a unit of length, by the header's code; code 0, unknown, is taken for millimetres.
 UNITS_MM = (1.0, 1000.0, 1.0, 0.001)
 
 
-class NiftiVolume(typing.NamedTuple):
+class NiftiVolume(NamedTuple):
     """A volume in world space.
 
     Attributes:
@@ -24,28 +25,36 @@ class NiftiVolume(typing.NamedTuple):
         affine: float64 `[4, 4]`, voxel indices to world millimetres, RAS+.
     """
 
-    values: object
-    affine: object
+    values: tf.Tensor
+    affine: tf.Tensor
 
 
-class _Fields(typing.NamedTuple):
-    """A header's numbers: `int16[k]` at byte 2 k, `float32[k]` at byte 4 k, in float64."""
+class _Fields(NamedTuple):
+    """Numbers in a header.
 
-    little: object
-    int16: object
-    float32: object
-    units: object
+    Attributes:
+        little: bool scalar, whether the file is little-endian.
+        int16: the number at each even byte 2 k, as int32 `[k]`.
+        float32: the number at each fourth byte 4 k, as float64 `[k]`.
+        units: code of the unit of length, int32 scalar.
+    """
+
+    little: tf.Tensor
+    int16: tf.Tensor
+    float32: tf.Tensor
+    units: tf.Tensor
 
 
-def read_nifti(content, name: str) -> NiftiVolume:
+def read_nifti(content: tf.Tensor, name: str) -> NiftiVolume:
     """The volume in a `.nii` or `.nii.gz` file.
 
-    Both byte orders, integers of 8 to 64 bits, floats of 32 and 64 bits. The sform counts before the qform. A request
-    fails with a sentence unless this is one volume with three axes, whole, finite, and somewhere in space.
+    It may have either byte order and hold integers of 8 to 64 bits or floats of 32 or 64 bits. The sform takes
+    precedence over the qform. A request fails with a message unless the file is complete and holds one finite volume
+    with three axes and a sound affine.
 
     Args:
-        content: string scalar.
-        name: what the volume is called in errors.
+        content: content of the file, string scalar.
+        name: name of the volume in errors.
     """
     content = maybe_gunzip(content, name)
     fields = _fields(_header(content, name), name)
@@ -56,24 +65,24 @@ def read_nifti(content, name: str) -> NiftiVolume:
     return NiftiVolume(values, sound_affine(_affine(fields, name), name))
 
 
-def _header(content, name):
+def _header(content: tf.Tensor, name: str) -> tf.Tensor:
     length = tf.strings.length(content)
     long_enough = require(length >= DATA_OFFSET, f"{name}: is no NIfTI file; it holds so many bytes:", length)
     return tf.strings.substr(after([long_enough], content), 0, HEADER_BYTES)
 
 
-def _fields(header, name):
+def _fields(header: tf.Tensor, name: str) -> _Fields:
     little, big = (tf.io.decode_raw(header, tf.int32, little_endian=order)[0] for order in (True, False))
-    said = f"{name}: is no NIfTI-1 file; the size of its header is not {HEADER_BYTES} but, read both ways,"
-    known = require((little == HEADER_BYTES) | (big == HEADER_BYTES), said, little, big)
-    # Said in numbers: bytes of any kind are no text that a server could answer with.
+    message = f"{name}: is no NIfTI-1 file; the size of its header is not {HEADER_BYTES} but, read both ways,"
+    known = require((little == HEADER_BYTES) | (big == HEADER_BYTES), message, little, big)
+    # As numbers, for a server cannot put arbitrary bytes into the text of its answer.
     magic = tf.io.decode_raw(tf.strings.substr(header, 344, 3), tf.uint8)
     is_single = tf.reduce_all(magic == tuple(b"n+1"))
     single = require(is_single, f"{name}: is not one whole NIfTI-1 file (magic 110 43 49, n+1); its magic is", magic)
     header = after([known, single], header)
     is_little = little == HEADER_BYTES
 
-    def read(dtype):
+    def read(dtype: tf.DType) -> tf.Tensor:
         both = [tf.io.decode_raw(header, dtype, little_endian=order) for order in (True, False)]
         return tf.ensure_shape(tf.where(is_little, *both), [HEADER_BYTES // dtype.size])
 
@@ -81,8 +90,8 @@ def _fields(header, name):
     return _Fields(is_little, int16, float32, tf.cast(tf.io.decode_raw(header, tf.uint8)[123], tf.int32) % 8)
 
 
-def _shape(fields, name):
-    """int32 `[3]`."""
+def _shape(fields: _Fields, name: str) -> tf.Tensor:
+    """Shape of the volume, int32 `[3]`."""
     dims = fields.int16[20:28]
     used = tf.range(1, 8) <= dims[0]
     sizes = tf.where(used, dims[1:], 1)
@@ -91,16 +100,16 @@ def _shape(fields, name):
     return after([check, not_too_large(sizes[:3], name)], sizes[:3])
 
 
-def _data(content, fields, shape, name):
-    """float64 `[x, y, z]`, as stored."""
+def _data(content: tf.Tensor, fields: _Fields, shape: tf.Tensor, name: str) -> tf.Tensor:
+    """Voxels as stored, float64 `[x, y, z]`."""
     code = fields.int16[35]
     codes = tf.constant(list(KINDS))
     place = tf.argmax(codes == code, output_type=tf.int32)
-    said = f"{name}: voxels are integers of 8 to 64 or floats of 32 or 64 bits; NIfTI's code for the type is"
-    supported = require(tf.reduce_any(codes == code), said, code)
+    message = f"{name}: voxels are integers of 8 to 64 or floats of 32 or 64 bits; NIfTI's code for the type is"
+    supported = require(tf.reduce_any(codes == code), message, code)
     bytes_each = tf.gather(tf.constant([KINDS[c][1] for c in KINDS], tf.int64), after([supported], place))
     offset = fields.float32[27]
-    # Zero means right after the header.
+    # An offset of 0 means right after the header.
     sensible = tf.math.is_finite(offset) & ((offset == 0) | (offset >= DATA_OFFSET)) & (offset < 2.0**31)
     check = require(sensible, f"{name}: voxels start at byte {DATA_OFFSET} or later; the header says", offset)
     start = tf.cast(tf.maximum(after([check], offset), float(DATA_OFFSET)), tf.int64)
@@ -113,12 +122,12 @@ def _data(content, fields, shape, name):
     return tf.transpose(tf.reshape(flat, tf.reverse(shape, [0])), (2, 1, 0))
 
 
-def _branch(data, code, little_endian):
+def _branch(data: tf.Tensor, code: int, little_endian: bool) -> Callable[[], tf.Tensor]:
     return lambda: numbers(data, code, little_endian)
 
 
-def _scaled(values, fields, name):
-    """float32: slope * stored + intercept, unless the slope is 0 or none."""
+def _scaled(values: tf.Tensor, fields: _Fields, name: str) -> tf.Tensor:
+    """Values slope * stored + intercept, float32; as stored where the slope is 0 or not finite."""
     slope, intercept = fields.float32[28], fields.float32[29]
     applies = tf.math.is_finite(slope) & (slope != 0)
     check = require(~applies | tf.math.is_finite(intercept), f"{name}: scl_inter is no number, but", intercept)
@@ -127,8 +136,8 @@ def _scaled(values, fields, name):
     return tf.cast(values * slope + intercept, tf.float32)
 
 
-def _affine(fields, name):
-    """float64 `[4, 4]`, in millimetres."""
+def _affine(fields: _Fields, name: str) -> tf.Tensor:
+    """Matrix float64 `[4, 4]` from voxel indices to world millimetres."""
     qform_code, sform_code = fields.int16[126], fields.int16[127]
     sform = tf.reshape(fields.float32[70:82], (3, 4))
     zooms = fields.float32[20:23]
@@ -136,18 +145,18 @@ def _affine(fields, name):
     choice = tf.where(sform_code > 0, 0, tf.where(qform_code > 0, 1, 2))
     rows = tf.switch_case(choice, [lambda: sform, lambda: _qform(fields, zooms, name), lambda: bare])
     unit = fields.units
-    said = f"{name}: the unit of length is 0 (unknown), 1 (m), 2 (mm) or 3 (um); the header says"
-    known = require(unit < len(UNITS_MM), said, unit)
+    message = f"{name}: the unit of length is 0 (unknown), 1 (m), 2 (mm) or 3 (um); the header says"
+    known = require(unit < len(UNITS_MM), message, unit)
     rows *= tf.gather(tf.constant(UNITS_MM, tf.float64), after([known], unit))
     return tf.concat([rows, tf.constant([[0, 0, 0, 1]], tf.float64)], axis=0)
 
 
-def _qform(fields, zooms, name):
-    """`[3, 4]` of the quaternion, whose first part follows from its length of 1."""
+def _qform(fields: _Fields, zooms: tf.Tensor, name: str) -> tf.Tensor:
+    """The first three rows `[3, 4]` of the affine of the quaternion, whose first part follows from its length of 1."""
     b, c, d = tf.unstack(fields.float32[64:67])
     rest = 1.0 - (b * b + c * c + d * d)
-    said = f"{name}: the qform's quaternion is longer than 1:"
-    rest = after([require(rest > -ROUNDING, said, fields.float32[64:67])], rest)
+    message = f"{name}: the qform's quaternion is longer than 1:"
+    rest = after([require(rest > -ROUNDING, message, fields.float32[64:67])], rest)
     a = tf.where(rest < ROUNDING, tf.constant(0.0, tf.float64), tf.sqrt(tf.abs(rest)))
     rotation = tf.stack(
         [

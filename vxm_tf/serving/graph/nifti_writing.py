@@ -1,4 +1,4 @@
-"""Whole NIfTI-1 files as bytes, written in a graph."""
+"""Writing NIfTI-1 files as bytes in a graph."""
 
 import nibabel
 import numpy as np
@@ -7,17 +7,17 @@ import tensorflow as tf
 from vxm_tf.serving.graph.conditions import after, require
 from vxm_tf.serving.graph.raw_bytes import to_bytes
 
-# NIfTI's intent for vectors without a meaning, which ITK takes as they are.
+# NIfTI's intent code for plain vectors, which ITK reads unchanged.
 VECTOR_INTENT = 1007
 
 
-def write_nifti(values, affine, intent: int = 0):
-    """An uncompressed `.nii` file, string scalar.
+def write_nifti(values: tf.Tensor, affine: tf.Tensor, intent: int = 0) -> tf.Tensor:
+    """Content of an uncompressed `.nii` file, string scalar.
 
     Args:
-        values: float32 `[x, y, z]`, or `[x, y, z, 3]` for vectors, which go to the fifth axis.
+        values: float32 `[x, y, z]`, or `[x, y, z, 3]` for vectors, which are written along the fifth axis.
         affine: float64 `[4, 4]`, voxel indices to world millimetres; written as sform and as qform.
-        intent: the code that says what vectors mean.
+        intent: NIfTI's code for the meaning of the vectors.
     """
     vectors = len(values.shape) == 4
     sizes = tf.shape(values)
@@ -36,16 +36,18 @@ def write_nifti(values, affine, intent: int = 0):
     return tf.strings.join(parts)
 
 
-def right_angled(affine, name):
+def right_angled(affine: tf.Tensor, name: str) -> tf.Tensor:
     """The affine, whose axes must be at right angles: ITK reads no others."""
     axes = affine[:3, :3] / tf.norm(affine[:3, :3], axis=0)
     straight = tf.reduce_max(tf.abs(tf.matmul(axes, axes, transpose_a=True) - tf.eye(3, dtype=tf.float64))) < 1e-4
-    said = f"{name}: the axes of its grid are not at right angles, which a transform for ITK cannot hold; its affine is"
-    return after([require(straight, said, affine)], affine)
+    message = (
+        f"{name}: the axes of its grid are not at right angles, which a transform for ITK cannot hold; its affine is"
+    )
+    return after([require(straight, message, affine)], affine)
 
 
-def _template(intent):
-    """The header's bytes, and four that say that nothing follows it; sizes and place are filled in later."""
+def _template(intent: int) -> bytes:
+    """Bytes of a header without sizes and affine, and the four zeros after it that say that no extension follows."""
     header = nibabel.Nifti1Header(endianness="<")
     header.set_data_dtype(np.float32)
     header.set_xyzt_units("mm")
@@ -57,12 +59,12 @@ def _template(intent):
     return header.binaryblock + b"\0\0\0\0"
 
 
-def _bytes(tensor, dtype=None):
+def _bytes(tensor: tf.Tensor, dtype: tf.DType | None = None) -> tf.Tensor:
     return to_bytes(tensor if dtype is None else tf.cast(tensor, dtype))
 
 
-def _qform(affine):
-    """(zooms `[3]`, b, c, d `[3]`, handedness) as `nibabel.Nifti1Header.set_qform` finds them.
+def _qform(affine: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(zooms `[3]`, quaternion's b, c, d `[3]`, handedness) as computed by `nibabel.Nifti1Header.set_qform`.
 
     The quaternion is the eigenvector of the largest eigenvalue of Bar-Itzhack's matrix (J. Guidance 23, 2000).
     """

@@ -1,25 +1,30 @@
-"""Orders and directions of axes, found in a graph."""
+"""Order and direction of a grid's axes, computed in a graph."""
 
-import typing
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from vxm_tf.spatial.working_grid import WORLD_AXES
 
 
-class GridTensor(typing.NamedTuple):
-    """A grid in world space: shape int32 `[3]`, affine float64 `[4, 4]` to millimetres, RAS+."""
+class GridTensor(NamedTuple):
+    """A grid in world space.
 
-    shape: object
-    affine: object
+    Attributes:
+        shape: int32 `[3]`.
+        affine: float64 `[4, 4]`, voxel indices to world millimetres, RAS+.
+    """
+
+    shape: tf.Tensor
+    affine: tf.Tensor
 
 
-def reordering(grid, orientation: str):
-    """float64 `[4, 4]`: indices in another order of axes, to the grid's own.
+def reordering(grid: GridTensor, orientation: str) -> tf.Tensor:
+    """Matrix float64 `[4, 4]` from indices in another order of axes to the grid's own.
 
     Args:
-        grid: a `GridTensor`.
-        orientation: such as "LIA".
+        grid: the grid in its own order of axes.
+        orientation: order and direction of the other axes, such as "LIA".
     """
     world, signs = _nearest_world_axes(grid.affine)
     wanted = [WORLD_AXES[letter] for letter in orientation]
@@ -33,20 +38,20 @@ def reordering(grid, orientation: str):
     return homogeneous(turn, shift)
 
 
-def reordered(grid, orientation: str):
-    """The same voxels, named in another order, as a `GridTensor`."""
+def reordered(grid: GridTensor, orientation: str) -> GridTensor:
+    """The grid of the same voxels with its axes in another order and direction, such as "LIA"."""
     step = reordering(grid, orientation)
     sizes = tf.abs(tf.linalg.matvec(step[:3, :3], tf.cast(grid.shape, tf.float64), transpose_a=True))
     return GridTensor(tf.cast(tf.round(sizes), tf.int32), grid.affine @ step)
 
 
-def homogeneous(linear, shift):
-    """`[4, 4]` from `[3, 3]` and `[3]`."""
+def homogeneous(linear: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Homogeneous matrix `[4, 4]` of a linear map `[3, 3]` and a shift `[3]`."""
     return tf.concat([tf.concat([linear, shift[:, None]], axis=1), [[0.0, 0.0, 0.0, 1.0]]], axis=0)
 
 
-def _nearest_world_axes(affine):
-    """(world axis, sign) of each axis, every world axis once, as `nibabel.io_orientation` assigns them."""
+def _nearest_world_axes(affine: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """(world axes, signs) of the axes, every world axis once, assigned as by `nibabel.io_orientation`."""
     linear = affine[:3, :3]
     _, left, right = tf.linalg.svd(linear / tf.norm(linear, axis=0))
     rotation = tf.matmul(left, right, transpose_b=True)

@@ -1,8 +1,8 @@
-"""Numbers as bytes and back, in a graph."""
+"""Conversion between numbers and bytes in a graph."""
 
 import tensorflow as tf
 
-# NIfTI's code: (dtype as decode_raw reads it, bytes a number, added to negative numbers to make them unsigned).
+# By NIfTI's code: (dtype for decode_raw, bytes of a number, summand that makes negative numbers unsigned).
 KINDS = {
     2: (tf.uint8, 1, 0.0),
     256: (tf.int8, 1, 0.0),
@@ -17,17 +17,17 @@ KINDS = {
 }
 
 
-def numbers(content, code: int, little_endian: bool = True):
-    """float64 `[count]` from bytes that hold numbers of a NIfTI type."""
+def numbers(content: tf.Tensor, code: int, little_endian: bool = True) -> tf.Tensor:
+    """Numbers float64 `[count]` from bytes that hold them as the type of a NIfTI code."""
     dtype, _, wrap = KINDS[code]
     values = tf.cast(tf.io.decode_raw(content, dtype, little_endian=little_endian), tf.float64)
     return tf.where(values < 0, values + wrap, values) if wrap else values
 
 
-def to_bytes(tensor):
-    """A tensor's numbers, little-endian, last axis fastest.
+def to_bytes(tensor: tf.Tensor) -> tf.Tensor:
+    """A tensor's numbers as bytes, little-endian, last axis fastest.
 
-    There is no operation for this alone; a serialised tensor ends with them.
+    TensorFlow has no operation for this, but a serialised tensor ends with these bytes.
     """
     size = tf.size(tensor, out_type=tf.int64) * tensor.dtype.size
     whole = tf.io.serialize_tensor(tensor)

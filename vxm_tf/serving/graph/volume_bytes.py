@@ -1,7 +1,7 @@
-"""Volumes in few bytes: gzipped numbers in, 16-bit PNG out.
+"""Volumes in few bytes: gzipped numbers in requests, 16-bit PNG in answers.
 
-PNG is the only encoder that deflates in a graph, and every language reads it. A volume becomes a gray picture whose
-rows are the volume's rows along its last axis, first axis slowest.
+PNG is TensorFlow's only encoder that deflates in a graph, and every language reads it. A volume becomes a gray picture
+whose rows are the volume's rows along its last axis, first axis slowest.
 """
 
 import tensorflow as tf
@@ -11,21 +11,21 @@ from vxm_tf.serving.graph.conditions import after, finite, not_too_large, requir
 from vxm_tf.serving.graph.gzip_bytes import gunzip, is_gzip
 from vxm_tf.serving.graph.raw_bytes import numbers
 
-# Name of the numbers: NIfTI's code, bytes each.
+# By name of the type: (NIfTI's code, bytes of a number).
 DTYPES = {"uint8": (2, 1), "uint16": (512, 2), "float32": (16, 4)}
-# Fastest; the highest level would save a fifth and take four times as long.
+# The fastest level; the highest would save a fifth of the bytes and take four times as long.
 COMPRESSION = 1
 
 
-def decode(content, shape, dtype, ndim: int, name: str):
-    """float32 `[*spatial]` from gzipped numbers, little-endian, last axis fastest.
+def decode(content: tf.Tensor, shape: tf.Tensor, dtype: tf.Tensor, ndim: int, name: str) -> tf.Tensor:
+    """A volume float32 `[*spatial]` from gzipped numbers, little-endian, last axis fastest.
 
     Args:
-        content: string scalar.
+        content: gzip archive of the numbers, string scalar.
         shape: int32 `[ndim]`.
-        dtype: string scalar, a key of `DTYPES`.
-        ndim: that the network takes.
-        name: of the volume in errors.
+        dtype: key of `DTYPES`, string scalar.
+        ndim: number of axes that the network takes.
+        name: name of the volume in errors.
     """
     axes = require(tf.size(shape) == ndim, f"{name}_shape: holds {ndim} sizes; got", shape)
     archive = require(is_gzip(content), f"{name}: is not gzipped, for it does not begin with the bytes 1f 8b.")
@@ -40,26 +40,26 @@ def decode(content, shape, dtype, ndim: int, name: str):
     return finite(tf.ensure_shape(values, [None] * ndim), name)
 
 
-def _of_size(content, wanted, name):
+def _of_size(content: tf.Tensor, wanted: tf.Tensor, name: str) -> tf.Tensor:
     length = tf.strings.length(content)
-    said = f"{name}: bytes once inflated, and those that shape and dtype ask for:"
-    return after([require(length == wanted, said, length, wanted)], content)
+    message = f"{name}: bytes once inflated, and those that shape and dtype ask for:"
+    return after([require(length == wanted, message, length, wanted)], content)
 
 
-def encode_displacement(displacement):
+def encode_displacement(displacement: tf.Tensor) -> tf.Tensor:
     """A PNG for each component of a displacement `[*spatial, ndim]` in voxels: strings `[ndim]`."""
     stored = tf.round(displacement * STEPS_PER_VOXEL) + float(ZERO)
     stored = tf.cast(tf.clip_by_value(stored, 0.0, float(LARGEST)), tf.uint16)
     return tf.stack([_png(component) for component in tf.unstack(stored, axis=-1)])
 
 
-def encode_image(image):
+def encode_image(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(PNG, range float32 `[2]`) of an image `[*spatial]`: value = low + stored / 65535 * (high - low)."""
     low, high = tf.reduce_min(image), tf.reduce_max(image)
     stored = tf.round((image - low) * (float(LARGEST) / tf.maximum(high - low, 1e-30)))
     return _png(tf.cast(tf.clip_by_value(stored, 0.0, float(LARGEST)), tf.uint16)), tf.stack([low, high])
 
 
-def _png(stored):
+def _png(stored: tf.Tensor) -> tf.Tensor:
     rows = tf.reshape(stored, [-1, tf.shape(stored)[-1], 1])
     return tf.io.encode_png(rows, compression=COMPRESSION)
