@@ -152,8 +152,8 @@ def _images(result, grid):
     smooth = smoothed_for(moving, there, grid)
     both = [resample(smooth, result.moving.grid, grid, transform) for transform in (result.affine, result.chain)]
     still = resample(smoothed_for(fixed, result.fixed.grid, grid), result.fixed.grid, grid)
-    both = normalize(np.stack(both), "percentile")[..., 0]
-    return both[0], normalize(still, "percentile")[..., 0], both[1]
+    before, after = normalize(np.stack(both), "percentile")[..., 0]
+    return before, normalize(still, "percentile")[..., 0], after
 
 
 def _folded(result, certificate, grid):

@@ -139,7 +139,7 @@ def _facts(contents):
 def _uncertainty(contents):
     """The facts about the uncertainty within the foreground of the fixed image, since the background means nothing."""
     shown = foreground(contents.fixed)
-    shown = shown if shown.any() else ...
+    shown = shown if shown.any() else np.ones_like(shown)
     median, most = (number(float(value)) for value in np.percentile(contents.uncertainty_mm[shown], (50, 95)))
     rows = [("Uncertainty", f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm")]
     if contents.error_bound_mm is not None:

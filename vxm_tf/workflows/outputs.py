@@ -91,7 +91,7 @@ def write_outputs(
     if along.points_mm is not None and config.moved_points:
         moved = result.points(along.points_mm)
         write_points(config.moved_points, moved, config.points_convention, like=along.table)
-    certificate = certificate_of(config, settings, result, WRITTEN) if config.certify or config.report else None
+    certificate = certificate_of(config, settings, result, WRITTEN) if config.certify or config.report else {}
     if config.certify:
         write_json(config.certify, certificate)
     if config.gate:

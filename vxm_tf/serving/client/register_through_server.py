@@ -1,6 +1,7 @@
 """Registers two files by a model server: files in, files out."""
 
 import dataclasses
+import functools
 import gzip
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,7 @@ def register_through_server(config: ClientConfig) -> dict[str, Path]:
     check_output_dir(folder)
     answer = client.register_nifti(moving, fixed)
     for name, path in outputs.items():
-        content = getattr(answer, name)
-        replace_atomically(path, lambda temporary, content=content: _write_gzip(temporary, content))
+        replace_atomically(path, functools.partial(_write_gzip, content=getattr(answer, name)))
         logging.info("Written: %s.", path)
     return outputs
 
