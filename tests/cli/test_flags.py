@@ -20,7 +20,6 @@ from vxm_tf.cli import (
     serve,
     train,
 )  # fmt: skip
-from vxm_tf.cli.serve import ServeConfig
 from vxm_tf.configuration import description
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.registration import RegistrationSettings
@@ -35,6 +34,7 @@ from vxm_tf.workflows.convert_network import ConvertConfig
 from vxm_tf.workflows.demonstration import DemoConfig
 from vxm_tf.workflows.export_network import ExportConfig
 from vxm_tf.workflows.invert_transform import InvertConfig
+from vxm_tf.workflows.serve_models import ServeConfig
 
 # Each command with the configurations whose fields are its flags.
 COMMANDS = {
