@@ -12,15 +12,13 @@ import pytest
 
 from vxm_tf.data import ScanStore, find_scans, split_scans
 from vxm_tf.data.warping import warp_labels
-from vxm_tf.evaluation import EvaluateConfig
-from vxm_tf.evaluation import run_evaluation as evaluate
+from vxm_tf.evaluation import EvaluateConfig, evaluate
 from vxm_tf.files import read_image, read_labels
 from vxm_tf.metrics import dice, labels_in
 from vxm_tf.models import PRESETS, VxmDense, load_model
 from vxm_tf.registration.predict import register_pair
 from vxm_tf.serving import export_saved_model
-from vxm_tf.training import TrainConfig
-from vxm_tf.training import run_training as train
+from vxm_tf.training import TrainConfig, train
 
 # The labels that `shared/data/README.md` names.
 BRAIN_LABELS = tuple(map(int, "4 43 14 15 10 49 11 50 12 51 13 52 17 53 18 54 26 58 28 60 16 8 47 7 46 3 42".split()))
