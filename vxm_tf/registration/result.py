@@ -147,8 +147,11 @@ class RegistrationResult:
 
         Returns:
             World millimetres, the same shape.
+
+        Raises:
+            InputError: something else than finite numbers, as many a point as the images have axes.
         """
-        return self.inverse.map(np.asarray(points_mm, "float64"))
+        return self.inverse.map(_checked_points(points_mm, self.moving.grid.ndim))
 
     def displacement_std_mm(self) -> np.ndarray:
         """Standard deviation of the displacement on the fixed grid, in millimetres, float32 `[*spatial]`.
@@ -210,3 +213,13 @@ class RegistrationResult:
             "non_diffeomorphic_volume": non_diffeomorphic_volume(self.working_displacement),
             "log_jacobian_std": log_jacobian_std(self.working_displacement),
         }
+
+
+def _checked_points(points_mm: np.ndarray, ndim: int) -> np.ndarray:
+    try:
+        points = np.asarray(points_mm, "float64")
+    except (TypeError, ValueError):
+        points = np.array(np.nan)
+    if points.ndim == 0 or points.shape[-1] != ndim or not np.isfinite(points).all():
+        raise InputError(f"Landmarks are finite numbers `[points, {ndim}]` in millimetres; got {points_mm!r:.200}.")
+    return points

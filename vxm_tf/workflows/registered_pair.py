@@ -11,7 +11,7 @@ from vxm_tf.spatial.sources import LabelSource, source_name
 from vxm_tf.workflows.output_names import with_bids_names
 from vxm_tf.workflows.outputs import check_outputs, write_outputs
 from vxm_tf.workflows.register_config import RegisterConfig
-from vxm_tf.workflows.registration_inputs import read_along
+from vxm_tf.workflows.registration_inputs import check_planes, read_along
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,6 +89,7 @@ class RegisteredPair(RegistrationResult):
         check_output_dir(config.output_dir)
         config = with_bids_names(config, uncertainty=self.settings.uncertainty or self.settings.samples > 0)
         check_outputs(config, self.settings, self.fixed.grid.ndim)
+        check_planes(config, self.moving, self.fixed)
         along = read_along(self.moving, labels, config.points, points_convention)
         write_outputs(config, self.settings, self, along, multichannel=self.multichannel, start=start)
         return Path(folder)

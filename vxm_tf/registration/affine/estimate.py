@@ -158,7 +158,7 @@ def _stages(dof: int, ndim: int) -> tuple[str, ...]:
     stages = STAGES[ndim]
     wanted = PLANE_DOF.get(dof, dof) if ndim == 2 else dof
     if wanted not in stages:
-        raise ValueError(f"dof of {ndim}-D images is one of {', '.join(map(str, stages))}; got {dof}.")
+        raise InputError(f"dof of {ndim}-D images is one of {', '.join(map(str, stages))}; got {dof}.")
     return stages[wanted]
 
 
