@@ -1,5 +1,6 @@
 """`vxm_tf.register`: what a notebook gets is what the command writes, whatever the images come as."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -107,6 +108,47 @@ def test_an_image_that_was_changed_after_loading_is_not_its_file(pair, model, tm
     assert record["Sources"][0] == "moving.nii.gz (in memory)" and record["SourceHashes"]["moving"] is None
 
 
+def test_a_spatial_image_that_was_changed_is_not_its_file(pair, tmp_path):
+    image = vxm_tf.read_image(pair[0])
+    results = [vxm_tf.register(each, pair[1], "none", refine=0) for each in (image, image.with_array(image.array + 1))]
+    for result, source in zip(results, (pair[0], "moving.nii.gz (in memory)")):
+        folder = result.save(tmp_path / "out")
+        record = json.loads((folder / "from-moving_to-fixed_mode-image_xfm.json").read_text())
+        assert record["Sources"][0] == source
+        assert (record["SourceHashes"]["moving"] is None) == source.endswith("(in memory)")
+
+
+def test_changed_images_of_one_name_are_told_apart_by_their_roles(pair, tmp_path):
+    image = nibabel.load(pair[0])
+    images = [nibabel.Nifti1Image(load(pair[0]) + add, image.affine) for add in (1, 2)]
+    for each in images:
+        each.set_filename(pair[0])
+    folder = vxm_tf.register(*images, "none", refine=0).save(tmp_path / "out")
+    assert (folder / "from-movingmoving_to-fixedmoving_mode-image_xfm.nii.gz").is_file()
+
+
+def test_a_registration_is_shown_in_one_line(pair):
+    shown = repr(vxm_tf.register(*pair, "none", refine=0))
+    assert shown.startswith(f"<RegisteredPair of {pair[0]} onto {pair[1]}, registered on ")
+
+
+def test_what_is_done_with_an_answer_does_not_reach_the_files(pair):
+    result = vxm_tf.register(*pair, "none", refine=0)
+    for answer in (result.moved, result.fixed_moved, result.jacobian):
+        with pytest.raises(ValueError, match="read-only"):
+            answer += 1
+
+
+def test_an_error_bound_is_saved(pair, model, tmp_path):
+    result = vxm_tf.register(*pair, model, samples=2)
+    bound = np.full(result.working_grid.shape, 1.5, "float32")
+    uncertainty = dataclasses.replace(result.uncertainty, bound_mm=bound)
+    settings = dataclasses.replace(result.settings, error_bound=True)
+    dataclasses.replace(result, uncertainty=uncertainty, settings=settings).save(tmp_path)
+    saved = load(tmp_path / "space-fixed_desc-errorbound_image.nii.gz")
+    np.testing.assert_allclose(saved, 1.5)
+
+
 def test_an_image_in_memory_gives_its_grid_to_what_is_written(pair, tmp_path):
     grid = Grid(SHAPE, nibabel.load(pair[0]).affine)
     images = [SpatialImage(load(path), grid) for path in pair]
@@ -195,6 +237,8 @@ def test_masks_may_be_paths_images_or_arrays(pair, model, write_nibabel, affine)
         ({"refine": True}, "refine is a whole number; got True"),
         ({"refine_seconds": float("nan")}, "0 or more"),
         ({"spacing_mm": (1, 1, 1)}, "spacing_mm is a number"),
+        ({"spacing_mm": 1e-3}, "spacing_mm is a voxel size in millimetres; 0.001 makes"),
+        ({"spacing_mm": 1e9}, "spacing_mm is a voxel size in millimetres"),
         ({"repair": "yes"}, "repair is True or False"),
         ({"affine": "register", "dof": 5}, "dof of 3-D images is one of 6, 7, 9, 12; got 5"),
         ({"model": None}, "path of a .keras file or a registration network of vxm_tf; got NoneType"),

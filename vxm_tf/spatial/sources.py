@@ -28,7 +28,10 @@ def source_name(source: LabelSource, role: str) -> str:
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     if isinstance(source, SpatialImage):
-        return source.name if source.volume else f"{role} {IN_MEMORY}"
+        if source.volume is None:
+            return f"{role} {IN_MEMORY}"
+        # Other values than those that were read are not the file's.
+        return source.name if source.array is source.volume.array else f"{source.volume.path.name} {IN_MEMORY}"
     if not isinstance(source, nibabel.spatialimages.SpatialImage):
         return f"{role} {IN_MEMORY}"
     path = source.get_filename()

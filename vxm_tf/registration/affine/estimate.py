@@ -66,9 +66,9 @@ def register_affine(
         `AffineTransform`, millimetres, RAS+.
 
     Raises:
-        ValueError: unknown `dof`, or arrays that do not fit.
-        InputError: SimpleITK is not installed, or no plausible transform was found, since the images would not
-            overlap or the volume would change by more than a factor of 3.
+        ValueError: arrays that do not fit.
+        InputError: unknown `dof`, SimpleITK is not installed, or no plausible transform was found, since the images
+            would not overlap or the volume would change by more than a factor of 3.
 
     Example:
 
