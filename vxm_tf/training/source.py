@@ -63,7 +63,7 @@ class ScanSource:
 
 
 class SyntheticSource:
-    """Pairs of synthetic images, see `data.synthetic.synthesis.synthetic_pair`; each folder of label maps is a population.
+    """Pairs from `data.synthetic.synthesis.synthetic_pair`; each folder of label maps is a population.
 
     Args:
         config: settings of the training, with `label_maps`.
