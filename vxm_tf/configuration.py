@@ -7,11 +7,19 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
 
 from vxm_tf.files.errors import InputError
 
 Configuration = TypeVar("Configuration", bound=type)
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool, np.bool_), "True or False"),
+    int: ((int, np.integer), "a whole number"),
+    float: ((int, float, np.integer, np.floating), "a number"),
+    str: ((str,), "a text"),
+}
 WIDTH = 116
 """Columns of a docstring made from descriptions."""
 
@@ -40,6 +48,17 @@ def description(field: dataclasses.Field) -> str:
     choices = [choice or "empty" for choice in field.metadata["choices"]]
     listed = f" One of {', '.join(choices)}." if choices else ""
     return field.metadata["description"] + listed
+
+
+def check_types(configuration: Any) -> None:
+    """Raise `InputError` for the first field whose value is not of its type; a whole number serves as a float."""
+    hints = get_type_hints(type(configuration))
+    for field in dataclasses.fields(configuration):
+        kind, value = hints[field.name], getattr(configuration, field.name)
+        if kind in _KINDS:
+            classes, noun = _KINDS[kind]
+            if not isinstance(value, classes) or (kind in (int, float) and isinstance(value, bool)):
+                raise InputError(f"{field.name} is {noun}; got {value!r:.200}.")
 
 
 def check_choices(configuration: Any) -> None:

@@ -1,5 +1,6 @@
 """`vxm_tf.register`: what a notebook gets is what the command writes, whatever the images come as."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -107,6 +108,47 @@ def test_an_image_that_was_changed_after_loading_is_not_its_file(pair, model, tm
     assert record["Sources"][0] == "moving.nii.gz (in memory)" and record["SourceHashes"]["moving"] is None
 
 
+def test_a_spatial_image_that_was_changed_is_not_its_file(pair, tmp_path):
+    image = vxm_tf.read_image(pair[0])
+    results = [vxm_tf.register(each, pair[1], "none", refine=0) for each in (image, image.with_array(image.array + 1))]
+    for result, source in zip(results, (pair[0], "moving.nii.gz (in memory)")):
+        folder = result.save(tmp_path / "out")
+        record = json.loads((folder / "from-moving_to-fixed_mode-image_xfm.json").read_text())
+        assert record["Sources"][0] == source
+        assert (record["SourceHashes"]["moving"] is None) == source.endswith("(in memory)")
+
+
+def test_changed_images_of_one_name_are_told_apart_by_their_roles(pair, tmp_path):
+    image = nibabel.load(pair[0])
+    images = [nibabel.Nifti1Image(load(pair[0]) + add, image.affine) for add in (1, 2)]
+    for each in images:
+        each.set_filename(pair[0])
+    folder = vxm_tf.register(*images, "none", refine=0).save(tmp_path / "out")
+    assert (folder / "from-movingmoving_to-fixedmoving_mode-image_xfm.nii.gz").is_file()
+
+
+def test_a_registration_is_shown_in_one_line(pair):
+    shown = repr(vxm_tf.register(*pair, "none", refine=0))
+    assert shown.startswith(f"<RegisteredPair of {pair[0]} onto {pair[1]}, registered on ")
+
+
+def test_what_is_done_with_an_answer_does_not_reach_the_files(pair):
+    result = vxm_tf.register(*pair, "none", refine=0)
+    for answer in (result.moved, result.fixed_moved, result.jacobian):
+        with pytest.raises(ValueError, match="read-only"):
+            answer += 1
+
+
+def test_an_error_bound_is_saved(pair, model, tmp_path):
+    result = vxm_tf.register(*pair, model, samples=2)
+    bound = np.full(result.working_grid.shape, 1.5, "float32")
+    uncertainty = dataclasses.replace(result.uncertainty, bound_mm=bound)
+    settings = dataclasses.replace(result.settings, error_bound=True)
+    dataclasses.replace(result, uncertainty=uncertainty, settings=settings).save(tmp_path)
+    saved = load(tmp_path / "space-fixed_desc-errorbound_image.nii.gz")
+    np.testing.assert_allclose(saved, 1.5)
+
+
 def test_an_image_in_memory_gives_its_grid_to_what_is_written(pair, tmp_path):
     grid = Grid(SHAPE, nibabel.load(pair[0]).affine)
     images = [SpatialImage(load(path), grid) for path in pair]
@@ -190,6 +232,16 @@ def test_masks_may_be_paths_images_or_arrays(pair, model, write_nibabel, affine)
         ({"model": "gone.keras"}, "gone.keras: there is no such model file"),
         ({"error_bound": True}, "vxm-calibrate"),
         ({"samples": 1}, "samples is 2 or more"),
+        ({"samples": 2.5}, "samples is a whole number; got 2.5"),
+        ({"refine": "75"}, "refine is a whole number; got '75'"),
+        ({"refine": True}, "refine is a whole number; got True"),
+        ({"refine_seconds": float("nan")}, "0 or more"),
+        ({"spacing_mm": (1, 1, 1)}, "spacing_mm is a number"),
+        ({"spacing_mm": 1e-3}, "spacing_mm is a voxel size in millimetres; 0.001 makes"),
+        ({"spacing_mm": 1e9}, "spacing_mm is a voxel size in millimetres"),
+        ({"repair": "yes"}, "repair is True or False"),
+        ({"affine": "register", "dof": 5}, "dof of 3-D images is one of 6, 7, 9, 12; got 5"),
+        ({"model": None}, "path of a .keras file or a registration network of vxm_tf; got NoneType"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(pair, given, message):
@@ -204,12 +256,99 @@ def test_an_array_knows_no_voxel_size(rng):
 
 @pytest.mark.parametrize(
     ("array", "message"),
-    [(np.ones(SHAPE), "constant image"), (np.full(SHAPE, np.nan), "NaN"), (np.ones((3, 4)), "axes of its grid")],
+    [
+        (np.full(SHAPE, "a"), "numbers are needed"),
+        (np.ones(SHAPE), "constant image"),
+        (np.full(SHAPE, np.nan), "NaN"),
+        (np.ones((3, 4)), "axes of its grid"),
+    ],
 )
 def test_an_image_in_memory_is_checked_as_one_in_a_file(array, message):
     image = SpatialImage(array, Grid(SHAPE, np.eye(4)))
     with pytest.raises(InputError, match=message):
         vxm_tf.register(image, image, "none")
+
+
+def test_a_slice_in_memory_has_two_axes(rng):
+    image = SpatialImage(rng.random((14, 15, 1)), Grid((14, 15, 1), np.eye(4)))
+    with pytest.raises(InputError, match="one voxel thick"):
+        vxm_tf.register(image, image, "none")
+
+
+def test_channels_that_do_not_fit_are_named(pair, model, rng):
+    grid = Grid(SHAPE, np.eye(4))
+    two = SpatialImage(rng.random((*SHAPE, 2)), grid)
+    with pytest.raises(InputError, match="network takes 1 and 1"):
+        vxm_tf.register(two, two, model)
+    with pytest.raises(InputError, match="has 2 channel"):
+        vxm_tf.register(two, SpatialImage(rng.random(SHAPE), grid), "none", refine=1)
+
+
+def test_every_channel_is_saved_without_a_network(tmp_path, rng):
+    image = SpatialImage(rng.random((*SHAPE, 2)), Grid(SHAPE, np.eye(4)))
+    result = vxm_tf.register(image, image, "none", refine=0)
+    result.save(tmp_path)
+    np.testing.assert_array_equal(load(tmp_path / "space-fixed_desc-moved_image.nii.gz"), result.moved)
+
+
+def test_a_mask_may_be_read_as_an_image(pair, write_nibabel):
+    mask = np.zeros(SHAPE, "uint8")
+    mask[2:-2, 3:-3, 3:-2] = 1
+    path = write_nibabel("mask.nii.gz", mask)
+    given = [vxm_tf.register(*pair, "none", refine=0, fixed_mask=mask) for mask in (path, vxm_tf.read_image(path))]
+    np.testing.assert_array_equal(given[0].working_images[1], given[1].working_images[1])
+    assert given[0].labels(vxm_tf.read_image(path)).dtype == "int32"
+
+
+@pytest.mark.parametrize("array", [np.zeros((5, 5, 5), "int32"), np.full(SHAPE, 0.5), np.full(SHAPE, np.nan)])
+def test_a_mask_in_memory_is_checked(pair, array):
+    image = vxm_tf.read_image(pair[0])
+    with pytest.raises(InputError, match="whole numbers"):
+        vxm_tf.register(*pair, "none", moving_mask=SpatialImage(array, image.grid))
+
+
+def test_a_segmentation_that_is_no_label_map_is_refused_before_anything_is_written(pair, model, tmp_path):
+    with pytest.raises(InputError, match="segmentation is integers"):
+        vxm_tf.register(*pair, model).save(tmp_path / "out", labels={"a": 1})
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("points", [[[1.0, 2.0]], "abc", [[np.nan, 0.0, 0.0]], None])
+def test_landmarks_that_are_none_are_refused(pair, model, points):
+    with pytest.raises(InputError, match="Landmarks are finite numbers"):
+        vxm_tf.register(*pair, model).points(points)
+
+
+def test_a_file_that_is_gone_after_loading_is_told(pair):
+    image = nibabel.load(pair[0])
+    Path(pair[0]).unlink()
+    with pytest.raises(InputError, match="voxels cannot be read"):
+        vxm_tf.register(image, pair[1], "none")
+
+
+def test_files_that_are_gone_after_registration_are_saved_without_a_hash(pair, tmp_path):
+    result = vxm_tf.register(*pair, "none", refine=0)
+    Path(pair[0]).unlink()
+    result.save(tmp_path / "out")
+    sidecar = json.loads((tmp_path / "out" / "from-moving_to-fixed_mode-image_xfm.json").read_text())
+    assert sidecar["SourceHashes"]["moving"] is None
+    assert sidecar["SourceHashes"]["fixed"].startswith("sha256:")
+
+
+def test_transforms_of_slices_in_other_than_axial_planes_are_not_saved(tmp_path, rng):
+    sagittal = np.array([[0, 0, 1, 0], [2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1.0]])
+    images = [nibabel.Nifti1Image(rng.random((14, 15, 1), "float32"), sagittal) for _ in range(2)]
+    result = vxm_tf.register(*images, "none", refine=0)
+    with pytest.raises(InputError, match="axial planes only"):
+        result.save(tmp_path / "out")
+
+
+def test_a_configuration_takes_paths(pair, model, tmp_path):
+    config = {"moving": Path(pair[0]), "fixed": Path(pair[1]), "model": Path(model), "output_dir": tmp_path / "out"}
+    register_files(*files_and_settings(**config))
+    assert len(list((tmp_path / "out").iterdir())) > 5
+    with pytest.raises(InputError, match="moved is a text; got 3"):
+        files_and_settings(moved=3)
 
 
 def test_the_front_door_opens_when_it_is_first_asked_for():

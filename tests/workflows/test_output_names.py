@@ -61,3 +61,11 @@ def test_one_file_twice_is_refused():
 @pytest.mark.parametrize("name", ("x_xfm.nii.gz", "x_xfm.h5", "x_xfm.mgz"))
 def test_beside(name):
     assert beside(f"out/{name}", ".json") == "out/x_xfm.json"
+
+
+def test_maps_that_are_asked_for_have_names():
+    config = RegisterConfig(moving="a.nii", fixed="b.nii", output_dir="out")
+    named = with_bids_names(config, uncertainty=True, error_bound=True)
+    assert named.uncertainty == "out/space-b_desc-uncertainty_image.nii.gz"
+    assert named.error_bound == "out/space-b_desc-errorbound_image.nii.gz"
+    assert with_bids_names(config).error_bound == ""

@@ -68,7 +68,7 @@ def image_in_memory(image: SpatialImage, name: str, *, multichannel: bool = Fals
     Raises:
         VolumeError: see `read_image`.
     """
-    return _checked_image(name, _from_nibabel(name, image), multichannel)
+    return _checked_image(name, _in_memory(name, image), multichannel)
 
 
 def _checked_image(path: str | os.PathLike, stored: _Stored, multichannel: bool) -> Volume:
@@ -128,7 +128,7 @@ def labels_in_memory(image: SpatialImage, name: str) -> Volume:
     Raises:
         VolumeError: see `read_labels`.
     """
-    return _checked_labels(name, _from_nibabel(name, image))
+    return _checked_labels(name, _in_memory(name, image))
 
 
 def _checked_labels(path: str | os.PathLike, stored: _Stored) -> Volume:
@@ -185,6 +185,18 @@ def _has_labels(path: str | os.PathLike) -> bool:
 def _load(path: str | os.PathLike, key: str) -> _Stored:
     with reading(path):
         return _load_npz(path, key) if extension(path) == ".npz" else _from_nibabel(path, open_image(path))
+
+
+def _in_memory(name: str, image: SpatialImage) -> _Stored:
+    try:
+        return _from_nibabel(name, image)
+    except VolumeError:
+        raise
+    except Exception as error:
+        # Voxels that are read only now, from a file that is gone or damaged.
+        raise VolumeError(
+            f"{name}: its voxels cannot be read ({type(error).__name__}: {error}). Is its file damaged, or gone?"
+        ) from error
 
 
 def _from_nibabel(path: str | os.PathLike, image: SpatialImage) -> _Stored:

@@ -111,6 +111,14 @@ def _check_axes(network: RegistrationNetwork | None, moving: SpatialImage, fixed
             f"{fixed.name} has {fixed.grid.ndim} axes, but the network takes {taken}-D images. Name another --model, "
             "or none to register without a network."
         )
+    counts = moving.array.shape[-1], fixed.array.shape[-1]
+    wanted = tuple(network.settings["channels"]) if network else counts[:1] * 2
+    if counts != wanted:
+        taker = "the network takes {} and {}" if network else "optimisation takes as many of both, {} and {}"
+        raise InputError(
+            f"The moving image, {moving.name}, has {counts[0]} channel(s) and the fixed image, {fixed.name}, "
+            f"{counts[1]}, but {taker.format(*wanted)}."
+        )
 
 
 def _affine(

@@ -29,11 +29,12 @@ from vxm_tf.trust.gate.verdict import Verdict, judge
 from vxm_tf.trust.uncertainty.spread import Uncertainty
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RegistrationResult:
     """How one image aligns with another, in world space.
 
-    No answer depends on which attribute was read before; what takes time is computed once and kept.
+    No answer depends on which attribute was read before; what takes time is computed once and kept, in arrays that can
+    only be read: copy one to change it.
 
     Attributes:
         moving: the moving image as it came.
@@ -65,6 +66,10 @@ class RegistrationResult:
     similarity: str = "lncc"
     uncertainty: Uncertainty | None = None
     repair: TransformRepair | None = None
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.working_grid.shape))
+        return f"<{type(self).__name__} of {self.moving.name} onto {self.fixed.name}, registered on {size} voxels>"
 
     @property
     def is_affine(self) -> bool:
@@ -112,17 +117,17 @@ class RegistrationResult:
     @functools.cached_property
     def moved(self) -> np.ndarray:
         """The moving image on the fixed grid, in its own intensities, float32 `[*spatial, channels]`."""
-        return resample(self.moving.array, self.moving.grid, self.fixed.grid, self.transform)
+        return _read_only(resample(self.moving.array, self.moving.grid, self.fixed.grid, self.transform))
 
     @functools.cached_property
     def fixed_moved(self) -> np.ndarray:
         """The fixed image on the moving grid, in its own intensities, float32 `[*spatial, channels]`."""
-        return resample(self.fixed.array, self.fixed.grid, self.moving.grid, self.inverse)
+        return _read_only(resample(self.fixed.array, self.fixed.grid, self.moving.grid, self.inverse))
 
     @functools.cached_property
     def jacobian(self) -> np.ndarray:
         """Determinant of the transform's derivative on the fixed grid, `[*spatial]`, affine part included."""
-        return jacobian_determinant(self.displacement)
+        return _read_only(jacobian_determinant(self.displacement))
 
     def labels(self, segmentation: LabelSource) -> np.ndarray:
         """A segmentation of the moving image on the fixed grid, by nearest neighbour.
@@ -147,8 +152,11 @@ class RegistrationResult:
 
         Returns:
             World millimetres, the same shape.
+
+        Raises:
+            InputError: something else than finite numbers, as many a point as the images have axes.
         """
-        return self.inverse.map(np.asarray(points_mm, "float64"))
+        return self.inverse.map(_checked_points(points_mm, self.moving.grid.ndim))
 
     def displacement_std_mm(self) -> np.ndarray:
         """Standard deviation of the displacement on the fixed grid, in millimetres, float32 `[*spatial]`.
@@ -210,3 +218,19 @@ class RegistrationResult:
             "non_diffeomorphic_volume": non_diffeomorphic_volume(self.working_displacement),
             "log_jacobian_std": log_jacobian_std(self.working_displacement),
         }
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """The array itself, protected from changes that would reach the files that are saved later."""
+    array.flags.writeable = False
+    return array
+
+
+def _checked_points(points_mm: np.ndarray, ndim: int) -> np.ndarray:
+    try:
+        points = np.asarray(points_mm, "float64")
+    except (TypeError, ValueError):
+        points = np.array(np.nan)
+    if points.ndim == 0 or points.shape[-1] != ndim or not np.isfinite(points).all():
+        raise InputError(f"Landmarks are finite numbers `[points, {ndim}]` in millimetres; got {points_mm!r:.200}.")
+    return points

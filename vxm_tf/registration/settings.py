@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vxm_tf.configuration import check_choices, described, option
+from vxm_tf.configuration import check_choices, check_types, described, option
 from vxm_tf.files.errors import InputError
 
 AFFINES = ("none", "header", "register")
@@ -66,10 +66,12 @@ class RegistrationSettings:
     )
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choices(self)
         if self.samples < 0 or self.samples == 1:
             raise InputError(f"samples is 2 or more, or 0; got {self.samples}.")
-        if self.refine < -1 or self.refine_seconds < 0 or self.spacing_mm < 0:
+        # Neither comparison holds for NaN.
+        if self.refine < -1 or not (self.refine_seconds >= 0 and self.spacing_mm >= 0):
             raise InputError("refine is -1 or a number of steps; refine_seconds and spacing_mm are 0 or more.")
 
     @property

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from vxm_tf.data import normalize
+from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, input_settings
 from vxm_tf.registration.settings import RegistrationSettings
 from vxm_tf.spatial import AffineTransform, Grid, SpatialImage, resample
@@ -16,6 +17,8 @@ from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spa
 # Without a network one step takes time by the voxel; this many take about half a second on two cores.
 MAX_WORKING_VOXELS = 1_200_000
 MARGIN_VOXELS = 8
+# Of a chosen voxel size: 4 GiB for one image in float32.
+MOST_VOXELS = 2**30
 
 Masks: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]
 """Bool `[*spatial]` of the moving and of the fixed image, None for all of it."""
@@ -86,9 +89,22 @@ def grid_settings(
 ) -> GridSettings:
     """The grid to work on: what the model recorded, else what the settings say, else the fixed image's."""
     recorded = GridSettings.recorded(network.metadata) if network else GridSettings()
+    if settings.spacing_mm > 0 and not recorded.spacing_mm:
+        _check_spacing(settings.spacing_mm, fixed)
     spacing = recorded.spacing_mm or ((settings.spacing_mm,) * fixed.grid.ndim if settings.spacing_mm > 0 else None)
     orientation = recorded.orientation or settings.orientation or (None if network else "RAS"[: fixed.grid.ndim])
     return GridSettings(recorded.shape, spacing, orientation)
+
+
+def _check_spacing(spacing_mm: float, fixed: SpatialImage) -> None:
+    """Raise `InputError` for a voxel size in another unit than millimetres, with which memory would not suffice."""
+    extent_mm = [size * spacing for size, spacing in zip(fixed.grid.shape, fixed.grid.spacing_mm)]
+    voxels = math.prod(extent / spacing_mm for extent in extent_mm)
+    if voxels > MOST_VOXELS or spacing_mm > max(extent_mm):
+        raise InputError(
+            f"spacing_mm is a voxel size in millimetres; {spacing_mm:g} makes {voxels:.3g} voxels of {fixed.name}, "
+            f"whose field of view is {' x '.join(f'{extent:.4g}' for extent in extent_mm)} mm."
+        )
 
 
 def _rounded(image: SpatialImage) -> SpatialImage:

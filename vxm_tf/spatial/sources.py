@@ -28,8 +28,11 @@ def source_name(source: LabelSource, role: str) -> str:
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     if isinstance(source, SpatialImage):
-        return source.name if source.volume else f"{role} {IN_MEMORY}"
-    if isinstance(source, np.ndarray):
+        if source.volume is None:
+            return f"{role} {IN_MEMORY}"
+        # Other values than those that were read are not the file's.
+        return source.name if source.array is source.volume.array else f"{source.volume.path.name} {IN_MEMORY}"
+    if not isinstance(source, nibabel.spatialimages.SpatialImage):
         return f"{role} {IN_MEMORY}"
     path = source.get_filename()
     # An image whose voxels are no longer a proxy may differ from its file.
@@ -84,7 +87,7 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
     if isinstance(labels, SpatialImage):
         if labels.grid.shape != image.grid.shape or not labels.grid.is_same(image.grid):
             raise InputError(f"The {what} lies on another grid than {image.name}. Resample it there first.")
-        return labels.array
+        return _whole_numbers(labels, what)
     if isinstance(labels, nibabel.spatialimages.SpatialImage):
         return on_grid_of(image, labels_in_memory(labels, source_name(labels, what)), what).array
     array = np.asarray(labels)
@@ -96,15 +99,36 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
     return array
 
 
+def _whole_numbers(labels: SpatialImage, what: str) -> np.ndarray:
+    """The array of a label map in memory, `[*spatial]`, int32 where it was read as an image: float, with channels."""
+    array, shape = np.asarray(labels.array), labels.grid.shape
+    array = array[..., 0] if array.shape == (*shape, 1) else array
+    if array.shape != shape or array.dtype.kind not in "iubf":
+        raise InputError(f"A {what} is whole numbers of shape {shape}, its grid's; got {array.dtype} of {array.shape}.")
+    if array.dtype.kind != "f":
+        return array
+    if not (np.isfinite(array).all() and np.abs(array).max() < 2**31 and np.array_equal(array, np.rint(array))):
+        raise InputError(f"A {what} is whole numbers of 32 bits, but {source_name(labels, what)} holds others.")
+    return array.astype("int32")
+
+
 def _checked(image: SpatialImage, role: str) -> SpatialImage:
     """An image in memory as float32 with an axis of channels, after the checks that an image in a file gets."""
     name = source_name(image, role)
-    array = np.asarray(image.array, "float32")
+    array = np.asarray(image.array)
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{name}: voxels are of type {array.dtype}; numbers are needed (no colour or complex data).")
+    array = array.astype("float32", copy=False)
     array = array if array.ndim > image.grid.ndim else array[..., None]
     if array.shape[:-1] != image.grid.shape or image.grid.ndim not in (2, 3):
         raise InputError(
             f"{name}: an image in memory is [*spatial, channels] with the 2 or 3 axes of its grid; got an array of "
-            f"shape {image.array.shape} on a grid of shape {image.grid.shape}."
+            f"shape {array.shape} on a grid of shape {image.grid.shape}."
+        )
+    if 1 in image.grid.shape:
+        raise InputError(
+            f"{name}: is one voxel thick along an axis; its shape is {image.grid.shape}. A slice is registered as a "
+            "2-D image, on a grid with two axes."
         )
     if not np.isfinite(array).all():
         raise InputError(f"{name}: holds NaN or infinite voxels. Replace them, for example by 0.")

@@ -19,8 +19,8 @@ def recorded_grid(config: TrainConfig, store: ScanStore) -> dict[str, Any]:
     `register.py` resamples other images to this grid.
 
     Raises:
-        InputError: a file that contradicts the configuration, or a word that is not an orientation.
-        ValueError: a voxel size that does not fit the images' axes.
+        InputError: a file that contradicts the configuration, a word that is not an orientation, or a voxel size that
+            does not fit the images' axes.
     """
     shape, files = store.image_shape, [scan.image for scan in store.scans]
     grid: dict[str, Any] = {"shape": None if None in shape else list(shape)}
@@ -72,5 +72,5 @@ def given_orientation(config: TrainConfig, axes: int) -> str:
 def _given_spacing_mm(config: TrainConfig, axes: int) -> tuple[float, ...]:
     given = tuple(config.spacing_mm)
     if len(given) not in (0, 1, axes):
-        raise ValueError(f"spacing_mm is one number, or one for each of {axes} axes; got {given}.")
+        raise InputError(f"spacing_mm is one number, or one for each of {axes} axes; got {given}.")
     return spacing_of_axes(given, axes)

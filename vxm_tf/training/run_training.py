@@ -40,9 +40,8 @@ def train(config: TrainConfig) -> Path:
         Path of the best network, `<output_dir>/best.keras`.
 
     Raises:
-        InputError: input that cannot be used, or an output folder that cannot be written or belongs to a
-            training with other settings.
-        ValueError: a number out of range, or settings that exclude each other.
+        InputError: input that cannot be used, an output folder that cannot be written or belongs to a training with
+            other settings, a number out of range, or settings that exclude each other.
     """
     _check(config)
     config = _with_data(config)
@@ -122,14 +121,14 @@ def _check(config: TrainConfig) -> None:
     for smallest, names in SMALLEST.items():
         for name in names:
             if getattr(config, name) < smallest:
-                raise ValueError(f"{name} is {smallest} or more; got {getattr(config, name)}.")
+                raise InputError(f"{name} is {smallest} or more; got {getattr(config, name)}.")
     ignored = [name for name in SCAN_SETTINGS if getattr(config, name) != getattr(type(config)(), name)]
     if config.label_maps and ignored:
-        raise ValueError(
+        raise InputError(
             f"With label_maps no scan is trained on, so {' and '.join(ignored)} would do nothing. Leave one out."
         )
     if any(size <= 0 for size in config.spacing_mm):
-        raise ValueError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
+        raise InputError(f"spacing_mm holds positive millimetres; got {config.spacing_mm}.")
 
 
 def _image_shape(source: TrainingSource, val_store: ScanStore | None) -> Shape:

@@ -63,7 +63,7 @@ class ScanSource:
 
 
 class SyntheticSource:
-    """Pairs of synthetic images, see `vxm_tf.data.synthetic_pair`; each folder of label maps is a population.
+    """Pairs from `data.synthetic.synthesis.synthetic_pair`; each folder of label maps is a population.
 
     Args:
         config: settings of the training, with `label_maps`.
@@ -92,7 +92,7 @@ class SyntheticSource:
                 f"has {axes}: {self.image_shape}."
             )
         if len(config.spacing_mm) > 1:
-            raise ValueError(f"Synthetic images have one voxel size for all axes; got spacing_mm {config.spacing_mm}.")
+            raise InputError(f"Synthetic images have one voxel size for all axes; got spacing_mm {config.spacing_mm}.")
         self.spacing_mm = config.spacing_mm[0] if config.spacing_mm else SYNTHETIC_SPACING_MM
         self.pairs = self._pairs(num_pairs(config), config.seed)
         self.grid: dict[str, Any] = {"spacing_mm": [self.spacing_mm] * axes}

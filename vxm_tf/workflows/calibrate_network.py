@@ -53,8 +53,8 @@ def calibrate_file(config: CalibrateConfig) -> Calibration:
     """Calibrate a network and write it with its calibration, which register.py then applies.
 
     Raises:
-        InputError: a model or scans that cannot be used, or a place that cannot be written.
-        ValueError: too few pairs or samples, or a coverage that is not between 0 and 1.
+        InputError: a model or scans that cannot be used, a place that cannot be written, too few pairs or samples, or
+            a coverage that is not between 0 and 1.
     """
     _check(config)
     network = load_model(config.model)

@@ -32,7 +32,8 @@ def register_files(config: RegisterConfig, settings: RegistrationSettings | None
     _check_paired(config)
     if config.output_dir:
         check_output_dir(config.output_dir)
-        config = with_bids_names(config, uncertainty=settings.uncertainty or settings.samples > 0)
+        uncertainty = settings.uncertainty or settings.samples > 0
+        config = with_bids_names(config, uncertainty=uncertainty, error_bound=settings.error_bound)
     check_outputs(config, settings)
     network = None if config.model == NO_MODEL else load_model(config.model)
     check_calibrated(network, settings, config.model)

@@ -74,7 +74,9 @@ def register(
         fixed_mask="" if fixed_mask is None else source_name(fixed_mask, "fixed mask"),
         strip_command=strip_command,
     )
-    return RegisteredPair.of(result, config, computed, is_multichannel(network), time.perf_counter() - start)
+    # Without a network, only the images say how many channels they have.
+    channels_kept = is_multichannel(network) or max(inputs.moving.array.shape[-1], inputs.fixed.array.shape[-1]) > 1
+    return RegisteredPair.of(result, config, computed, channels_kept, time.perf_counter() - start)
 
 
 def _settings(settings: dict[str, Any]) -> RegistrationSettings:
@@ -89,5 +91,10 @@ def _network(model: str | os.PathLike | RegistrationNetwork) -> tuple[Registrati
     """(network or None, how files record it)."""
     if isinstance(model, RegistrationNetwork):
         return model, f"{model.name} {IN_MEMORY}"
+    if not isinstance(model, str | os.PathLike):
+        raise InputError(
+            f'The model is "{SHIPPED}", "{NO_MODEL}", the path of a .keras file or a registration network of vxm_tf; '
+            f"got {type(model).__name__}."
+        )
     name = os.fspath(model)
     return (None if name == NO_MODEL else load_model(name)), name

@@ -41,7 +41,7 @@ class Names:
 
 
 def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[Names, Names]:
-    """The names of two images; where both files have one name, their spaces are named after the folders that differ.
+    """The names of two images; where both have one, their spaces are named after the folders that differ, or the roles.
 
     Raises:
         InputError: moving and fixed are one file.
@@ -49,6 +49,10 @@ def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[
     first, second = Names.of(moving), Names.of(fixed)
     if first.space != second.space:
         return first, second
+    if any(str(source).endswith(IN_MEMORY) for source in (moving, fixed)):
+        # Such an image may have the name of a file that it was changed from, but no folder.
+        spaces = "moving" + first.space, "fixed" + second.space
+        return dataclasses.replace(first, space=spaces[0]), dataclasses.replace(second, space=spaces[1])
     folders = [[re.sub(r"[^A-Za-z0-9]", "", part) for part in Path(p).resolve().parts[-2::-1]] for p in (moving, fixed)]
     for one, other in zip(*folders):
         if one != other:
@@ -62,7 +66,7 @@ def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[
     )
 
 
-def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False) -> RegisterConfig:
+def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False, error_bound: bool = False) -> RegisterConfig:
     """The configuration with a path in `output_dir` for every output that it does not name.
 
     A transform that carries images from A to B is `<sub>_from-A_to-B_mode-image_xfm`; an image that was moved to the
@@ -71,6 +75,7 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False) -> Reg
     Args:
         config: a configuration with an `output_dir`.
         uncertainty: whether a map of the uncertainty is written too.
+        error_bound: whether a map of the error bound is written too.
 
     Raises:
         InputError: both images would have one name for their space.
@@ -90,6 +95,8 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False) -> Reg
     }
     if uncertainty:
         names["uncertainty"] = f"{onto}_desc-uncertainty_{moving.suffix}.nii.gz"
+    if error_bound:
+        names["error_bound"] = f"{onto}_desc-errorbound_{moving.suffix}.nii.gz"
     if config.labels:
         names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"
     if config.points:

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,7 +10,6 @@ import keras
 from vxm_tf._version import __version__
 from vxm_tf.files.checksum import sha256_of
 from vxm_tf.models.saved import model_path
-from vxm_tf.spatial.image import IN_MEMORY
 from vxm_tf.workflows.register_config import NO_MODEL
 
 
@@ -24,13 +24,13 @@ def software() -> dict[str, str]:
 
 
 def hash_of(source: str) -> str | None:
-    """SHA-256 of a file, as "sha256:..."; None for an image that came in memory."""
-    return None if source.endswith(IN_MEMORY) else sha256_of(source)
+    """SHA-256 of a file, as "sha256:..."; None for an image that came in memory, and for a file that is gone since."""
+    return sha256_of(source) if Path(source).is_file() else None
 
 
 def hash_of_model(model: str) -> str | None:
     """SHA-256 of a model's file, as "sha256:..."; None without a model, or for one that came in memory."""
-    return None if model == NO_MODEL or model.endswith(IN_MEMORY) else sha256_of(model_path(model))
+    return None if model == NO_MODEL else hash_of(str(model_path(model)))
 
 
 def file_record(path: str, digest: str | None) -> dict[str, str | None]:

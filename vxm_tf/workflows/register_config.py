@@ -1,9 +1,10 @@
 """The files of one registration: where its images are, and where its results go."""
 
 import dataclasses
+import os
 from typing import Any
 
-from vxm_tf.configuration import check_choices, described, option
+from vxm_tf.configuration import check_choices, check_types, described, option
 from vxm_tf.files.errors import InputError
 from vxm_tf.models.saved import SHIPPED
 from vxm_tf.registration import RegistrationSettings
@@ -84,6 +85,11 @@ class RegisterConfig:
     )
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
+        check_types(self)
         check_choices(self)
 
 

@@ -11,10 +11,10 @@ from vxm_tf.spatial.sources import LabelSource, source_name
 from vxm_tf.workflows.output_names import with_bids_names
 from vxm_tf.workflows.outputs import check_outputs, write_outputs
 from vxm_tf.workflows.register_config import RegisterConfig
-from vxm_tf.workflows.registration_inputs import read_along
+from vxm_tf.workflows.registration_inputs import check_planes, read_along
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class RegisteredPair(RegistrationResult):
     """A `RegistrationResult` that can be saved.
 
@@ -87,8 +87,10 @@ class RegisteredPair(RegistrationResult):
             output_dir=os.fspath(folder),
         )
         check_output_dir(config.output_dir)
-        config = with_bids_names(config, uncertainty=self.settings.uncertainty or self.settings.samples > 0)
+        uncertainty = self.settings.uncertainty or self.settings.samples > 0
+        config = with_bids_names(config, uncertainty=uncertainty, error_bound=self.settings.error_bound)
         check_outputs(config, self.settings, self.fixed.grid.ndim)
+        check_planes(config, self.moving, self.fixed)
         along = read_along(self.moving, labels, config.points, points_convention)
         write_outputs(config, self.settings, self, along, multichannel=self.multichannel, start=start)
         return Path(folder)

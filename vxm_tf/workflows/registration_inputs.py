@@ -73,11 +73,22 @@ def read_inputs(
     """
     first, second = open_pair(moving, fixed, multichannel=is_multichannel(network))
     if config is not None:
-        for path, image in ((config.transform, second), (config.inverse_transform, first)):
-            if path and image.volume:
-                check_axial(image.volume, path)
+        check_planes(config, first, second)
     masks = (brain_mask(first, moving_mask, strip_command), brain_mask(second, fixed_mask, strip_command))
     return RegistrationInputs(first, second, masks)
+
+
+def check_planes(config: RegisterConfig, moving: SpatialImage, fixed: SpatialImage) -> None:
+    """Raise `InputError` if a transform between slices is to be written that lie in no axial plane.
+
+    Args:
+        config: files of the registration.
+        moving: the moving image.
+        fixed: the fixed image.
+    """
+    for path, image in ((config.transform, fixed), (config.inverse_transform, moving)):
+        if path and image.volume:
+            check_axial(image.volume, path)
 
 
 def read_along(

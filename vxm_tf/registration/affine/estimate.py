@@ -66,9 +66,9 @@ def register_affine(
         `AffineTransform`, millimetres, RAS+.
 
     Raises:
-        ValueError: unknown `dof`, or arrays that do not fit.
-        InputError: SimpleITK is not installed, or no plausible transform was found, since the images would not
-            overlap or the volume would change by more than a factor of 3.
+        ValueError: arrays that do not fit.
+        InputError: unknown `dof`, SimpleITK is not installed, or no plausible transform was found, since the images
+            would not overlap or the volume would change by more than a factor of 3.
 
     Example:
 
@@ -158,7 +158,7 @@ def _stages(dof: int, ndim: int) -> tuple[str, ...]:
     stages = STAGES[ndim]
     wanted = PLANE_DOF.get(dof, dof) if ndim == 2 else dof
     if wanted not in stages:
-        raise ValueError(f"dof of {ndim}-D images is one of {', '.join(map(str, stages))}; got {dof}.")
+        raise InputError(f"dof of {ndim}-D images is one of {', '.join(map(str, stages))}; got {dof}.")
     return stages[wanted]
 
 
