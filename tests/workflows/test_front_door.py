@@ -356,3 +356,12 @@ def test_the_front_door_opens_when_it_is_first_asked_for():
     environment = {"PYTHONPATH": str(Path(vxm_tf.__file__).parents[1]), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.stdout == "open\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", [SpatialImage, nibabel.Nifti1Image])
+def test_what_the_caller_does_with_an_array_afterwards_does_not_reach_the_result(pair, kind):
+    arrays, affine = [load(path).copy() for path in pair], nibabel.load(pair[0]).affine
+    images = [kind(array, Grid(SHAPE, affine) if kind is SpatialImage else affine) for array in arrays]
+    result = vxm_tf.register(*images, "none", refine=0)
+    arrays[0][:] = 7.0
+    assert not np.any(result.moved == 7.0)

@@ -68,7 +68,9 @@ def image_in_memory(image: SpatialImage, name: str, *, multichannel: bool = Fals
     Raises:
         VolumeError: see `read_image`.
     """
-    return _checked_image(name, _in_memory(name, image), multichannel)
+    volume = _checked_image(name, _in_memory(name, image), multichannel)
+    # A copy, so that what the caller does with the voxels afterwards does not reach the volume.
+    return volume if nibabel.is_proxy(image.dataobj) else dataclasses.replace(volume, array=volume.array.copy())
 
 
 def _checked_image(path: str | os.PathLike, stored: _Stored, multichannel: bool) -> Volume:

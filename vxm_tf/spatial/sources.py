@@ -118,7 +118,8 @@ def _checked(image: SpatialImage, role: str) -> SpatialImage:
     array = np.asarray(image.array)
     if array.dtype.kind not in "buif":
         raise InputError(f"{name}: voxels are of type {array.dtype}; numbers are needed (no colour or complex data).")
-    array = array.astype("float32", copy=False)
+    # A copy, so that what the caller does with the array afterwards does not reach the result.
+    array = array.astype("float32")
     array = array if array.ndim > image.grid.ndim else array[..., None]
     if array.shape[:-1] != image.grid.shape or image.grid.ndim not in (2, 3):
         raise InputError(
