@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from nibabel import is_proxy
 from nibabel.spatialimages import SpatialImage
 
 from vxm_tf.files.errors import VolumeError
@@ -70,7 +71,7 @@ def image_in_memory(image: SpatialImage, name: str, *, multichannel: bool = Fals
     """
     volume = _checked_image(name, _in_memory(name, image), multichannel)
     # A copy, so that what the caller does with the voxels afterwards does not reach the volume.
-    return volume if nibabel.is_proxy(image.dataobj) else dataclasses.replace(volume, array=volume.array.copy())
+    return volume if is_proxy(image.dataobj) else dataclasses.replace(volume, array=volume.array.copy())
 
 
 def _checked_image(path: str | os.PathLike, stored: _Stored, multichannel: bool) -> Volume:
