@@ -1,7 +1,7 @@
 """Learned deformable registration of 2-D and 3-D images: VoxelMorph for TensorFlow and Keras 3.
 
-Importing the package registers its layers and models, so that `keras.models.load_model` knows them. Where neither
-Keras nor TensorFlow is installed, what needs neither still works: `vxm_tf.serving.client`, files and metrics.
+Importing the package registers its layers and models, so that `keras.models.load_model` knows them. Without Keras and
+TensorFlow, the parts that need neither still work: `vxm_tf.serving.client`, files and metrics.
 """
 
 import importlib
@@ -11,11 +11,11 @@ from typing import Any
 
 from vxm_tf._version import __version__
 
-# TensorFlow reads this once, when it is first imported. Where it leaves oneDNN off by default, 3-D
+# TensorFlow reads this once, when it is first imported. Without oneDNN, which is off by default in some builds, 3-D
 # convolutions on a CPU take up to seven times longer.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# The front door, opened when it is first asked for.
+# The functions for most users, imported when they are first used.
 _FRONT_DOOR = {
     "register": ("vxm_tf.workflows.front_door", "register"),
     "load_model": ("vxm_tf.models.saved", "load_model"),

@@ -1,4 +1,4 @@
-"""Hands the backend's compiler to `vxm_tf.ops.fusion`."""
+"""Sets the compiler of `vxm_tf.ops.fusion` for the Keras backend in use."""
 
 import keras
 
@@ -6,9 +6,9 @@ from vxm_tf.ops import fusion
 
 
 def enable_fusion() -> None:
-    """Let marked element-wise functions be compiled, where TensorFlow is the backend.
+    """Compile the element-wise functions that are marked `fused`, if TensorFlow is the backend.
 
-    JAX and torch compile whole steps themselves, so they need no help.
+    JAX and torch compile whole steps themselves, so they need no compiler here.
     """
     if keras.backend.backend() != "tensorflow":
         return

@@ -28,7 +28,7 @@ def option(default: Any, description: str, *, choices: Sequence[str] = ()) -> An
     """A dataclass field with its description.
 
     Args:
-        default: value of the field where none is given.
+        default: value of the field if the user gives none.
         description: one or a few sentences that say what the setting does, its unit, and what its default means.
         choices: the values that the field may take; empty for any.
     """

@@ -44,11 +44,11 @@ def find_scans(directory: str | os.PathLike, *, image_suffix: str = "", labels_s
 
     Args:
         directory: searched with all its subfolders.
-        image_suffix: take only images whose names, without extension, end in this, such as "_norm".
-        labels_suffix: end of the segmentations' names, without extension; by default any of `LABELS_SUFFIXES`.
+        image_suffix: ending of the names, without extension, of the images to take, such as "_norm"; empty for all.
+        labels_suffix: ending of the segmentations' names, without extension; by default any of `LABELS_SUFFIXES`.
 
     Raises:
-        InputError: no folder, no image in it, a segmentation without image, one that fits several, or two
+        InputError: a missing folder, a folder without images, a segmentation without an image or with several, or two
             files for one scan.
     """
     directory = Path(directory)
@@ -91,7 +91,7 @@ def _is_labels(file: Path, directory: Path, suffixes: tuple[str, ...]) -> bool:
 
 
 def _key(file: Path, directory: Path, suffixes: tuple[str, ...]) -> _Key:
-    """(folder, name) without the folders and suffixes that tell images from segmentations."""
+    """(folder, name) without the folders and suffixes that distinguish images from segmentations."""
     folders = [p for p in file.relative_to(directory).parts[:-1] if p.lower() not in (*IMAGE_FOLDERS, *LABELS_FOLDERS)]
     name = stem(file)
     suffix = next((s for s in suffixes if s and name.endswith(s)), "")
@@ -137,7 +137,7 @@ def read_table(path: str | os.PathLike) -> Iterator[tuple[int, list[Path]]]:
     """Yield (line number, paths) for each line of a list, with paths resolved against the list's folder.
 
     Raises:
-        InputError: the file is missing or no text.
+        InputError: the file is missing or is not text.
     """
     path = Path(path)
     try:
@@ -158,13 +158,13 @@ def split_scans(
     image_suffix: str = "",
     labels_suffix: str = "",
 ) -> tuple[list[Scan], list[Scan]]:
-    """(training scans, validation scans) of a folder.
+    """Return (training scans, validation scans) of a folder.
 
     These are the scans of its `train` and `val` subfolders where both exist; else a fraction of the scans, drawn at
     random, is kept for validation.
 
     Args:
-        data_dir: the folder.
+        data_dir: folder that holds the scans.
         validation_fraction: fraction of the scans to keep for validation, in [0, 1).
         seed: seed of the random choice.
         image_suffix: see `find_scans`.

@@ -46,7 +46,7 @@ NORMALIZATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def normalize(image: np.ndarray, name: str) -> np.ndarray:
-    """An image normalised by the method of that name, each channel on its own; a constant channel becomes 0.
+    """An image normalised by a named method, each channel on its own; a constant channel becomes 0.
 
     Args:
         image: `[*spatial, channels]`, any intensities.
@@ -61,6 +61,6 @@ def normalize(image: np.ndarray, name: str) -> np.ndarray:
     if name not in NORMALIZATIONS:
         raise ValueError(f"There is no normalisation {name!r}; choose one of {', '.join(NORMALIZATIONS)}.")
     method = NORMALIZATIONS[name]
-    # A constant channel beside others that vary has nothing to align, and no range to scale by.
+    # A constant channel among others that vary shows nothing to align and has no range to scale by.
     channels = [image[..., c] for c in range(image.shape[-1])]
     return np.stack([method(c) if c.min() < c.max() else np.zeros_like(c) for c in channels], axis=-1)

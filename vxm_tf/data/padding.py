@@ -1,4 +1,4 @@
-"""Bringing arrays of different sizes onto one grid without losing a voxel."""
+"""Padding arrays of different sizes to one grid, and cropping them again."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def common_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """The smallest spatial shape that holds arrays of all these spatial shapes."""
+    """The smallest spatial shape that holds arrays of all given spatial shapes."""
     return tuple(max(sizes) for sizes in zip(*shapes))
 
 

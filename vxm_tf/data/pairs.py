@@ -23,8 +23,8 @@ def ordered_pairs(count: int, limit: int | None = None, seed: int = 0) -> list[t
 def training_pairs(count: int, length: int, seed: int) -> np.ndarray:
     """A sequence of pairs (moving, fixed) for scan-to-scan training, never a scan with itself.
 
-    Each scan is the moving image once in each round of `count` pairs, onto another scan drawn at random. A longer
-    sequence begins with the shorter one, so that a resumed training continues it.
+    In each round of `count` pairs every scan is the moving image once, and the fixed image is another scan, drawn at
+    random. A longer sequence begins with the shorter one, so that a resumed training continues it.
 
     Args:
         count: number of scans, at least 2.
@@ -44,7 +44,7 @@ def training_pairs(count: int, length: int, seed: int) -> np.ndarray:
 
 
 def atlas_pairs(count: int, length: int, seed: int) -> np.ndarray:
-    """A sequence of pairs (moving, -1) for training towards one atlas, for which -1 stands; see `training_pairs`.
+    """A sequence of pairs (moving, -1) for training towards one atlas, whose index is -1; see `training_pairs`.
 
     Returns:
         int64 `[length, 2]`.

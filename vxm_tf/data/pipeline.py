@@ -1,4 +1,4 @@
-"""The tf.data pipeline: pairs of indices in, batches of image pairs out."""
+"""The tf.data pipeline, which makes batches of image pairs from pairs of indices."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ from vxm_tf.ops.tensors import Shape, Tensor
 def image_pair(
     store: ScanStore, moving: int, fixed: int, atlas: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(moving image, fixed image) on one grid, each `[*spatial, channels]`.
+    """Return (moving image, fixed image) on one grid, each `[*spatial, channels]`.
 
     Where their shapes differ, both are centred on the smallest grid that holds them, with their edges repeated.
 
@@ -25,7 +25,7 @@ def image_pair(
         store: the scans.
         moving: index of the moving scan; a negative one stands for the atlas.
         fixed: index of the fixed scan; a negative one stands for the atlas.
-        atlas: `[*spatial, channels]`.
+        atlas: image of the atlas, `[*spatial, channels]`; None if no index is negative.
     """
     images = [_image_of(store, index, atlas) for index in (moving, fixed)]
     shape = common_shape(*(image.shape[:-1] for image in images))
@@ -68,7 +68,7 @@ def training_dataset(
         pairs: integers `[n, 2]`, (moving, fixed), already shuffled.
         batch_size: pairs per step; an incomplete last batch is left out.
         atlas: image for negative indices, `[*spatial, channels]`.
-        augmentations: names, see `augmented`; the k-th pair of a seed is changed alike in every run.
+        augmentations: names, see `augmented`; with one seed, the k-th pair is changed identically in every run.
         left_right: the left-right axis, which "flip" mirrors; None for no flips.
         seed: seed of the augmentations.
         first: number of the first pair, for a training that is resumed.
@@ -93,7 +93,7 @@ def synthetic_dataset(
     seed: int,
     first: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of `synthetic_pair`, in the order of `pairs`; the k-th pair of a seed is equal in every run.
+    """Batches of `synthetic_pair`, in the order of `pairs`; with one seed, the k-th pair is identical in every run.
 
     Args:
         populations: one or several sets of label maps.

@@ -23,7 +23,7 @@ class ScanStore:
     Args:
         scans: the scans, from `find_scans` or `read_list`.
         normalization: name of a method in `NORMALIZATIONS`.
-        multichannel: the files' last axis is channels.
+        multichannel: whether the files' last axis holds channels.
         cache: "memory", or "disk" for sets that do not fit into memory: images are decompressed once into
             `cache_dir` and mapped from there.
         cache_dir: folder of the "disk" cache.
@@ -63,7 +63,7 @@ class ScanStore:
         return self._images[index]
 
     def labels(self, index: int) -> np.ndarray | None:
-        """The label map of a scan, int32 `[*spatial]`, or None where it has none; kept in memory after the first call.
+        """The label map of a scan, int32 `[*spatial]`, or None if it has none; kept in memory after the first call.
 
         Raises:
             InputError: a map that cannot be read, holds negative ids, or has another shape than its image.
@@ -119,7 +119,7 @@ class ScanStore:
 
     def _read(self, index: int) -> np.ndarray:
         scan = self.scans[index]
-        # A missing file has no status for the cache; reading it raises the error that names it.
+        # The cache needs the status of the file, which a missing file lacks; reading it raises an error that names it.
         if self.cache_dir is None or not scan.image.is_file():
             return self._load(index)
         status = scan.image.stat()

@@ -10,7 +10,7 @@ def warp_labels(labels: np.ndarray, displacement: np.ndarray) -> np.ndarray:
     """A label map warped onto the fixed grid by nearest neighbour; see `warp_array`.
 
     Args:
-        labels: `[*spatial]`.
+        labels: label map `[*spatial]`.
         displacement: `[*fixed_shape, ndim]`, in voxels, `ij` order.
 
     Returns:
@@ -20,7 +20,7 @@ def warp_labels(labels: np.ndarray, displacement: np.ndarray) -> np.ndarray:
 
 
 def warp_array(array: np.ndarray, displacement: np.ndarray, interpolation: str = "linear") -> np.ndarray:
-    """An array warped onto the grid of a displacement, on which it is centred where its size differs.
+    """An array warped onto the grid of a displacement; an array of another size is first centred on that grid.
 
     Args:
         array: `[*spatial, channels]`.

@@ -11,7 +11,7 @@ from vxm_tf.files.extensions import extension
 
 
 def check_output_dir(directory: str | os.PathLike) -> None:
-    """Make a folder where there is none; raise `InputError` unless files can be written in it."""
+    """Create a folder if it is missing; raise `InputError` unless files can be written in it."""
     probe = Path(directory) / f".writing-{uuid.uuid4().hex}"
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
@@ -22,11 +22,11 @@ def check_output_dir(directory: str | os.PathLike) -> None:
 
 
 def replace_atomically(path: str | os.PathLike, save: Callable[[str], Any]) -> None:
-    """Call `save(temporary)` and rename the temporary file to `path`, so that no half file is ever seen.
+    """Call `save(temporary)` and rename the temporary file to `path`, so that no partial file is ever visible.
 
     Args:
-        path: the file to write; its folder is made, and a file that is there is replaced.
-        save: writes the content to the path it is called with, which has the extension of `path`.
+        path: the file to write; a missing folder is created, and an existing file is replaced.
+        save: function that writes the content to the path it is called with, which has the extension of `path`.
 
     Raises:
         InputError: the folder or the file cannot be written, or the disk is full.

@@ -10,7 +10,7 @@ from vxm_tf.files.json_file import write_text
 
 
 def write_csv(path: str | os.PathLike, rows: Collection[dict[str, Any]]) -> None:
-    """Write one line for each dict, under a heading of all their keys; the file is written whole or not at all.
+    """Write one line for each dict, below a header line with all their keys, whole or not at all.
 
     Raises:
         InputError: the file cannot be written.

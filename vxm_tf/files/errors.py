@@ -6,4 +6,4 @@ class InputError(ValueError):
 
 
 class VolumeError(InputError):
-    """A file that cannot be read or written as the volume that was asked for."""
+    """A file that cannot be read or written as the requested volume."""

@@ -35,7 +35,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """The value in a JSON file.
+    """Return the value stored in a JSON file.
 
     Raises:
         InputError: the file is missing, unreadable or damaged.

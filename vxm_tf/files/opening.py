@@ -14,7 +14,7 @@ from vxm_tf.files.extensions import EXTENSIONS, extension
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike) -> Iterator[None]:
-    """Turn every error of the block into a `VolumeError` that names the file.
+    """Turn every error raised in the block into a `VolumeError` that names the file.
 
     Raises:
         VolumeError: missing file, unknown extension, or any error of the block.
@@ -35,7 +35,7 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
 
 
 def open_image(path: str | os.PathLike) -> SpatialImage:
-    """The nibabel image in a file; its voxels stay in the file.
+    """Open a file as a nibabel image, whose voxels stay in the file until they are used.
 
     Raises:
         VolumeError: the file holds no volume but, for example, values on a surface (CIFTI).

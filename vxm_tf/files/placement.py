@@ -50,7 +50,7 @@ def orientation_of(path: str | os.PathLike, axes: int) -> str | None:
 
 
 def has_place(volume: Volume) -> bool:
-    """Whether a volume's file stores where its voxels lie; NPZ never does, NIfTI if it has an sform or a qform."""
+    """Whether a volume's file stores its position: NPZ never does, NIfTI does if it has an sform or a qform."""
     if not isinstance(volume.source, nibabel.Nifti1Image):
         return volume.source is not None
     return bool(volume.source.header["sform_code"] or volume.source.header["qform_code"])

@@ -30,7 +30,7 @@ def unit_of(header: Any) -> tuple[str, float]:
 
 
 def header_spacing_mm(path: str | os.PathLike, image: SpatialImage) -> tuple[float, ...]:
-    """Voxel size along the first axes, three at most, of an image that nibabel has opened, in millimetres.
+    """Voxel size along up to three axes of an image that nibabel has opened, in millimetres.
 
     Args:
         path: the image's file, for messages.
@@ -48,7 +48,7 @@ def header_spacing_mm(path: str | os.PathLike, image: SpatialImage) -> tuple[flo
 
 
 def spacing_of_axes(spacing_mm: Sequence[float], ndim: int) -> tuple[float, ...]:
-    """Voxel size for each axis, where one size may stand for all axes.
+    """Voxel size for each axis, from one size for all axes or one for each.
 
     Args:
         spacing_mm: one size, which is taken for all `ndim` axes, or one for each axis, which is returned as it is.

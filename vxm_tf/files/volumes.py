@@ -26,8 +26,8 @@ class Volume:
 
     Attributes:
         array: images float32 `[*spatial, channels]`, labels int32 `[*spatial]`.
-        spacing_mm: voxel size for each spatial axis, or None where the file has none.
-        source: the nibabel image whose affine and header an output on the same grid takes, or None.
+        spacing_mm: voxel size for each spatial axis, or None if the file stores none.
+        source: the nibabel image that supplies the affine and header of outputs on the same grid, or None.
         path: the file.
         spatial_shape: number of voxels along each spatial axis.
     """
@@ -49,7 +49,7 @@ def read_image(path: str | os.PathLike, *, multichannel: bool = False) -> Volume
 
     Args:
         path: NIfTI, MGZ, or NPZ with the array under `vol`.
-        multichannel: the last axis of the file is channels.
+        multichannel: whether the last axis of the file holds channels.
 
     Raises:
         VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; the same value in
@@ -64,7 +64,7 @@ def image_in_memory(image: SpatialImage, name: str, *, multichannel: bool = Fals
     Args:
         image: a nibabel image with its voxels in memory or in its file.
         name: the image's name in messages, which becomes the volume's path.
-        multichannel: the last axis of the image is channels.
+        multichannel: whether the last axis of the image holds channels.
 
     Raises:
         VolumeError: see `read_image`.
@@ -150,7 +150,7 @@ def _checked_labels(path: str | os.PathLike, stored: _Stored) -> Volume:
 
 
 def check_ids(path: str | os.PathLike, labels: np.ndarray) -> None:
-    """Raise `VolumeError` if a label map holds negative ids, which cannot be told apart by volume or overlap."""
+    """Raise `VolumeError` if a label map holds negative ids."""
     if labels.size and labels.min() < 0:
         raise VolumeError(f"{path}: label ids are 0 or more, but this map holds {labels.min()}.")
 
@@ -216,7 +216,7 @@ def _load_npz(path: str | os.PathLike, key: str) -> _Stored:
         try:
             array = archive[key]
         except SystemError:
-            # Python 3.11 sometimes miscounts its recursion depth while several threads parse headers; try again.
+            # Python 3.11 sometimes miscounts its recursion depth while several threads parse headers, so try again.
             array = archive[key]
         spacing_mm = npz_spacing_mm(archive)
     if array.dtype.kind not in "buif":
@@ -225,7 +225,7 @@ def _load_npz(path: str | os.PathLike, key: str) -> _Stored:
 
 
 def npz_spacing_mm(archive: Any) -> tuple[float, ...] | None:
-    """The voxel size in an open NPZ, in millimetres, or None where it has none."""
+    """The voxel size in an open NPZ, in millimetres, or None if it stores none."""
     return tuple(np.atleast_1d(archive["spacing_mm"]).astype(float).tolist()) if "spacing_mm" in archive.files else None
 
 

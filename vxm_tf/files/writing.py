@@ -18,7 +18,7 @@ from vxm_tf.files.volumes import IMAGE_KEY, LABELS_KEY, Volume
 def write_volume(
     path: str | os.PathLike, array: np.ndarray, like: Volume | None = None, series: Volume | None = None
 ) -> None:
-    """Write an array, with the affine and header of `like` where it has them.
+    """Write an array, with the affine and header of `like` if it has them.
 
     The header's display range (`cal_min`, `cal_max`) is left unset, since it belongs to the intensities of `like`.
 
@@ -102,7 +102,7 @@ def _nibabel_image(array: np.ndarray, like: Volume | None, kind: str, series: Vo
 
 
 def _keep_time(header: nibabel.Nifti1Header, series: Volume | None) -> None:
-    """Write the time step of a series and its unit into a header; 1 where it is not known."""
+    """Write the time step of a series and its unit into a header; an unknown time step becomes 1."""
     source = getattr(getattr(series, "source", None), "header", None)
     timed = source if isinstance(source, nibabel.Nifti1Header) and len(source.get_zooms()) > 3 else None
     step = timed.get_zooms()[3] if timed else 1.0

@@ -18,7 +18,7 @@ class AlignmentForce(keras.layers.Layer):
         window: odd edge length of the boxes of the local correlation, in cells of two voxels.
 
     Call arguments:
-        image, other: `[batch, *spatial, channels]`, both of one shape, even spatial sizes.
+        image, other: `[batch, *spatial, channels]`, of equal shape, even spatial sizes.
         displacement: `[batch, *spatial / 2, ndim]`, in cells.
 
     Output shape:

@@ -8,7 +8,7 @@ from vxm_tf.ops.voxel_grid import spatial_shape
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class CropLike(keras.layers.Layer):
-    """Keeps the first voxels of every spatial axis, as many as a reference has.
+    """Crops a tensor to the spatial shape of a reference, by keeping the first voxels along every axis.
 
     Call arguments:
         tensor: `[batch, *padded, channels]`.

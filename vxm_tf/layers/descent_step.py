@@ -13,7 +13,7 @@ from vxm_tf.ops.fusion import fused
 from vxm_tf.ops.tensors import Shape, Tensor
 
 FLOOR = 0.1
-"""Length of the memory, per cell, at which a step is half the rate long, before training; shorter ones give less."""
+"""Length of the memory, per cell, that makes a step half as long as its rate, before training."""
 LAST_RATE = 0.3
 """Share of the first step's rate to which the rates of later steps fall, before training."""
 
@@ -26,7 +26,7 @@ class DescentStep(keras.layers.Layer):
         v <- v + rate[number] m / (|m| + floor),  |m|^2 the mean of the components' squares
 
     Smoothness is the weight of `losses.GradientPenalty` beside a mean similarity whose derivative is the force. All
-    steps share memory, smoothness and floor; each step has a rate of its own, and before training the rates fall along
+    steps share memory, smoothness and floor; each step has its own rate, and before training the rates fall along
     a cosine. Computes in float32 under every precision policy. Sources: the normalised steps of Adam, Kingma and Ba,
     ICLR 2015, here divided by the current length of the vector instead of a running mean for each component.
 

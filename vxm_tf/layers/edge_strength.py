@@ -15,7 +15,7 @@ class EdgeStrength(keras.layers.Layer):
     Computes in float32 under every precision policy. Source: `vxm_tf.ops.edge_strength`.
 
     Call arguments:
-        image: `[batch, *spatial, channels]`, at least 2 voxels an axis.
+        image: `[batch, *spatial, channels]`, at least 2 voxels along each axis.
 
     Output shape:
         `[batch, *spatial, channels]`.

@@ -11,7 +11,7 @@ from vxm_tf.ops.voxel_grid import spatial_shape
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class PadToMultiple(keras.layers.Layer):
-    """Appends zeros to every spatial axis, up to the next multiple.
+    """Appends zeros to every spatial axis, up to the next size that `multiple` divides.
 
     Args:
         multiple: number that divides every spatial size of the output.
@@ -37,8 +37,8 @@ class PadToMultiple(keras.layers.Layer):
         if all(isinstance(count, int) and count == 0 for count in after):
             return image
         padding = [(0, 0), *((0, count) for count in after), (0, 0)]
-        # The zero is a tensor because TensorFlow, on a CPU with oneDNN, merges its plain Pad with a Conv3D behind it
-        # and in doing so forgets that convolution's own "same" padding.
+        # The zero is a tensor because TensorFlow, on a CPU with oneDNN, merges its plain Pad with the Conv3D that
+        # follows and then omits that convolution's own "same" padding.
         return K.pad(image, padding, constant_values=K.zeros((), image.dtype))
 
     def compute_output_shape(self, image_shape: Shape) -> Shape:

@@ -13,7 +13,7 @@ from vxm_tf.ops.voxel_grid import spatial_shape
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class ResizeDisplacement(keras.layers.Layer):
-    """Resizes a field and rescales its vectors, each component by its own axis' ratio.
+    """Resizes a field and rescales its vectors, each component by the ratio of sizes along its axis.
 
     Computes in float32 under every precision policy. Source: `vxm_tf.ops.resize`.
 

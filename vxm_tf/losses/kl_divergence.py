@@ -25,15 +25,15 @@ class LaplacianKL:
 
     Args:
         prior_lambda: precision lambda of the prior, per voxel^2.
-        correlation: correlation r between neighbours of the noise that samples are drawn with, see
+        correlation: correlation r between neighbouring voxels in the noise of drawn samples, see
             `vxm_tf.ops.neighbour_correlation`.
 
     Call arguments:
-        mean: `[batch, *spatial, ndim]`, in voxels of its grid; at least 2 voxels an axis.
+        mean: `[batch, *spatial, ndim]`, in voxels of its grid; at least 2 voxels along each axis.
         log_variance: `[batch, *spatial, ndim]`, log of voxels^2.
 
     Returns:
-        `[batch]`, nats.
+        `[batch]`, in nats.
 
     Raises:
         ValueError: a precision that is not positive, a correlation that is not from 0 to below 1, or a field whose

@@ -21,11 +21,11 @@ class MutualInformation(keras.losses.Loss):
     """Minus the mutual information of two images' intensities, in nats, plain (not normalised).
 
     With p the joint histogram of the intensities (i, j), I = sum p(i, j) log(p(i, j) / (p(i) p(j))): 0 for
-    images that are independent, the entropy of an image where it determines the other. Intensities must be
+    images that are independent, the entropy of an image that the other one determines. Intensities must be
     related, not alike, so inverting an image changes nothing. The histogram is smooth in the intensities:
-    each falls into three bins by a quadratic B-spline, the Parzen window (Thévenaz and Unser, IEEE TIP 2000).
+    each is spread over three bins by a quadratic B-spline, the Parzen window (Thévenaz and Unser, IEEE TIP 2000).
 
-    A relation that holds all over an image says little about a small place in it. With `patch` there is one
+    A relation of intensities over a whole image says little about a small region of it. With `patch` there is one
     histogram for each block of the image, and the loss is minus the mutual information within a block, averaged over
     voxels (conditional mutual information, Loeckx et al., IEEE TMI 2010, there with blocks that overlap). Every
     channel is scored on its own.

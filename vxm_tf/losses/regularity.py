@@ -28,7 +28,7 @@ class GradientPenalty:
         penalty: "l1" or "l2".
 
     Call arguments:
-        field: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels an axis.
+        field: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels along each axis.
 
     Returns:
         `[batch]`, without unit.
@@ -70,7 +70,7 @@ class BendingEnergy:
     Rueckert et al., IEEE TMI 1999, equation 3.
 
     Call arguments:
-        field: `[batch, *spatial, ndim]`, in voxels; at least 3 voxels an axis.
+        field: `[batch, *spatial, ndim]`, in voxels; at least 3 voxels along each axis.
 
     Returns:
         `[batch]`, per voxel^2.

@@ -14,11 +14,10 @@ from vxm_tf.ops.windows import window_mean
 class LNCC(keras.losses.Loss):
     """Minus the mean squared local normalised cross-correlation.
 
-    With E, V and Cov taken over a box around each voxel, cc = Cov(I, J)^2 / (V(I) V(J) + eps), a value
-    from 0 to 1 that is the same for positive and negative correlation and does not change with
-    brightness or contrast. The loss is -mean(cc), from -1 to 0. Differences from VoxelMorph: every
-    channel is scored on its own, a box at the border counts only voxels inside the image, and the
-    covariance keeps its sign until it is squared.
+    With mean E, variance V and covariance Cov over a box around each voxel, cc = Cov(I, J)^2 / (V(I) V(J) + eps), a
+    value from 0 to 1 that is the same for positive and negative correlation and does not change with brightness or
+    contrast. The loss is -mean(cc), from -1 to 0. Differences from VoxelMorph: every channel is scored on its own, a
+    box at the border counts only voxels inside the image, and the covariance keeps its sign until it is squared.
     Source: Avants et al., Medical Image Analysis 2008, equation 6.
 
     Args:

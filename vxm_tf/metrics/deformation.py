@@ -31,8 +31,8 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
 
     Returns:
-        `[*spatial]`, float32 (float64 for a float64 displacement), without unit: 1 keeps volume, 0 or
-        less folds.
+        `[*spatial]`, float32 (float64 for a float64 displacement), without unit: 1 where volume is kept, 0 or less at
+        folds.
 
     Raises:
         ValueError: a shape that is not `[*spatial, ndim]`, an axis of less than 2 voxels, or values that
@@ -64,7 +64,7 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
 def fold_fraction(displacement: np.ndarray) -> float:
     """Fraction of voxels, 0 to 1, where `jacobian_determinant` is 0 or less.
 
-    All voxels of the image count, those at its border too. Central differences leave out the voxel itself, so
+    All voxels of the image count, including those at its border. Central differences leave out the voxel itself, so
     0 does not prove that nothing folds: see `non_diffeomorphic_volume`.
 
     Args:
@@ -79,10 +79,10 @@ def fold_fraction(displacement: np.ndarray) -> float:
 def log_jacobian_std(displacement: np.ndarray) -> float:
     """Standard deviation over all voxels of the natural logarithm of `jacobian_determinant`.
 
-    Determinants are clipped to 1e-9 and more before the logarithm, so each folded voxel counts as
+    Determinants are clipped to at least 1e-9 before the logarithm, so each folded voxel counts as
     log(1e-9) = -20.7 and a few of them dominate the result. This is SDlogJ as Learn2Reg defines it (Hering
     et al., TMI 2023). The challenge's own code takes log(max(determinant + 3, 1e-9)) and leaves out the
-    two outermost voxels of each side: its numbers are smaller and do not compare with these.
+    two outermost voxels of each side: its numbers are smaller and cannot be compared with these.
 
     Args:
         displacement: `[*spatial, ndim]`, in voxels.
@@ -95,7 +95,7 @@ def log_jacobian_std(displacement: np.ndarray) -> float:
 
 
 def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
-    """Volume of the voxel grid that x + u(x) turns inside out, over the volume of the image.
+    """Volume of the voxel grid that x + u(x) turns inside out, divided by the volume of the image.
 
     A cube between 8 neighbouring voxels is cut into 5 tetrahedra, 4 at corners and 1 in the middle, in
     either of 2 mirrored ways. A deformation that is linear within each tetrahedron is not a digital
@@ -104,14 +104,14 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
         NDV = 1/2 * sum over the tetrahedra of both ways of max(-V, 0) / number of voxels
 
     in voxel volumes (Liu et al., "On Finite Difference Jacobian Computation in Deformable Image
-    Registration", IJCV 2024, arXiv 2212.06060). In 2-D the same sum goes over the 4 triangles at the
-    corners of each square, of its 2 ways of cutting, and measures area.
+    Registration", IJCV 2024, arXiv 2212.06060). In 2-D the sum runs over the 4 triangles at the corners of each square,
+    from both ways of cutting it, and measures area.
 
-    The sum goes over voxels: at each, the corner tetrahedra of its 8 cubes and the middle ones of the cube
-    ahead and the cube behind. The displacement continues beyond the image as its nearest edge value,
-    so border voxels count cubes half outside. The sum and the number of voxels are those of the authors'
-    package digital-diffeomorphism 1.1.1, whose percentage is 100 times this value. (The authors' earlier
-    script, which challenges use, sums over the voxels that are not on the border, and divides by their number.)
+    The sum runs over voxels: each contributes the corner tetrahedra of its 8 cubes and the middle tetrahedra of the
+    cube ahead and of the cube behind. The displacement continues beyond the image as its nearest edge value, so border
+    voxels count cubes half outside. The sum and the number of voxels are those of the authors' package
+    digital-diffeomorphism 1.1.1, whose percentage is 100 times this value. (The authors' earlier script, which
+    challenges use, sums over the voxels that are not on the border, and divides by their number.)
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
@@ -143,18 +143,18 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
 def simplex_determinants(displacement: np.ndarray) -> Iterator[tuple[str, slice, np.ndarray]]:
     """The finite-difference Jacobian determinants that are above 0 everywhere in a digital diffeomorphism.
 
-    Each is the signed volume, after deformation over before, of a simplex of `non_diffeomorphic_volume`. They
-    have the names of Liu et al. (IJCV 2024): "+-+" takes forward differences along the first and the third
-    axis and backward ones along the second, so there are 2^ndim; in 3-D also "1*" and "2*", for the tetrahedra
-    in the middle of the cube behind and of the cube ahead (whose determinant the paper does not divide by the
-    2 of the undeformed one). The displacement continues beyond the image as its nearest edge value.
+    Each is the signed volume of a simplex of `non_diffeomorphic_volume` after deformation, divided by its volume
+    before. They have the names of Liu et al. (IJCV 2024): "+-+" takes forward differences along the first and the third
+    axis and backward ones along the second, so there are 2^ndim; in 3-D also "1*" and "2*", for the tetrahedra in the
+    middle of the cube behind and of the cube ahead (whose determinants the paper does not divide by 2, the value
+    without deformation). The displacement continues beyond the image as its nearest edge value.
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
 
     Yields:
         (name, slice of the first axis, determinant `[slice, *spatial[1:]]`, float32 or float64, without unit):
-        every name for every slab. 1 keeps volume, 0 or less folds.
+        every name for every slab. Determinants are 1 where volume is kept, 0 or less at folds.
 
     Raises:
         ValueError: see `jacobian_determinant`.

@@ -20,7 +20,7 @@ def dice(moved_labels: np.ndarray, fixed_labels: np.ndarray, labels: Iterable[in
         labels: the ids to measure, each 0 or more; see `labels_in`.
 
     Returns:
-        `{label: Dice}` in the order of `labels`, from 0 (apart) to 1 (equal). A label in only one of
+        `{label: Dice}` in the order of `labels`, from 0 (disjoint) to 1 (identical). A label in only one of
         the images gets 0; a label in neither gets NaN, so average with `np.nanmean`.
 
     Raises:
@@ -74,7 +74,7 @@ def labels_in(*label_arrays: np.ndarray) -> tuple[int, ...]:
 
 
 def check_same_shape(moved_labels: np.ndarray, fixed_labels: np.ndarray) -> None:
-    """Raise `ValueError` unless both label images lie on one grid."""
+    """Raise `ValueError` unless both label images have the same shape."""
     if moved_labels.shape != fixed_labels.shape:
         raise ValueError(
             f"moved_labels and fixed_labels lie on one grid; got shapes {moved_labels.shape} and "

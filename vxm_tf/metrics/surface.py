@@ -29,13 +29,12 @@ def surface_distances(
 
     The surface of a mask is its voxels with at least one face neighbour outside: the mask minus its
     erosion with a face-connected element, where everything beyond the image counts as outside. Distances are
-    Euclidean, between voxel centres, from each surface voxel of one mask to the nearest of the other, in both
-    directions.
+    Euclidean, between voxel centres, from each surface voxel of one mask to the nearest surface voxel of the other, in
+    both directions.
 
     - `hausdorff95_mm`: the larger of the two directions' 95th percentiles, each interpolated linearly
       between ranks (a ranked Hausdorff distance, Huttenlocher et al., PAMI 1993).
-    - `mean_mm`: the mean of the distances of both directions in one pool (average symmetric surface
-      distance).
+    - `mean_mm`: the mean of all distances of both directions together (average symmetric surface distance).
 
     Args:
         moved_labels: integers `[*spatial]`, any number of axes.

@@ -1,4 +1,4 @@
-"""The base of all registration networks: two images in; a velocity field, displacements and moved images out."""
+"""The base class of all registration networks, which map two images to a velocity, displacements and moved images."""
 
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from vxm_tf.ops.tensors import Shape, Tensor
 
 OUTPUTS = ("moved", "displacement", "fixed_moved", "inverse_displacement", "velocity")
 
-# Models of `with_outputs`, kept because a compiled prediction serves every later pair. As attributes of the network,
-# Keras would take them for its layers.
+# Models that `with_outputs` has built, kept so that every later pair reuses their compiled prediction. They are kept
+# here because Keras would treat them as layers of the network if they were its attributes.
 _models_by_outputs: weakref.WeakKeyDictionary["RegistrationNetwork", dict[tuple[str, ...], keras.Model]] = (
     weakref.WeakKeyDictionary()
 )
@@ -25,8 +25,8 @@ _models_by_outputs: weakref.WeakKeyDictionary["RegistrationNetwork", dict[tuple[
 class RegistrationNetwork(keras.Model):
     """A functional model from `{"moving", "fixed"}` to the chosen outputs.
 
-    Each kind of network is a subclass whose constructor passes its settings and the function that predicts the
-    velocity to this one; see `VxmDense` for inputs and outputs. Users call the constructors of the subclasses.
+    Each kind of network is a subclass whose constructor passes its settings and the function that predicts the velocity
+    to this class; see `VxmDense` for inputs and outputs. Users call the constructors of the subclasses.
 
     Args:
         settings: constructor arguments of the subclass, plain values. Every network has `image_shape`,
@@ -38,7 +38,7 @@ class RegistrationNetwork(keras.Model):
         dtype: the precision policy of the convolutions; None for Keras' global one.
 
     Raises:
-        ValueError: settings that make no network.
+        ValueError: settings from which no network can be built.
     """
 
     BIDIRECTIONAL = ("moved", "displacement", "fixed_moved", "inverse_displacement")
@@ -72,7 +72,7 @@ class RegistrationNetwork(keras.Model):
 
     @classmethod
     def _check_settings(cls, settings: dict[str, Any]) -> None:
-        """Raise `ValueError` for settings that make no network; subclasses add their own."""
+        """Raise `ValueError` for settings from which no network can be built; subclasses add their own checks."""
         shape = settings["image_shape"]
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"image_shape holds 1 to 3 spatial sizes, without batch and channels; got {shape}.")
@@ -120,7 +120,7 @@ class RegistrationNetwork(keras.Model):
         return models[names]
 
     def for_shape(self, image_shape: Shape, dtype: Precision = None) -> "RegistrationNetwork":
-        """A copy of this network, weights included, for images of another shape; itself if nothing changes.
+        """A copy of this network, weights included, for images of another shape; this network if nothing changes.
 
         Args:
             image_shape: spatial shape; None for a size that may change from call to call.

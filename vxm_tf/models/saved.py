@@ -31,7 +31,7 @@ def load_model(model: str | os.PathLike) -> RegistrationNetwork:
         model: path of a `.keras` file, or "shipped" for the network that comes with the package.
 
     Raises:
-        InputError: missing file, a file that is no Keras model, or a model that does not register.
+        InputError: missing file, a file that is no Keras model, or a model that is not a registration network.
     """
     path = model_path(model)
     if str(model) == SHIPPED:

@@ -24,20 +24,19 @@ def unet(
     dtype: Precision = None,
     name: str = "unet",
 ) -> Tensor:
-    """A U-Net from a tensor to a tensor, of any number of spatial axes.
+    """Apply a U-Net to a tensor with any number of spatial axes.
 
     Encoder level l: a 3-wide convolution with `encoder_features[l]` filters, then pooling by 2. Decoder,
-    from the coarsest grid: a convolution, nearest upsampling by 2, and the encoder's features of that
-    level beside it. Entries of `decoder_features` beyond one for each level are further convolutions at
-    the end. An entry that is itself a tuple stands for several convolutions of its level. LeakyReLU(0.2)
-    follows every convolution. Source: Ronneberger et al., MICCAI 2015;
-    widths and order as in VoxelMorph (Balakrishnan et al., IEEE TMI 2019).
+    from the coarsest grid: a convolution, nearest upsampling by 2, and concatenation with the encoder's features of
+    that level. Entries of `decoder_features` beyond one for each level are further convolutions at the end. An entry
+    that is itself a tuple stands for several convolutions of its level. LeakyReLU(0.2) follows every convolution.
+    Source: Ronneberger et al., MICCAI 2015; widths and order as in VoxelMorph (Balakrishnan et al., IEEE TMI 2019).
 
     Args:
         tensor: symbolic `[batch, *spatial, channels]`, spatial sizes multiples of 2^levels.
         encoder_features: filters for each level, finest first.
         decoder_features: filters of the decoder, coarsest first, at least one for each level.
-        stop_level: number of the last upsamplings to leave out; the result is 2^stop_level times coarser.
+        stop_level: number of upsamplings to leave out at the end; the result is 2^stop_level times coarser.
         instance_normalization: normalise every channel of every image after each convolution (Ulyanov et
             al., 2016), which takes the place of the convolution's bias.
         dtype: precision policy of the convolutions; None for Keras' global one.
@@ -75,7 +74,7 @@ def unet(
     for level, filters in enumerate(encoder_features):
         tensor = convolve(tensor, filters, f"enc_conv_{level}")
         skips.append(tensor)
-        # float32 because TensorFlow pools 3-D volumes in half precision on a GPU only; the values are the same.
+        # float32 because TensorFlow pools 3-D volumes in half precision on a GPU only; the values do not change.
         tensor = spatial_layer("MaxPooling", ndim)(2, dtype="float32", name=f"{name}_enc_pool_{level}")(tensor)
     for level in reversed(range(levels)):
         tensor = convolve(tensor, decoder_features[levels - 1 - level], f"dec_conv_{level}")
@@ -97,7 +96,7 @@ def convolve_block(
     dtype: Precision = None,
     name: str,
 ) -> Tensor:
-    """A convolution, instance normalisation if asked for, then LeakyReLU(0.2)."""
+    """A convolution, instance normalisation if it is chosen, then LeakyReLU(0.2)."""
     convolution = spatial_layer("Conv", len(tensor.shape) - 2)
     settings = {"padding": "same", "kernel_initializer": "he_normal", "use_bias": not instance_normalization}
     tensor = convolution(filters, kernel_size, strides, name=name, dtype=dtype, **settings)(tensor)

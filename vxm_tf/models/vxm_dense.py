@@ -28,7 +28,7 @@ class VxmDense(RegistrationNetwork):
 
     - `moved` `[batch, *image_shape, moving channels]`: moved(x) = moving(x + displacement(x));
     - `displacement` `[batch, *image_shape, ndim]`, in voxels of the fixed image, `ij` order;
-    - `fixed_moved` `[batch, *image_shape, fixed channels]`: the fixed image carried to the moving one,
+    - `fixed_moved` `[batch, *image_shape, fixed channels]`: the fixed image warped to the moving one,
       fixed(x + inverse_displacement(x));
     - `inverse_displacement` `[batch, *image_shape, ndim]`, in voxels of the moving image;
     - `velocity` `[batch, *grid, ndim]`: the stationary velocity field that is integrated, in voxels of its
@@ -38,7 +38,7 @@ class VxmDense(RegistrationNetwork):
     float32 under every precision policy. Sources: Balakrishnan et al., CVPR 2018 and IEEE TMI 2019;
     Dalca et al., MICCAI 2018.
 
-    `metadata`, a dict of plain values, is saved with the model, such as how its images were normalised.
+    `metadata`, a dict of plain values such as the name of the images' normalisation, is saved with the model.
 
     Args:
         image_shape: spatial shape; None for a size that may change from call to call.
@@ -51,17 +51,16 @@ class VxmDense(RegistrationNetwork):
             up to 2^levels.
         integration_steps: number of squarings of scaling and squaring; 0 makes the network's answer a plain
             displacement, which may fold and has no inverse (CVPR 2018).
-        resize_rule: rule by which fields are resized, see `vxm_tf.ops.resize`; "corners" gives the numbers of
-            networks that VoxelMorph 0.1 to dev trained.
+        resize_rule: rule by which fields are resized, see `vxm_tf.ops.resize`; "corners" suits networks that VoxelMorph
+            0.1 to dev trained.
         fill_value: intensity of moved images outside the moving image; None repeats its edge.
-        outputs: names from the list above. `VxmDense.BIDIRECTIONAL` names those of both directions.
+        outputs: names from the list above. `VxmDense.BIDIRECTIONAL` lists the outputs of both directions.
         name: name of the model.
         dtype: the precision policy of the convolutions; None for Keras' global one.
 
     Raises:
         ValueError: a shape with other than 1 to 3 axes, other than two numbers of channels, a resolution that
-            is no power of two, an unknown output or rule, or an inverse asked of a network without
-            integration.
+            is no power of two, an unknown output or rule, or an inverse from a network without integration.
 
     Example:
 

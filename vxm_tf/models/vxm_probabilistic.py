@@ -26,8 +26,8 @@ class VxmProbabilistic(VxmPyramid):
 
     Inputs and outputs are those of `VxmDense`, computed from the mean velocity; a further output is `log_variance`
     `[batch, *grid, ndim]`, in log of cells^2. `sample_velocity` draws from the distribution. Swapping the images
-    changes the sign of the mean and leaves the variance. Source: Dalca et al., MICCAI 2018, but with noise that is
-    correlated between voxels as in the prior, see `ops.prior_noise`, instead of independent.
+    changes the sign of the mean and does not change the variance. Source: Dalca et al., MICCAI 2018, but with noise
+    that is correlated between voxels as in the prior, see `ops.prior_noise`, instead of independent.
 
     Arguments, `from_preset` and errors are those of `VxmPyramid`.
 
@@ -68,7 +68,7 @@ class VxmProbabilistic(VxmPyramid):
 def _log_variance(features: Sequence[Tensor], settings: dict[str, Any]) -> Tensor:
     """The log variance, in log of cells^2, from the features of every grid, coarsest first.
 
-    Computed in float32, as the velocity's head is.
+    Computed in float32, like the velocity.
     """
     ndim = len(settings["image_shape"])
     tensor = features[0]

@@ -30,19 +30,19 @@ DESCRIPTORS = ("intensity", "edges")
 class VxmPyramid(RegistrationNetwork):
     """Descent on the images' similarity, unrolled and learned, from the coarsest grid to the finest.
 
-    Inputs and outputs are those of `VxmDense`. A velocity v grows on grids 2, 4, 8, ... times coarser than the image's,
-    the coarsest first. On each grid it takes a few steps along the derivative of the local correlation, which needs no
-    training: with the force p on an image's displacement, see `ops.alignment_force`,
+    Inputs and outputs are those of `VxmDense`. A velocity v is built up on grids 2, 4, 8, ... times coarser than the
+    image's, the coarsest first. On each grid it takes a few steps along the derivative of the local correlation, which
+    needs no training: with the force p on an image's displacement, see `ops.alignment_force`,
 
         force = (p(moving o exp(v), fixed) - p(fixed o exp(-v), moving)) / 2
 
     and `layers.DescentStep`, whose rates, memory and smoothness are learned. Then a correction r is predicted by
-    convolutions from the features that one encoder finds in either image, each brought half the way to the other:
+    convolutions from the features that a shared encoder computes from each image, each warped half way to the other:
 
         v <- v + (r(m, f) - r(f, m)) / 2,  m = features(moving) o exp(v / 2),  f = features(fixed) o exp(-v / 2)
 
-    An untrained network therefore registers already, which leaves training little to learn. Swapping the images changes
-    the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
+    An untrained network therefore already registers images, which leaves little for training to learn. Swapping the
+    images changes the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
 
     Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric similarity of Avants et al., Medical
     Image Analysis 2008; residual velocities, coarse to fine, as in Mok and Chung (LapIRN), MICCAI 2020; scaling and
@@ -157,13 +157,13 @@ def coarse_to_fine(
 
     Returns:
         The velocity `[batch, *(padded shape / 2), ndim]`, in voxels of its own grid, and a list of features, coarsest
-        grid first, with those of the swapped pair behind those of the pair in the batch.
+        grid first; along the batch axis the features of the swapped pair follow those of the pair.
     """
     channels, levels = settings["channels"][0], len(settings["features"])
     if settings["descriptor"] == "edges":
         images = {name: EdgeStrength(name=f"edges_of_{name}")(image) for name, image in images.items()}
     padded = padded_images(images, CELL**levels)
-    # Both images pass every layer together, the fixed one behind the moving one in the batch.
+    # Both images pass every layer together; along the batch axis the fixed image follows the moving one.
     both = K.concatenate([padded[..., :channels], padded[..., channels:]], axis=0)
     pooled, features = _images_of_each_grid(both, levels), _features_of_each_grid(both, settings, dtype)
     velocity, pair_features = _no_velocity(pooled[-1]), []
@@ -221,7 +221,7 @@ def _descend(velocity: Tensor, both: Tensor, level: int, settings: dict[str, Any
 def _pair_features(
     velocity: Tensor, features: Tensor, level: int, settings: dict[str, Any], dtype: Precision
 ) -> Tensor:
-    """Features of both images on one grid, each brought half the way to the other, joined by a convolution."""
+    """Features of both images on one grid, each warped half way to the other, joined by a convolution."""
     half_way = _there_and_back(0.5 * velocity, settings, f"half_way_{level}")
     midway = SpatialTransformer(name=f"met_{level}")(features, half_way)
     pair = layers.Concatenate(dtype=dtype, name=f"pair_{level}")([midway, swapped(midway)])
@@ -235,13 +235,13 @@ def _correct(velocity: Tensor, pair_features: Tensor, level: int) -> Tensor:
 
 
 def _there_and_back(velocity: Tensor, settings: dict[str, Any], name: str) -> Tensor:
-    """Displacements of the moving and of the fixed image, in cells, one behind the other in the batch."""
+    """Displacements of the moving and of the fixed image, in cells, concatenated along the batch axis."""
     # These displacements only guide the next step, so fewer squarings suffice.
     steps = max(settings["integration_steps"] - 5, 0)
     return VecInt(steps, name=f"there_and_back_{name}")(K.concatenate([velocity, -velocity], axis=0))
 
 
 def _antisymmetric(both: Tensor) -> Tensor:
-    """Half the difference between the first and the second half of a batch, which swapping the images negates."""
+    """Half the difference between the two halves of a batch; swapping the images changes its sign."""
     first, second = K.split(both, 2, axis=0)
     return 0.5 * (first - second)

@@ -91,7 +91,7 @@ def _force(other: Tensor, moved: Tensor, *slopes_and_window: Tensor | int) -> Te
 
 
 def _halves(tensor: Tensor, axis: int) -> Iterator[Tensor]:
-    """The first, then the second voxel of each cell along one axis."""
+    """The first and the second voxel of each cell along one axis."""
     index = [slice(None)] * len(tensor.shape)
     return (tensor[(*index[:axis], slice(start, None, CELL), *index[axis + 1 :])] for start in range(CELL))
 
@@ -115,7 +115,7 @@ def _to_cells(tensor: Tensor) -> Tensor:
     """Sum over the voxels that each cell's displacement moves, weighted as in `resize`, over the voxels of a cell."""
     for axis in range(1, len(tensor.shape) - 1):
         first, second = _halves(tensor, axis)
-        # The border's voxels lie on this side of every cell's centre, and follow the nearest.
+        # Voxels at the border lie outside all cell centres, so only the nearest cell moves them.
         before = ops.concatenate([shifted(first, axis, 0, 1), shifted(second, axis, 0, -1)], axis=axis)
         behind = ops.concatenate([shifted(first, axis, 1), shifted(second, axis, -1)], axis=axis)
         tensor = 0.5 * (0.75 * (first + second) + 0.25 * (before + behind))

@@ -31,7 +31,7 @@ def central_differences(tensor: Tensor, axis: int) -> Tensor:
 
 
 def laplacian(tensor: Tensor) -> Tensor:
-    """Sum over neighbours y of f(y) - f(x), per voxel^2, `[batch, *spatial, channels]`; none lie beyond the border."""
+    """Sum over neighbours y of f(y) - f(x), per voxel^2, `[batch, *spatial, channels]`; border voxels have fewer."""
     total = 0.0
     for axis in range(1, len(tensor.shape) - 1):
         step = forward_differences(tensor, axis)

@@ -64,12 +64,12 @@ def _warp(image: Tensor, displacement: Tensor, interpolation: str, fill_mode: st
 def warp_with_slopes(image: Tensor, displacement: Tensor) -> list[Tensor]:
     """The moved image, by linear interpolation, and its derivative in each component of the displacement.
 
-    The step from a voxel to the next is the slope half way between the two; elsewhere slopes are interpolated. The
-    exact derivative of linear interpolation would not do: it jumps at every voxel, so at the identity it is one-sided
-    and near it rounding decides the side, and a flipped pair would be registered differently.
+    The difference of two neighbouring voxels is the slope half way between them; elsewhere slopes are interpolated. The
+    exact derivative of linear interpolation is unsuitable because it jumps at every voxel: it is one-sided at the
+    identity, rounding decides the side close to the identity, and a flipped pair would be registered differently.
 
     Args:
-        image: the moving image `[batch, *any, channels]`; beyond its border edge and slope are repeated.
+        image: the moving image `[batch, *any, channels]`; beyond its border the edge value and its slope are repeated.
         displacement: `[batch, *spatial, ndim]`, in voxels, `ij` order.
 
     Returns:
@@ -90,7 +90,7 @@ def warp_with_slopes(image: Tensor, displacement: Tensor) -> list[Tensor]:
 
 
 def _locations(displacement: Tensor) -> list[Tensor]:
-    """Location that each voxel takes its value from, in voxels: one tensor for each axis."""
+    """Location at which the image is sampled for each voxel, in voxels: one tensor for each axis."""
     shape = spatial_shape(displacement)
     return [displacement[..., axis] + axis_indices(size, axis, len(shape)) for axis, size in enumerate(shape)]
 
@@ -117,17 +117,17 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 
 def resize(displacement: Tensor, shape: Sequence[int | Tensor], rule: str = "areas") -> Tensor:
-    """Carry a displacement to a grid of another size, its vectors in voxels of the new grid.
+    """Resample a displacement on a grid of another size, with its vectors in voxels of the new grid.
 
     Component k is multiplied by `new[k] / old[k]`, each axis by its own ratio. The value at index i is interpolated
     linearly at a location on the old grid that depends on the rule:
 
     - "areas": `(i + 1/2) * old / new - 1/2`, as voxel i of n covers the interval [i, i + 1] / n of the field of view
       on both grids;
-    - "corners": `i * (old - 1) / (new - 1)`, as VoxelMorph 0.1 to dev do;
-    - "origin": `i * old / new`, as the networks of 2018 do.
+    - "corners": `i * (old - 1) / (new - 1)`, as in VoxelMorph 0.1 to dev;
+    - "origin": `i * old / new`, as in the networks of 2018.
 
-    The last two rules displace the field against the image by up to half a coarse voxel; they are for networks
+    The last two rules shift the field relative to the image by up to half a coarse voxel; they are for networks
     that were trained with them.
 
     Args:
@@ -152,7 +152,7 @@ def resize(displacement: Tensor, shape: Sequence[int | Tensor], rule: str = "are
 
 
 def check_resize_rule(rule: str) -> None:
-    """Raise `ValueError` for an unknown rule of resizing."""
+    """Raise `ValueError` for an unknown resizing rule."""
     if rule not in RESIZE_RULES:
         raise ValueError(f"resize_rule is one of {', '.join(map(repr, RESIZE_RULES))}; got {rule!r}.")
 

@@ -14,10 +14,11 @@ def edge_strength(image: Tensor) -> Tensor:
     """Edge strength sqrt(|grad I| / (3 r)) of each voxel, with r the root mean square of |grad I| over the image.
 
     An image and its inverse have equal edge strengths, and images of unlike contrast have similar ones, because their
-    edges lie in the same places. The root lets faint edges count beside strong ones. Brightness and scale drop out.
+    edges lie in the same places. The root lets faint edges count beside strong ones. Brightness and scale have no
+    influence.
 
     Args:
-        image: `[batch, *spatial, channels]`, at least 2 voxels an axis.
+        image: `[batch, *spatial, channels]`, at least 2 voxels along each axis.
 
     Returns:
         `[batch, *spatial, channels]`, float32, each channel on its own: 0 where the image is flat, rarely more than 1.

@@ -1,8 +1,8 @@
 """Compile element-wise functions to one pass over memory, where the backend offers a compiler.
 
 Sampling is some fifty element-wise operations per voxel. Run one by one they read and write the volume
-fifty times; compiled together, once. `vxm_tf.ops` depends on no particular backend, so `vxm_tf.backend`
-hands over the compiler with `set_compiler`.
+fifty times; compiled together, once. `vxm_tf.ops` depends on no particular backend, so `vxm_tf.backend` sets the
+compiler with `set_compiler`.
 """
 
 import functools
@@ -27,7 +27,7 @@ def set_compiler(compiler: Compiler | None) -> None:
 
 
 class compiled_by:
-    """Context in which `compiler` replaces the backend's, for unknown shapes too; None compiles nothing."""
+    """Context in which `compiler` compiles functions of known and unknown shapes; None switches compilation off."""
 
     def __init__(self, compiler: Compiler | None) -> None:
         self.compiler = compiler
@@ -47,8 +47,8 @@ def unfused() -> compiled_by:
 def fused(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Mark `function(*tensors, *settings)` as worth compiling.
 
-    The function is compiled only where all spatial sizes are known, or in the context of `compiled_by`: the result
-    serves one shape, so volumes of ever-changing shapes would be compiled again and again.
+    The function is compiled only where all spatial sizes are known, or in the context of `compiled_by`: compiled code
+    serves one shape, so volumes of many shapes would be compiled again and again.
     """
     compiled: dict[tuple[Compiler, tuple], Callable[..., Tensor]] = {}
 

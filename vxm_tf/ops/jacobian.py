@@ -8,12 +8,12 @@ from vxm_tf.ops.voxel_grid import as_float32, check_field
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
-    """Determinant of I + du/dx: local volume after over volume before; 0 or less where space folds.
+    """Determinant of I + du/dx: local volume after deformation divided by volume before; 0 or less at folds.
 
     Derivatives are central differences, one-sided at the faces of the volume.
 
     Args:
-        displacement: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels an axis.
+        displacement: `[batch, *spatial, ndim]`, in voxels; at least 2 voxels along each axis.
 
     Returns:
         `[batch, *spatial]`, float32, without unit.

@@ -1,4 +1,4 @@
-"""The Laplacian prior of a velocity: noise with its covariance."""
+"""Noise with the covariance of the Laplacian prior of a velocity."""
 
 import math
 from collections.abc import Sequence
@@ -18,12 +18,13 @@ def prior_noise(noise: Tensor, correlation_length: float = CORRELATION_LENGTH) -
 
     A velocity with the prior exp(-lambda/2 sum |v(x) - v(y)|^2), over all pairs of neighbours, has the covariance
     (lambda L)^-1 with the Laplacian of the grid, L = degree - adjacency, whose degrees are smaller at the borders
-    (Dalca et al., MICCAI 2018, section 2.1). L has no inverse, because shifting all voxels alike costs nothing, but
-    L + kappa with kappa = 1 / correlation_length^2 has one. Cosines diagonalise L, so the result is exact:
+    (Dalca et al., MICCAI 2018, section 2.1). L has no inverse, because the prior does not penalise a shift of all
+    voxels alike, but L + kappa with kappa = 1 / correlation_length^2 has one. Cosines diagonalise L, so the result is
+    exact:
 
         noise <- S C^T (D + kappa)^-1/2 C noise,  D = sum over axes of 2 - 2 cos(pi k / n)
 
-    with the cosine transform C and the S that gives each voxel the variance 1.
+    with the cosine transform C and the scaling S that gives each voxel the variance 1.
 
     Args:
         noise: `[batch, *spatial, channels]`, independent values of mean 0 and variance 1.

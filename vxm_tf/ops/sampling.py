@@ -1,4 +1,4 @@
-"""Values of an image between its voxels."""
+"""Sampling of images between their voxels."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def sample(
     """Value of an image at any location, by one formula for any number of axes.
 
     Linear interpolation is the product over axes of `(1 - w) * image[i] + w * image[i + 1]` with
-    `i = floor(x)`, `w = x - i`; nearest takes `image[round(x)]`, halves to the even index.
+    `i = floor(x)`, `w = x - i`; nearest takes `image[round(x)]`, where halves are rounded to the even index.
 
     Args:
         image: `[batch, *spatial, channels]`.
@@ -74,7 +74,7 @@ def sample_at(
     fill_mode: str = "nearest",
     fill_value: float = 0.0,
 ) -> Tensor:
-    """Sample an image at coordinates in one tensor `[batch, *any]` for each axis; see `sample`."""
+    """Sample an image at coordinates, one tensor `[batch, *any]` for each axis; see `sample`."""
     check_sampling(interpolation, fill_mode)
     image = ops.convert_to_tensor(image)
     if interpolation == "linear":
@@ -93,7 +93,7 @@ def _linear(image: Tensor, coordinates: Sequence[Tensor]) -> Tensor:
     for stride, size, coordinate in zip(_strides(shape), shape, coordinates):
         last = ops.cast(size - 1, "float32")
         coordinate = ops.minimum(ops.maximum(coordinate, 0.0), last)
-        # The second bound catches NaN, which no float comparison removes and which would crash as an index.
+        # The second bound removes NaN, which passes the float comparison and would crash as an index.
         low = ops.maximum(ops.cast(coordinate, "int32"), 0)
         lower.append(low * stride)
         upper.append(ops.minimum(low + 1, size - 1) * stride)

@@ -1,4 +1,4 @@
-"""The voxel grid itself: its indices, and its shape checked against a field's."""
+"""Voxel grids: the indices of their voxels, and checks of the shapes of fields."""
 
 from collections.abc import Sequence
 
@@ -79,6 +79,6 @@ def is_static(*tensors: Tensor) -> bool:
 
 
 def as_float32(tensor: Tensor) -> Tensor:
-    """The tensor in float32, the least precision in which locations, fields and sums are computed."""
+    """The tensor in float32, the lowest precision in which locations, fields and sums are computed."""
     tensor = ops.convert_to_tensor(tensor)
     return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float32" else ops.cast(tensor, "float32")

@@ -7,7 +7,7 @@ from vxm_tf.ops.tensors import Tensor
 
 
 def window_mean(tensor: Tensor, window: int) -> Tensor:
-    """Mean over the part inside the image of a box that is centred on each voxel.
+    """Mean over a box centred on each voxel, of which only voxels inside the image count.
 
     Sums run axis by axis as shifted additions, so the gradient is a few additions too; the gradient of a
     pooling layer is some eighty times slower on a CPU.
@@ -17,7 +17,7 @@ def window_mean(tensor: Tensor, window: int) -> Tensor:
         window: odd edge length of the box, in voxels.
 
     Returns:
-        `[batch, *spatial, channels]`, each channel on its own; at the border the mean of fewer voxels.
+        `[batch, *spatial, channels]`, each channel on its own; means at the border are over fewer voxels.
 
     Raises:
         ValueError: a window that is even or less than 1.
@@ -46,7 +46,7 @@ def _running_sum(tensor: Tensor, length: int, axis: int) -> Tensor:
 
 
 def _window_count(tensor: Tensor, window: int, axis: int) -> Tensor:
-    """Number of voxels inside the image of the box around each index of one axis."""
+    """Number of voxels that lie in the image and in the box around each index of one axis."""
     index = ops.arange(ops.shape(tensor)[axis], dtype="int32")
     before = ops.minimum(index, window // 2)
     after = ops.minimum(ops.shape(tensor)[axis] - 1 - index, window // 2)

@@ -1,4 +1,4 @@
-"""Reading transforms from several files as one chain, with the images at both of its ends."""
+"""Reading transforms from several files as one chain, with the fixed and the moving image at its ends."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ def read_chain(
         paths: files of transforms, in the order in which an image goes through them.
         fixed: file of the fixed image, "" if there is none.
         moving: file of the moving image, "" if there is none.
-        format: format of the files; by extension and content if empty.
+        format: format of the files; if empty, it is chosen by extension and content.
         read_moving: function that reads the `Volume` of the moving image from its path.
 
     Returns:
@@ -46,7 +46,7 @@ def read_chain(
             moving_grid=moving_grid if number == 0 else None,
         )
         parts.append(part)
-    # Points go through the chain in the opposite order: through the transform that an image goes through last first.
+    # Points go through the chain in the opposite order: they start with the transform that an image goes through last.
     transform = parts[0] if len(parts) == 1 else Chain(tuple(reversed(parts)))
     for image in filter(None, (fixed_image, moving_image)):
         check_axes(image, transform, paths)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from vxm_tf.files.errors import InputError
 
-# Largest distance, in voxels, between lattices that count as one.
+# Largest distance, in voxels, between lattices that count as the same.
 LATTICE_TOLERANCE = 1e-3
 # (negative direction, positive direction) of each world axis: left and right, posterior and anterior, inferior and
 # superior.
@@ -19,8 +19,8 @@ ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
 class Grid:
     """A regular grid of voxels in world space.
 
-    World space is NIfTI's: millimetres, axes towards right, anterior and superior (RAS+), at voxel centres.
-    An image with two axes has two world axes, those of its plane.
+    World coordinates are NIfTI's: positions of voxel centres in millimetres, with axes towards right, anterior and
+    superior (RAS+). An image with two axes has two world axes, those of its plane.
 
     Args:
         shape: number of voxels along each of the `ndim` axes.
@@ -116,7 +116,7 @@ class Grid:
         return np.linalg.inv(other.affine) @ self.affine
 
     def is_same(self, other: "Grid") -> bool:
-        """Whether both grids have one shape and their voxels lie at the same places, up to 0.01 voxel."""
+        """Whether both grids have the same shape and the same voxel positions, up to 0.01 voxel."""
         if self.shape != other.shape:
             return False
         corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape])).reshape(self.ndim, -1).T
@@ -171,7 +171,7 @@ def axis_map(grid: Grid, orientation: str) -> np.ndarray:
 
 
 def reoriented(array: np.ndarray, grid: Grid, orientation: str) -> tuple[np.ndarray, Grid]:
-    """(array, grid) with axes swapped and flipped into an orientation; voxels keep their values and places.
+    """Return (array, grid) with axes swapped and flipped into an orientation; voxels keep their values and positions.
 
     Args:
         array: `[*spatial]` or `[*spatial, channels]`.

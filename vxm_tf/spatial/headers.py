@@ -16,14 +16,14 @@ from vxm_tf.files.units import spacing_of_axes, unit_of
 from vxm_tf.files.volumes import Volume
 from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
 
-# Largest distance between the places that two affines of one header give to a corner before they count as different.
+# Largest distance, in millimetres, between a corner's positions by two affines of one header that count as equal.
 DISAGREEMENT_MM = 0.1
 
 
 def grid_of(volume: Volume) -> Grid:
     """The grid of a volume that was read from a file.
 
-    A `UserWarning` tells what is assumed where the header gives no place or contradicts itself:
+    A `UserWarning` states the assumption if the header stores no position or contradicts itself:
 
     - no affine (NPZ, or NIfTI without sform and qform): spacing from the file, else 1 mm; axes R, A, S;
     - sform and qform more than 0.1 mm apart, or an invalid qform: the sform is used;
@@ -48,17 +48,17 @@ def grid_of(volume: Volume) -> Grid:
 
 
 def stated_grid(path: str | os.PathLike, axes: int) -> tuple[tuple[float, ...] | None, str | None]:
-    """(voxel size in mm, orientation) of a file's first axes; None for either that the file does not store.
+    """Return (voxel size in mm, orientation) of a file's first axes; a value that is not stored is None.
 
     Raises:
-        InputError: a header that cannot be read, or, for a file that stores its place, see `grid_of`.
+        InputError: a header that cannot be read or, if the file stores its position, one that `grid_of` refuses.
     """
     header = read_header(path, axes)
     if not has_place(header):
         spacing = header.spacing_mm
         return spacing and _rounded(spacing_of_axes(spacing, axes)[:axes]), None
     with warnings.catch_warnings():
-        # Registration warns of an incomplete header; here the warning would come for every scan.
+        # Registration warns of an incomplete header; here the warning would be repeated for every scan.
         warnings.simplefilter("ignore")
         grid = grid_of(header)
     return _rounded(grid.spacing_mm), grid.orientation

@@ -1,4 +1,4 @@
-"""Images and their places in the world."""
+"""Images with their positions in world space."""
 
 import dataclasses
 import os
@@ -23,7 +23,7 @@ IN_MEMORY = "(in memory)"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpatialImage:
-    """Voxels, the grid they lie on, and the file they were read from.
+    """Voxels with their grid and the file they were read from.
 
     Attributes:
         array: images float32 `[*grid.shape, channels]`, labels int32 `[*grid.shape]`.
@@ -37,7 +37,7 @@ class SpatialImage:
 
     @property
     def name(self) -> str:
-        """The path of the image's file, for messages; `IN_MEMORY` where it has none."""
+        """The path of the image's file, for messages; `IN_MEMORY` if it has none."""
         return str(self.volume.path) if self.volume else IN_MEMORY
 
     @property
@@ -46,14 +46,14 @@ class SpatialImage:
         return self.volume is None or has_place(self.volume)
 
     def reoriented(self, orientation: str = "RAS") -> "SpatialImage":
-        """The image with its axes swapped and flipped into an orientation; voxels keep their values and places."""
+        """The image with its axes swapped and flipped into an orientation; voxels keep their values and positions."""
         if self.grid.ndim == 2:
             orientation = "".join(letter for letter in orientation if letter in "RLAP")
         array, grid = reoriented(self.array, self.grid, orientation)
         return SpatialImage(array, grid)
 
     def header(self) -> Volume:
-        """A volume whose header a file on this grid takes: the image's own file, completed where it stores no place."""
+        """A volume with the header for files on this grid: the image's file, or a new header if it has no position."""
         if self.volume is not None and has_place(self.volume):
             return self.volume
         ndim, affine = self.grid.ndim, np.eye(4)
@@ -64,18 +64,18 @@ class SpatialImage:
         return dataclasses.replace(self.volume, source=placed)
 
     def with_array(self, array: np.ndarray) -> "SpatialImage":
-        """This image with other values, `[*grid.shape, ...]`, in the same places."""
+        """This image with other values, `[*grid.shape, ...]`, on the same grid."""
         return dataclasses.replace(self, array=array)
 
 
 def read_together(*files: tuple[Any, Callable[[Any], Volume | SpatialImage]]) -> list[SpatialImage | None]:
-    """The two images of a pair; one that stores no place, such as an NPZ, takes the other's grid if shapes are equal.
+    """Read a pair of images; one without a stored position, such as an NPZ, takes the other's grid if shapes are equal.
 
-    If shapes differ, `grid_of` decides its place.
+    If shapes differ, `grid_of` determines the grid of such an image.
 
     Args:
-        *files: for each of the two images its source, such as a path, and the function that reads a `Volume` or a
-            `SpatialImage` from it. The image of an empty source is None.
+        *files: a pair for each of the two images: its source, such as a path, and the function that reads a `Volume` or
+            a `SpatialImage` from the source. The image of an empty source is None.
 
     Raises:
         InputError: an unusable file, or an affine that is singular.
@@ -99,7 +99,7 @@ def _placed(volume: Volume | SpatialImage) -> SpatialImage:
 
 
 def read_beside(path: str | os.PathLike, read: Callable[..., Volume], image: SpatialImage) -> SpatialImage:
-    """A volume in an image's space; if its file stores no place and shapes are equal, it lies on the image's grid.
+    """Read a volume in an image's space; without a stored position, it takes the image's grid if shapes are equal.
 
     Args:
         path: the volume's file.
@@ -116,12 +116,12 @@ def read_beside(path: str | os.PathLike, read: Callable[..., Volume], image: Spa
 
 
 def _laid_on(volume: Volume, image: SpatialImage) -> SpatialImage:
-    logging.warning("%s knows no place in space; taken to lie on the grid of %s.", volume.path, image.name)
+    logging.warning("%s stores no position in space; it is assumed to have the grid of %s.", volume.path, image.name)
     return SpatialImage(volume.array, image.grid, volume)
 
 
 def read_spatial_image(path: str | os.PathLike, *, multichannel: bool = False) -> SpatialImage:
-    """The image in a file, `[*spatial, channels]`, with its place in the world; see `read_image` and `grid_of`.
+    """Read an image `[*spatial, channels]` with its grid in world space; see `read_image` and `grid_of`.
 
     Raises:
         InputError: an unusable file, or an affine that is singular.
@@ -133,11 +133,11 @@ def read_spatial_image(path: str | os.PathLike, *, multichannel: bool = False) -
 def read_spatial_labels(
     path: str | os.PathLike, image: SpatialImage | None = None, what: str = "label map"
 ) -> SpatialImage:
-    """The label map in a file, int32 `[*spatial]`, with its place in the world.
+    """Read a label map, int32 `[*spatial]`, with its grid in world space.
 
     Args:
         path: the file.
-        image: the image whose grid the map must have, and takes where its file stores no place.
+        image: the image whose grid the map must have; a map whose file stores no position takes that grid.
         what: name of the map in messages.
 
     Raises:
@@ -148,7 +148,7 @@ def read_spatial_labels(
 
 
 def on_grid_of(image: SpatialImage, volume: Volume, what: str) -> SpatialImage:
-    """A label map placed on the grid of the image that it belongs to.
+    """A label map on the grid of the image that it belongs to.
 
     Args:
         image: the image.

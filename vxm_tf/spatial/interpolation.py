@@ -63,7 +63,7 @@ def native(array: ArrayLike) -> np.ndarray:
 
 
 def answer_dtype(dtype: np.dtype, interpolation: str, fill_value: float | None) -> np.dtype:
-    """The type of values that are interpolated in an array of type `dtype`.
+    """The dtype of the values that interpolation in an array of type `dtype` returns.
 
     Raises:
         ValueError: unknown interpolation, or a fill value that the type cannot hold.

@@ -17,7 +17,7 @@ TOLERANCE, UNSOLVED, DIFFERENCE = 1e-3, 0.1, 0.05
 
 
 class _State(NamedTuple):
-    """Points on the way to their targets; the arrays are updated in place."""
+    """State of the iteration from points towards their targets; the arrays are updated in place."""
 
     transform: Transform
     targets_mm: np.ndarray
@@ -34,8 +34,8 @@ class Inversion:
         transform: `DisplacementField` from moving to fixed space.
         mean_residual_mm: mean over voxels of |transform(inverse(q)) - q|, in millimetres.
         max_residual_mm: largest residual of a voxel, in millimetres.
-        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm, or above a voxel where that is smaller. No
-            point was found that maps to them, for example where the transform folds or its field ends.
+        unsolved: fraction of voxels, 0 to 1, whose residual is above 0.1 mm, or above a voxel where that is smaller.
+            They have no point that is known to map to them, for example where the transform folds or its field ends.
     """
 
     transform: DisplacementField
@@ -69,7 +69,7 @@ def invert(transform: Transform, grid: Grid, start: Transform | None = None) -> 
 
 
 def measured(transform: Transform, inverse: DisplacementField) -> Inversion:
-    """A given inverse with its error.
+    """The `Inversion` of a given inverse, with its measured error.
 
     Args:
         transform: transform from fixed to moving space.

@@ -21,13 +21,14 @@ def resample(
 ) -> np.ndarray:
     """An array on another grid: resampled(x) = array(transform(position of x)) for every voxel x of `to_grid`.
 
-    The array is interpolated once, however long the chain of transforms, and not at all where voxels fall on voxels.
+    The array is interpolated once, however long the chain of transforms is, and not at all if the voxels of both grids
+    coincide.
 
     Args:
         array: `[*grid.shape]` or `[*grid.shape, channels]`.
         grid: grid of the array.
         to_grid: grid of the result, in the transform's fixed space.
-        transform: transform from the world of `to_grid` to that of `grid`; None where both are one world.
+        transform: transform from the world of `to_grid` to that of `grid`; None if both grids are in one world space.
         interpolation: "linear", or "nearest" for labels.
         fill_value: value more than half a voxel outside the array; None repeats its edge.
 
@@ -76,7 +77,7 @@ def smoothed_for(array: np.ndarray, grid: Grid, to_grid: Grid) -> np.ndarray:
 
 
 def _lattice(grid: Grid, to_grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """(array axis, sign, first index) for each axis of `to_grid` where voxels fall on voxels, else None."""
+    """(array axis, sign, first index) for each axis of `to_grid` if the voxels of both grids coincide, else None."""
     step = to_grid.step_from(grid)
     axes = np.abs(step[:-1, :-1]).argmax(axis=0)
     signs = np.round(step[axes, range(grid.ndim)])

@@ -42,15 +42,15 @@ def source_name(source: LabelSource, role: str) -> str:
 
 
 def open_pair(moving: Source, fixed: Source, *, multichannel: bool = False) -> list[SpatialImage]:
-    """[moving image, fixed image] with their places in the world; see `read_together`.
+    """Read [moving image, fixed image] with their grids in world space; see `read_together`.
 
     Args:
         moving: the moving image.
         fixed: the fixed image.
-        multichannel: the last axis of both is channels.
+        multichannel: whether the last axis of both images holds channels.
 
     Raises:
-        InputError: an unusable image or file, or something else than an image.
+        InputError: an unusable image or file, or anything other than an image.
     """
 
     def reader(source: Source, role: str) -> Callable[[Any], Volume | SpatialImage]:
@@ -75,7 +75,7 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
     """A label map on an image's grid, integers `[*spatial]`.
 
     Args:
-        image: the image that the map must share its voxels with.
+        image: the image whose grid the map must have.
         labels: path, nibabel image, `SpatialImage`, or integers or booleans `[*spatial]`.
         what: name of the map in messages.
 
@@ -113,7 +113,7 @@ def _whole_numbers(labels: SpatialImage, what: str) -> np.ndarray:
 
 
 def _checked(image: SpatialImage, role: str) -> SpatialImage:
-    """An image in memory as float32 with an axis of channels, after the checks that an image in a file gets."""
+    """An image in memory as float32 with an axis of channels, after the checks that apply to an image in a file."""
     name = source_name(image, role)
     array = np.asarray(image.array)
     if array.dtype.kind not in "buif":

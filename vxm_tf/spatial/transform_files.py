@@ -29,7 +29,7 @@ _EXTENSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 FORMATS = tuple(_EXTENSIONS)
 _THREE_AXES_ONLY = ("fsl", "freesurfer", "afni", "x5")
-# Smallest fraction of an image that a displacement field of that image covers.
+# Smallest fraction of an image that a displacement field must cover to belong to the image.
 _LEAST_COVERED = 0.5
 
 
@@ -112,7 +112,7 @@ def check_transform_output(
     """Raise an error before long work, rather than after it, if `write_transform` cannot write to `path`.
 
     Args:
-        path: the file to write; its folder is made.
+        path: the file to write; its folder is created if it is missing.
         format: name of a format, see `write_transform`.
         ndim: number of axes of the transform.
         affine: whether the transform is affine.
@@ -141,8 +141,8 @@ def check_belongs(transform: Transform, fixed_grid: Grid, path: str | os.PathLik
     """Raise `InputError` unless a transform can belong to an image.
 
     An affine transform fits any image. A displacement field fits if it covers at least half of the image's field of
-    view, moved by the transforms before it in a chain. A `UserWarning` tells that a field on another grid than the
-    image's is interpolated, which is valid but rarely intended.
+    view, moved by the transforms before it in a chain. A `UserWarning` is issued if a field on another grid than the
+    image's has to be interpolated, which is valid but rarely intended.
 
     Args:
         transform: the transform, from fixed to moving space.

@@ -111,7 +111,7 @@ class Chain:
     An image goes through the chain in the opposite order: the last transform leads to the moving image's space.
 
     Args:
-        transforms: one or more transforms; the first one takes points of the fixed space.
+        transforms: one or more transforms; the first one maps points of the fixed space.
 
     Raises:
         InputError: no transform, or transforms with different numbers of axes.
@@ -141,7 +141,7 @@ class Chain:
 
 
 Part: TypeAlias = AffineTransform | DisplacementField
-"""A transform that is no chain."""
+"""A transform that is not a chain."""
 
 
 def identity(ndim: int = 3) -> AffineTransform:
@@ -153,7 +153,7 @@ def flattened(transform: Transform) -> tuple[Part, ...]:
     """The affine and dense transforms of a chain, nested chains included, in the order in which they map points."""
     if isinstance(transform, Chain):
         return tuple(part for inner in transform.transforms for part in flattened(inner))
-    # The two kinds of `Part` are all transforms there are besides chains.
+    # Besides chains, the two kinds of `Part` are the only transforms.
     return (cast(Part, transform),)
 
 

@@ -32,7 +32,7 @@ class GridSettings:
 
     @classmethod
     def recorded(cls, metadata: Mapping[str, Any]) -> "GridSettings":
-        """The grid in a network's metadata, with None for each property that they lack."""
+        """The grid in a network's metadata, with None for each property that the metadata lack."""
         grid = metadata.get("grid") or {}
         shape, spacing_mm = (tuple(grid[name]) if grid.get(name) else None for name in ("shape", "spacing_mm"))
         return cls(shape, spacing_mm, grid.get("orientation"))
@@ -104,7 +104,7 @@ def isotropic_spacing_mm(grid: Grid, box: Box, max_voxels: int, spacing_mm: floa
     Args:
         grid: grid of the fixed image.
         box: the part of the fixed image that will be covered.
-        max_voxels: largest number of voxels in the box; the voxel size is increased where there would be more.
+        max_voxels: largest number of voxels in the box; the voxel size is increased if there would be more.
         spacing_mm: voxel size to use instead, if positive.
     """
     if spacing_mm > 0:

@@ -1,4 +1,4 @@
-"""Checks of a registration: whether it folds, whether it looks sound, and how far off it may be."""
+"""Checks of a registration: whether it folds, whether it looks sound, and how large its error may be."""
 
 from vxm_tf.trust.folds.certificate import Certificate, certify
 from vxm_tf.trust.folds.repair import Repair, repair

@@ -203,7 +203,7 @@ def _texture(points: np.ndarray) -> np.ndarray:
 
 
 def _ellipsoid(points: np.ndarray, centre: _Vector, radii: _Vector, turn: float = 0.0) -> np.ndarray:
-    """First-order distance from an ellipsoid turned by `turn` radians about z."""
+    """First-order distance from an ellipsoid that is rotated by `turn` radians about z."""
     x, y, z = points - _column(centre, points)
     cosine, sine = math.cos(turn), math.sin(turn)
     scaled = np.stack([cosine * x + sine * y, cosine * y - sine * x, z]) / _column(radii, points)

@@ -1,4 +1,4 @@
-"""Augmentation: random changes of a pair of images, which make up for few scans."""
+"""Augmentation: random changes of image pairs, which make up for a small number of scans."""
 
 from collections.abc import Collection, Sequence
 

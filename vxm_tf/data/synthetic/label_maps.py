@@ -45,7 +45,7 @@ class LabelMaps:
     hold.
 
     Args:
-        paths: at least two files with label maps whose axes are in one order; a file without voxel size has 1 mm.
+        paths: at least two files with label maps whose axes have one order; a file without voxel size counts as 1 mm.
 
     Attributes:
         paths: the files.

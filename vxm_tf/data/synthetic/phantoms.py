@@ -87,7 +87,7 @@ def phantom(
 
 
 def template(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The anatomy that every individual deforms, free of noise.
+    """The anatomy, free of noise, that is deformed into every individual.
 
     Args:
         shape: 2 or 3 sizes, at least 16 voxels each.
@@ -137,7 +137,7 @@ def population(shape: Sequence[int], count: int, seed: int = 0, *, magnitude: fl
 def write_population(
     directory: str | os.PathLike, shape: Sequence[int], num_train: int, num_val: int, seed: int = 0
 ) -> Path:
-    """Write a population to `<directory>/train` and `<directory>/val`, unless it already lies there.
+    """Write a population to `<directory>/train` and `<directory>/val`, unless it is already there.
 
     Each `phantom_000.npz` holds `vol` (uint8, 0 to 255), `seg` (uint8, keys of `LABEL_NAMES`) and
     `displacement` (float16, `[*spatial, ndim]`, in voxels; a rounding error below 0.004 voxel for
@@ -145,7 +145,7 @@ def write_population(
     marks the folder as complete; phantoms of another population in it are replaced.
 
     Args:
-        directory: folder to write to; it is made where it is missing.
+        directory: folder to write to; it is created if it is missing.
         shape: 2 or 3 sizes, at least 16 voxels each.
         num_train: number of individuals in train.
         num_val: number of individuals in val.

@@ -10,7 +10,7 @@ from vxm_tf.data.normalization import normalize
 from vxm_tf.data.synthetic.label_maps import FIRST_OUTSIDE, FLUID, LabelMaps
 from vxm_tf.data.synthetic.random_fields import random_affine, random_displacement, random_series
 
-# FreeSurfer's id of a structure on the right -> that on the left, which has the same intensity in every scan.
+# FreeSurfer's id of a structure on the right -> id of its counterpart on the left, which has the same intensity.
 LEFT_OF = {
     41: 2, 42: 3, 43: 4, 44: 5, 46: 7, 47: 8, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28, 62: 30,
     63: 31, 164: 163, 137: 136,

@@ -1,8 +1,8 @@
-"""Checks that an adopted network aligns images, since its file may have been read wrongly.
+"""Checks that a network from an old file aligns images, since the file may have been read wrongly.
 
-A file does not always tell which shift comes first or how a velocity is scaled. The network's behaviour does:
-given a textured head and the same head 3 voxels further along the first axis, every published network of
-2018 removes nine tenths of the squared difference, and adds to it if its file is read wrongly.
+A file does not always record which shift comes first or how a velocity is scaled, but the network's behaviour reveals
+it: given a textured head and the same head 3 voxels further along the first axis, every published network of 2018
+removes nine tenths of the squared difference, and increases it if its file is read wrongly.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def check_behaviour(network: RegistrationNetwork) -> list[str]:
     Returns:
         Messages; an empty list if the network aligns the pair.
     """
-    # Compiling for one small shape would take longer than all the rest.
+    # Compiling for one small shape would take longer than the rest of the check.
     with unfused():
         return _complaints(network)
 

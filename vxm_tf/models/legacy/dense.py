@@ -1,4 +1,4 @@
-"""VoxelMorph's `VxmDense` from the constructor arguments that its files store."""
+"""Building VoxelMorph's `VxmDense` from the constructor arguments that its files store."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "enc_nf": None,
     "dec_nf": None,
 }
-# Arguments that change no output of the network here, which takes the images of an `input_model` directly.
+# Arguments that change no output of the network; it takes the images of an `input_model` directly.
 WITHOUT_EFFECT = {"input_model", "reg_field", "name", "metadata", "indexing"}
 SEMI_SUPERVISED = {"nb_labels", "seg_resolution", "seg_downsize", "bidir_labels"}
 
@@ -42,7 +42,7 @@ def dense_network(arguments: dict[str, Any], path: Path, *, resize_rule: str) ->
     Args:
         arguments: arguments of the original's constructor.
         path: path of the file, for messages.
-        resize_rule: "corners" for the original's numbers, "areas" for those of new networks.
+        resize_rule: "corners" to resize fields as the original did, "areas" to resize them as new networks do.
 
     Raises:
         LegacyFileError: arguments that are unknown, missing, or make a network that does not exist here.
@@ -90,7 +90,7 @@ def check_arguments(arguments: dict[str, Any], path: Path) -> None:
 
 
 def _resolutions(settings: dict[str, Any], path: Path) -> dict[str, int]:
-    """Our settings of resolutions and integration steps from VoxelMorph's arguments."""
+    """This package's settings of resolutions and integration steps, from VoxelMorph's arguments."""
     velocity = 2 if settings["unet_half_res"] else settings["svf_resolution"]
     integration = settings["int_resolution"] if settings["int_downsize"] is None else settings["int_downsize"]
     numbers = {"int_steps": settings["int_steps"], "svf_resolution": velocity, "int_resolution": integration}
@@ -106,7 +106,7 @@ def _resolutions(settings: dict[str, Any], path: Path) -> dict[str, int]:
 
 
 def _features(settings: dict[str, Any]) -> tuple[tuple, tuple]:
-    """Filter counts (encoder, decoder) in our form, where several convolutions of one level make a tuple."""
+    """Filter counts (encoder, decoder) as `unet` takes them, where several convolutions of one level make a tuple."""
     features, per_level = settings["nb_unet_features"], settings["nb_unet_conv_per_level"]
     if features is None and settings["enc_nf"]:
         features = (settings["enc_nf"], settings["dec_nf"])

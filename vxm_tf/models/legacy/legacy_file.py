@@ -11,7 +11,7 @@ NamedTensors: TypeAlias = list[tuple[str, np.ndarray]]
 
 
 class LegacyFileError(ValueError):
-    """A file that cannot be adopted; the message says why and what to do."""
+    """A weight file that cannot be loaded; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LegacyFile:
     Attributes:
         path: path of the file.
         tensors: pairs (layer name, array) in the order of the layers; kernels `[*kernel, in, out]`, then biases.
-        class_name: class of the model, "" if the file does not tell.
+        class_name: class of the model, "" if the file stores none.
         config: the model's stored configuration, {} if there is none.
     """
 

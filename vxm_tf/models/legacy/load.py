@@ -1,4 +1,4 @@
-"""Loading any weight file that VoxelMorph's users have."""
+"""Loading the weight files of all earlier versions of VoxelMorph."""
 
 import os
 import warnings
@@ -38,12 +38,12 @@ def load_legacy(
     models and weights alone, and PyTorch checkpoints of `VxmDense`. A probabilistic network is reduced to its
     mean velocity, a SynthMorph model to its registration network, without the synthesis of images. Tensors
     are matched by their order, with every shape checked. At the end the network aligns a synthetic pair,
-    and a warning tells if it acts as though axes or scale were read wrongly.
+    and a warning is issued if its answer suggests that axes or scale were read wrongly.
 
     Args:
         path: path of the file: `.h5` or, with PyTorch installed, `.pt`.
         architecture: VoxelMorph's own constructor arguments, a dict such as `{"inshape": [160, 192, 224]}`,
-            for a file that holds weights alone; for others it overrides what the file stores.
+            for a file that holds weights alone; for other files they override the stored arguments.
         indexing: order of the shifts, "ij" or "xy", for a file of 2018 with weights alone.
         use_miccai_int: whether the velocity was squared without division, for a file of MICCAI 2018 with weights
             alone.
@@ -51,12 +51,12 @@ def load_legacy(
             which moves them by up to half a coarse voxel.
 
     Returns:
-        The network. Its `metadata` records the file's name and how images are prepared: a network of 2018 takes
-        the brightness of FreeSurfer's norm.mgz, which raises Dice by some points; others take images in [0, 1] as
-        they are (`normalization` "none").
+        The network. Its `metadata` records the file's name and how images are prepared: a network of 2018 expects the
+        brightness of FreeSurfer's norm.mgz, which raises Dice by some points; others take images in [0, 1] as they are
+        (`normalization` "none").
 
     Raises:
-        LegacyFileError: a file that cannot be read or recognised, or arguments that it contradicts.
+        LegacyFileError: a file that cannot be read or recognised, or arguments that contradict the file.
     """
     arguments = dict(architecture or {})
     if indexing not in (None, "ij", "xy"):
@@ -118,7 +118,7 @@ def _registration_tensors(file: LegacyFile, arguments: dict[str, Any]) -> NamedT
 
 
 def _arguments(file: LegacyFile, architecture: dict[str, Any]) -> dict[str, Any]:
-    """VoxelMorph's constructor arguments from the file, overridden by the user's."""
+    """VoxelMorph's constructor arguments from the file, replaced by the user's where these are given."""
     stored = file.config if file.class_name in CLASSES else {}
     if not stored and not architecture:
         kind = "weights alone, and their shapes fit none of the networks of 2018"

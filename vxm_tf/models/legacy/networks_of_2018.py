@@ -57,10 +57,10 @@ def network_of_2018(
         file: content of the file.
         features: filter counts of its network.
         arguments: VoxelMorph's constructor arguments that override the file's.
-        resize_rule: "origin" for the original's numbers, "areas" for those of new networks.
+        resize_rule: "origin" to resize fields as the original did, "areas" to resize them as new networks do.
 
     Raises:
-        LegacyFileError: channels or integration steps that the file contradicts.
+        LegacyFileError: channels or integration steps that contradict the file.
     """
     configs = [layer["config"] for layer in file.layers if layer["class_name"] == "InputLayer"]
     inputs = [config.get("batch_input_shape") or config["batch_shape"] for config in configs]
@@ -86,7 +86,7 @@ def network_of_2018(
 def indexing_of(file: LegacyFile, flag: str | None) -> str:
     """Order of the shifts in the network's field, "ij" or "xy".
 
-    The old transformer took "xy"; its successor may record its order, and takes "ij" by default.
+    The first transformer layer uses "xy"; its successor may record its order and uses "ij" by default.
 
     Args:
         file: content of the file.
@@ -115,7 +115,7 @@ def indexing_of(file: LegacyFile, flag: str | None) -> str:
 
 
 def squares_undivided(file: LegacyFile, features: Features2018, flag: bool | None) -> bool:
-    """Whether the velocity is squared without being divided first; such a file has a layer for each sum.
+    """Whether the velocity is squared without division before; the file then has one layer for each addition.
 
     Args:
         file: content of the file.
@@ -146,7 +146,7 @@ def squares_undivided(file: LegacyFile, features: Features2018, flag: bool | Non
 
 
 def _integration_steps(file: LegacyFile, arguments: dict[str, Any]) -> int:
-    """Number of squarings of a MICCAI 2018 network: the user's, else the file's, else 7."""
+    """Number of squarings of a MICCAI 2018 network: the user's number, else the file's, else 7."""
     sums = sum(layer["class_name"] == "Add" for layer in file.layers)
     stored = [layer["config"].get("int_steps", 7) for layer in file.layers if layer["class_name"] == "VecInt"]
     steps = arguments.get("int_steps", sums or (stored or [7])[0])

@@ -23,7 +23,7 @@ HALF_RESOLUTION_CONVOLUTIONS = 5
 
 @keras.saving.register_keras_serializable(package="vxm_tf")
 class Vxm2018(RegistrationNetwork):
-    """The U-Net with strided convolutions of 2018, to adopt weights that were published for it.
+    """The U-Net with strided convolutions of 2018, for the weights that were published for it.
 
     Inputs and outputs are those of `VxmDense`. Unlike `VxmDense` it halves by strides instead of pooling,
     has a convolution without skip at half resolution, and takes the raw images at full resolution. Sources:
@@ -42,7 +42,7 @@ class Vxm2018(RegistrationNetwork):
         dtype: the precision policy of the convolutions; None for Keras' global one.
 
     Raises:
-        ValueError: settings that make no such network.
+        ValueError: settings that do not describe such a network.
 
     Example:
 

@@ -2,7 +2,7 @@
 
 Both map points of the base (fixed) image to the source (moving) image, in DICOM order: millimetres, x to the left,
 y to the back. A field has the layout of ITK's, without the intent. AFNI ignores the tilt of oblique images when it
-applies a transform, and would apply it at other places than the file means, so oblique images are refused.
+applies a transform, and would apply it at the wrong positions, so oblique images are refused.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""FreeSurfer's transform files: warps in .mgz, as FreeSurfer 7.4 and later and surfa have them, and affine .lta.
+"""FreeSurfer's transform files: warps in .mgz, as in FreeSurfer 7.4 and later and in surfa, and affine .lta.
 
-A warp lies on the grid of the target (fixed image) and stores, for each of its voxels, a position in the source (moving
+A warp has the grid of the target (fixed image) and stores, for each of its voxels, a position in the source (moving
 image) in one of four forms: voxel indices or world coordinates of the source, or either as a difference from the
 target's. All four are read. World displacements are written, since they do not depend on the order of the source's
 voxels. An .lta file holds the matrix from source (moving) to target (fixed), which is the inverse of ours.

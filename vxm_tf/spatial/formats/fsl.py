@@ -1,7 +1,7 @@
 """FSL's transform files: FNIRT's displacement fields and FLIRT's matrices.
 
 FSL's coordinates are voxel indices times voxel size; the first axis is flipped if the image's affine has a positive
-determinant. A FNIRT field lies on the grid of the fixed ("reference") image and holds, for each voxel, FSL coordinates
+determinant. A FNIRT field has the grid of the fixed ("reference") image and holds, for each voxel, FSL coordinates
 of the moving ("source") image, either as they are ("absolute") or minus those of the fixed image ("relative"). A FLIRT
 matrix maps FSL coordinates of the moving image to those of the fixed image. Neither file holds the moving image's grid.
 

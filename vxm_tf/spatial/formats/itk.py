@@ -57,9 +57,10 @@ def write_itk(path: str | os.PathLike, transform: Transform, fixed_grid: Grid) -
         path: `.nii` or `.nii.gz` for one displacement field on the fixed grid, float32; `.h5` for a composite of the
             transform's parts in double precision; `.mat`, `.txt` or `.tfm` for one matrix.
         transform: the transform, from fixed to moving space; it must be affine for a matrix.
-        fixed_grid: grid of the fixed image. Two axes are taken as R and A: an axial plane.
+        fixed_grid: grid of the fixed image. A grid with two axes counts as an axial plane, with axes R and A.
 
-    A `UserWarning` tells if a `.nii` of the same name lies beside a `.nii.gz`, because ITK then reads the `.nii`.
+    A `UserWarning` is issued if the folder of a `.nii.gz` holds a `.nii` of the same name, which ITK would read
+    instead.
 
     Raises:
         InputError: a dense transform for a matrix file, a sheared grid in NIfTI, or a path that cannot be written.
@@ -108,7 +109,7 @@ def _read_field(path: str | os.PathLike) -> DisplacementField:
 
 
 def _from_queue(records: Sequence[ItkRecord]) -> Transform:
-    """The transform in a file's records; in ITK's composite, the last transform takes a point first."""
+    """The transform in a file's records; in ITK's composite, the last transform maps a point first."""
     composite = bool(records) and records[0].kind == "CompositeTransform"
     parts = records[1:] if composite else records
     if not parts:

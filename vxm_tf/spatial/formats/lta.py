@@ -38,7 +38,7 @@ def write_lta(path: str | os.PathLike, transform: Transform, fixed_grid: Grid, m
 
 
 def read_lta(path: str | os.PathLike) -> AffineTransform:
-    """The transform from fixed to moving space in an .lta file between voxels (type 0) or worlds (type 1).
+    """Read the transform from fixed to moving space in an .lta file between voxel indices (type 0) or worlds (type 1).
 
     Raises:
         InputError: a damaged file, another type, several matrices, or a matrix between voxels without geometries.

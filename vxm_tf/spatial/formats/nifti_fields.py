@@ -32,7 +32,7 @@ def _open(path: str | os.PathLike) -> nibabel.Nifti1Image:
 
 
 def read_vectors(path: str | os.PathLike, shapes: str) -> tuple[np.ndarray, Grid, int]:
-    """The vectors in a NIfTI file, `[*spatial, ndim]`, and the grid they lie on.
+    """Read the vectors in a NIfTI file, `[*spatial, ndim]`, and their grid.
 
     Args:
         path: the file.

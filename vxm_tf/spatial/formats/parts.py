@@ -9,7 +9,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, Part, Transform, dense, flattened, slabs
 
-# Largest factor by which repeating its edge may enlarge a field; beyond it one field on the image's grid is written.
+# Largest factor by which a field may be enlarged by its edge; otherwise one field on the image's grid is written.
 _LARGEST_GROWTH = 8
 
 
@@ -45,13 +45,13 @@ def check_axes(path: str | os.PathLike, ndim: int, tool: str) -> None:
 
 
 def required_grid(path: str | os.PathLike, grid: Grid | None, which: str, why: str) -> Grid:
-    """A grid that a format needs.
+    """Return a grid that a format needs, or raise an error if it is missing.
 
     Args:
         path: the transform file, for messages.
-        grid: the grid, or None where the user gave no image.
-        which: "moving" or "fixed".
-        why: reason, in messages, for which the grid is needed.
+        grid: the grid, or None if the user gave no image.
+        which: name of the grid, "moving" or "fixed".
+        why: reason why the grid is needed, for messages.
 
     Raises:
         InputError: the grid is None.
@@ -65,14 +65,14 @@ def zero_outside_parts(transform: Transform, grid: Grid) -> tuple[Part, ...]:
     """Parts that equal a transform at the voxels of a grid, with fields that move nothing beyond their own grids.
 
     Fields of ITK and X5 move nothing beyond their grids. A field whose edge value continues beyond its grid is enlarged
-    by its edge as far as points of the grid reach.
+    by copies of its edge until it covers the points of `grid`.
 
     Args:
         transform: the transform, from fixed to moving space.
         grid: grid of the fixed image.
 
     Returns:
-        Affine transforms and displacement fields, first the one that takes points of the fixed space.
+        Affine transforms and displacement fields, in the order in which they map points of the fixed space.
     """
     parts = list(flattened(transform))
     reach = _reach(parts, grid)

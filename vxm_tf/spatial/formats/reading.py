@@ -1,4 +1,4 @@
-"""Errors of reading a transform, with the file's name."""
+"""Naming the file in every error that reading a transform raises."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from vxm_tf.files.errors import InputError
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike) -> Iterator[None]:
-    """Put the file's name before an `InputError` of the block, and turn every other error into an `InputError`.
+    """Put the file's name before an `InputError` raised in the block, and turn any other error into an `InputError`.
 
     Raises:
         InputError: missing file, or any error of the block.

@@ -13,7 +13,7 @@ from vxm_tf.spatial.transforms import slabs, voxel_displacement
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
-    """Summary over an image of the Jacobian determinant by one finite difference, 1 where nothing is deformed.
+    """Summary of an image's Jacobian determinants by one finite-difference scheme; 1 where nothing is deformed.
 
     Attributes:
         failing_voxels: number of voxels where the determinant is 0 or less.
@@ -69,7 +69,7 @@ class Certificate:
         largest_determinant: largest determinant of all corners and middles.
         log_jacobian_std: see `metrics.log_jacobian_std`.
         criteria: a `Criterion` for each name in `metrics.simplex_determinants`, and "000" ("00" in 2-D) for central
-            differences, which overlook folds and decide nothing.
+            differences, which overlook folds and do not affect `passes`.
         inverse_consistency: an `InverseConsistency`; None without an inverse, or if no voxel stays inside.
     """
 
@@ -171,7 +171,7 @@ def certify_transform(
 def undone(
     certificate: Certificate, transform: DisplacementField, inverse: Transform, moving_grid: Grid
 ) -> Certificate:
-    """Add to a transform's certificate how well an inverse undoes the transform."""
+    """Add to a transform's certificate the inverse consistency of the transform and an inverse."""
     return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(transform, inverse, moving_grid))
 
 

@@ -1,4 +1,4 @@
-"""Removing folds from a field: smooth it where it folds, then shrink it there, and at last shrink all of it."""
+"""Removing folds from a field: smooth it where it folds, then shrink it there, and finally shrink all of it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 Extent = TypeVar("Extent")
-"""Number that tells the rounds of a schedule apart, such as the reach of a window that grows."""
+"""Type of the number that sets one round of a schedule, such as the reach of a growing window."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,23 +41,23 @@ def shrink_locally(
     base: np.ndarray | float = 0.0,
     precision: str = "float64",
 ) -> ShrinkingResult:
-    """A field that folds no longer, changed as little and as locally as a few rounds allow.
+    """A field without folds, changed as little and as locally as a few rounds allow.
 
-    A round replaces the field's difference from `base`, where it folds and fading out around that, by a smoother one;
-    when the rounds of smoothing are used up, by half of it. Where these rounds are not enough, the whole difference is
-    halved again and again. Every step is followed by a new measurement, and the first field without folds is returned.
+    A smoothing round replaces the field's difference from `base` by a smoother one, and a shrinking round by half of
+    it, at folds and less and less around them. If these rounds are not enough, the whole difference is halved again and
+    again. Every step is followed by a new measurement, and the first field without folds is returned.
 
     Args:
         field: `[..., ndim]`, a displacement or a velocity.
         measure: computes for a field an array that shows where it folds, and whether it folds.
         nearness: computes weights `[..., 1]` from that array and the round's extent: 1 at folds, falling to 0 around
-            them; where they are 0 the field keeps its last bit.
+            them; where they are 0 the field stays exactly as it is.
         smoothed: smooths a difference from `base` by the round's extent.
         smoothings: extent of each round of local smoothing.
         shrinkings: extent of each round of local shrinking, after those of smoothing.
-        halvings: largest number of times that the whole difference is halved; None for as often as it takes.
+        halvings: largest number of times that the whole difference is halved; None for no limit.
         base: field without folds that everything is shrunk towards.
-        precision: NumPy type that a round computes in; the result has the field's own.
+        precision: NumPy type that a round computes in; the result has the field's type.
     """
     schedule, rounds, scale = [*smoothings, *shrinkings], 0, 1.0
     measured, folds = measure(field)

@@ -43,8 +43,8 @@ class TransformRepair:
     """Record of the repair of a whole transform.
 
     Attributes:
-        integration_steps: squarings with which the velocity was integrated again, where that removed folds; None if
-            it was not.
+        integration_steps: number of squarings with which the velocity was integrated again because that removed folds;
+            None if it was not integrated again.
         integration_mean_change_mm: mean change of the transform by that integration over all voxels, in millimetres.
         integration_max_change_mm: largest change of the transform by that integration, in millimetres.
         displacement: record of what `repair` changed after that integration.
@@ -63,7 +63,8 @@ def repair(
 
     A displacement that passes `certify` is returned as it is, the same object. Any other is smoothed over growing
     windows, round by round and only around determinants below `MARGIN`; if that is not enough, it is halved there; if
-    that is not enough, all of it is halved until nothing folds, as near the identity nothing does.
+    that is not enough, all of it is halved until nothing folds, since a displacement close enough to the identity never
+    folds.
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
@@ -140,7 +141,7 @@ def _below(displacement: np.ndarray, determinant: float) -> np.ndarray:
 
 
 def _margin(base: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Smallest determinant to ask for: `MARGIN`, or half the smallest of the displacement that is shrunk towards."""
+    """Smallest determinant to aim for: `MARGIN`, or half the smallest one of `base` if that is less."""
     if base.shape != shape:
         raise ValueError(f"towards has the shape of the displacement, {shape}; got {base.shape}.")
     smallest = min(value.min() for _, _, value in metrics.simplex_determinants(base.astype("float64")))
@@ -159,7 +160,7 @@ def _smoothed(field: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _near(places: np.ndarray, reach: int) -> np.ndarray:
-    """Weights `[*spatial, 1]`: 1 at the places and their neighbours, falling to 0 at twice the reach from those."""
+    """Weights `[*spatial, 1]`: 1 at the places and their neighbours, falling to 0 at twice the reach from them."""
     neighbours = ndimage.maximum_filter(places, 3 + 2 * reach).astype("float64")
     weight = ndimage.uniform_filter(neighbours, 2 * reach + 1, mode="nearest")
     # Running sums leave a rounding error where nothing is near.

@@ -1,8 +1,8 @@
 """Limits of each measure of a registration: its usual value, where a person should look, and where it fails.
 
-They were chosen on pairs of training brains at 2 mm, as they are and spoiled (`studies/spoiled.py`), and are wide
-enough for brains of 1 mm, hippocampi and phantoms: they lie between sound and broken registrations, not at the edge of
-the sound ones.
+They were chosen on pairs of training brains at 2 mm, intact and deliberately spoiled (`studies/spoiled.py`), and are
+wide enough for brains of 1 mm, hippocampi and phantoms: they lie between sound and broken registrations, not at the
+edge of the sound ones.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ class Limit:
     """Limits of one measure of a registration.
 
     Attributes:
-        usual: value that a sound registration has about.
-        review: value from which on, away from `usual`, a person should look at the registration.
-        fail: value from which on the registration is broken.
+        usual: typical value of a sound registration.
+        review: value at which, coming from `usual`, a person should look at the registration.
+        fail: value at which, coming from `usual`, the registration counts as broken.
         sentence: reason to give to people, with the names of measures in braces.
     """
 

@@ -1,4 +1,4 @@
-"""Measures of a registration that need no labels: likeness, noise, completeness and deformation.
+"""Measures of a registration that need no labels: similarity, noise, completeness and deformation.
 
 Lengths are relative to the size of the fixed image's foreground, the edge of a cube of the same volume, so that a
 measure is much the same at 1 mm and at 2 mm, for a brain and for a hippocampus.
@@ -13,8 +13,8 @@ from scipy import ndimage
 from vxm_tf.metrics import foreground, jacobian_determinant, local_correlation
 from vxm_tf.trust.gate.pair_view import TINY, View, centre_of, or_everything, scaled, view_of
 
-# Relative to the edge of the cube: widths of the windows for likeness and for mirrors, and the least depth of a part
-# that counts as missing.
+# Relative to the edge of the cube: widths of the windows for similarity and for mirrored images, and the smallest depth
+# of a part that counts as missing.
 WINDOW, MIRROR_WINDOW, DEEP = 1 / 20, 1 / 8, 1 / 20
 # A voxel whose volume changes by more than this factor is strongly deformed.
 STRONG = 2.5
@@ -75,7 +75,7 @@ def _noise(image: np.ndarray) -> float:
 
 
 def _likeness(view: View) -> dict[str, float]:
-    """How well the brightness and the edges of moved and fixed image correlate."""
+    """Correlation of the brightness and of the edges of the moved and the fixed image."""
     fixed, moved = (ndimage.gaussian_filter(image, 0.3) for image in (view.fixed, view.moved))
     fixed_edges, moved_edges = (
         np.sqrt(ndimage.gaussian_gradient_magnitude(image, 0.6)) for image in (view.fixed, view.moved)
@@ -94,9 +94,9 @@ def _completeness(view: View) -> dict[str, float]:
 
 
 def _missing(content: np.ndarray, other: np.ndarray, size: float) -> float:
-    """Fraction of one mask that lies far from another, but no more than the other one is smaller.
+    """Fraction of one mask that is far from another mask, limited to the fraction by which the other is smaller.
 
-    A mask of the same size that lies elsewhere lacks nothing.
+    Nothing is missing if the other mask is as large but at another place.
     """
     if not content.any():
         return 0.0
@@ -107,7 +107,7 @@ def _missing(content: np.ndarray, other: np.ndarray, size: float) -> float:
 
 
 def _places(view: View) -> dict[str, float]:
-    """How well the moving image fits as it is, mirrored and turned, before anything is deformed."""
+    """Correlation of the fixed image with the moving image as it is, mirrored and rotated, before any deformation."""
     window = max(view.size * MIRROR_WINDOW, 0.8)
     smooth = [ndimage.gaussian_filter(image, window) for image in (view.moving, view.fixed)]
     either = or_everything(view.moving_content | view.fixed_content)
@@ -131,7 +131,7 @@ def _mirrored(image: np.ndarray, axis: int, centre: float) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, centre: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the image turned about a centre, in each plane, by angles of both signs."""
+    """Yield the image rotated about a centre, in each plane, by angles of both signs."""
     for first in range(image.ndim):
         for second in range(first + 1, image.ndim):
             for angle in np.radians((-90, -60, -30, 30, 60, 90, 180)):
@@ -150,7 +150,7 @@ def _correlation(a: np.ndarray, b: np.ndarray, centred: bool = True) -> float:
 
 
 def _deformation(view: View) -> dict[str, float]:
-    """How far, how strongly and how invertibly the fixed foreground is deformed."""
+    """Length, volume change, folds and rotation of the deformation in the fixed foreground."""
     inside = or_everything(view.fixed_content)
     vectors = view.displacement[inside].astype("float64")
     lengths = np.linalg.norm(vectors, axis=-1) / view.size

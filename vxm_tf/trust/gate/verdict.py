@@ -14,9 +14,9 @@ from vxm_tf.trust.gate.measure_limits import LIMITS, MIRRORED, SAME_CONTRAST, UN
 from vxm_tf.trust.gate.measures import Spread, measures_of
 
 REVIEW, FAIL = 1.0, 2.0
-# Similarity after registration from which on nothing is left that a mirror or a turn would explain.
+# Similarity after registration above which mirroring or rotation is ruled out.
 CLOSE = 0.94
-# Least fit of the mirrored or turned image at which that is the likelier explanation.
+# Smallest fit of the mirrored or rotated image at which mirroring or rotation is a likely explanation.
 GOOD_FIT = 0.8
 # Fraction of the misfit whose disappearance is not due to chance.
 CLEAR_GAIN = 0.2
@@ -32,7 +32,7 @@ class Verdict:
         verdict: "pass", "review" (a person should look at it) or "fail" (do not use it).
         reasons: a sentence for each unusual measure, the worst first, with its value, its usual value and advice where
             to look; empty if the registration passes.
-        score: how unusual the worst measure is, 0 and more: 1 is where review begins, 2 where fail does.
+        score: how unusual the worst measure is, 0 or more; "review" begins at 1 and "fail" at 2.
         measures: value of every measure by name; a measure whose name holds no unit has none.
     """
 
@@ -56,18 +56,19 @@ def judge(
 
     Each measure has a usual value, a value from which on the registration should be reviewed, and one from which on it
     fails (`measure_limits.LIMITS`); the score is that of the worst measure. A registration that is wrong only where the
-    images show nothing cannot be told from a sound one, and swapped left and right sides of a brain are seldom noticed.
+    images show nothing cannot be distinguished from a sound one, and swapped left and right sides of a brain are seldom
+    noticed.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, 1 to 3 axes, on one grid, already affinely aligned.
         displacement: `[*spatial, ndim]`, in voxels: moved(x) = moving(x + displacement(x)).
         certificate: certificate of the displacement, whose failing voxels count as folds.
         uncertainty: estimate of the uncertainty, anything with `displacement_std_mm`, `[*spatial]`.
-        same_contrast: whether the images have the same contrast; of images of unlike contrast only edges have to agree.
+        same_contrast: whether the images have the same contrast; if not, only their edges have to agree.
         spacing_mm: geometric mean of the voxel size, in millimetres; only `uncertainty` needs it.
 
     Raises:
-        ValueError: shapes that do not belong together, or values that are not finite.
+        ValueError: shapes that do not match, or values that are not finite.
 
     Example:
 
@@ -129,7 +130,7 @@ def write_verdict(path: str | os.PathLike, verdict: Verdict) -> None:
 
 
 def _misplaced(measures: dict[str, float], same_contrast: bool) -> dict[str, Any]:
-    """Evidence, from -1 to 1, that the moving image is mirrored or turned; -1 where there cannot be any."""
+    """Evidence, from -1 to 1, that the moving image is mirrored or rotated; -1 where there cannot be any."""
     if measures["similarity"] >= CLOSE:
         return {"mirrored": -1.0, MIRRORED: 0, "turned": -1.0}
 
@@ -142,7 +143,7 @@ def _misplaced(measures: dict[str, float], same_contrast: bool) -> dict[str, Any
     evidence: list[float] = []
     for axis, fit in enumerate(fits):
         clear = gain(fit) if gain(fit) >= CLEAR_GAIN and fit >= best - EVEN else -1.0
-        # Along an axis of symmetry both ways fit nearly alike, and only the asymmetric part tells them apart; its sign
+        # Along an axis of symmetry both ways fit nearly alike, and only the asymmetric part decides; its sign
         # means nothing where contrasts differ.
         slight = measures[f"mirror_{axis}"] if same_contrast else -1.0
         evidence.append(max(slight, clear) if fit >= GOOD_FIT else -1.0)
@@ -155,7 +156,7 @@ def _misplaced(measures: dict[str, float], same_contrast: bool) -> dict[str, Any
 def _checked(
     moving: np.ndarray, fixed: np.ndarray, displacement: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three arrays, if their shapes belong together and every value is finite."""
+    """The three arrays, if their shapes match and every value is finite."""
     moving, fixed, displacement = (np.asarray(array) for array in (moving, fixed, displacement))
     shape = fixed.shape[:-1]
     if moving.shape[:-1] != shape or displacement.shape != (*shape, len(shape)) or not 1 <= len(shape) <= 3:

@@ -1,1 +1,1 @@
-"""How far off a registration may be."""
+"""Estimates of the error of a registration."""

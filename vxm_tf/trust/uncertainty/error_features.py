@@ -18,7 +18,7 @@ def error_features(
     """Maps from which a `Calibration` predicts the likely size of the error.
 
     Source: the regression of Sokooti et al., Medical Image Analysis 2019, on the spread of registrations and on local
-    measures of image and field, of which this takes fewer.
+    measures of image and field; here with fewer measures.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, normalised, on one grid.

@@ -11,7 +11,7 @@ from vxm_tf.data.warping import warp_array
 from vxm_tf.metrics import foreground
 from vxm_tf.trust.uncertainty.perturbation import composed
 
-# Ranges from which each pair draws the magnitude of its deformation, as a part of an axis, and its noise.
+# Ranges from which each pair draws the magnitude of its deformation, as a fraction of an axis, and its noise.
 MAGNITUDES, NOISES = (0.008, 0.04), (0.01, 0.08)
 # Standard deviation of the logarithm of the smooth gain.
 GAIN = 0.1
@@ -41,8 +41,7 @@ def phantom_pairs(shape: Sequence[int], count: int, seed: int = 0, *, alike: boo
         shape: 2 or 3 sizes, at least 16 voxels each.
         count: number of pairs.
         seed: seed of the pairs.
-        alike: deform every pair by the same magnitude and noise, the defaults of `phantom`, instead of drawing both
-            for each pair.
+        alike: whether every pair has the same magnitude and noise, the defaults of `phantom`, instead of random ones.
     """
     for number in range(count):
         drawn = {} if alike else _magnitude_and_noise(np.random.default_rng((seed, number)))
@@ -53,7 +52,7 @@ def phantom_pairs(shape: Sequence[int], count: int, seed: int = 0, *, alike: boo
 
 
 def deformed_pairs(images: Sequence[np.ndarray], count: int, seed: int = 0) -> Iterator[KnownPair]:
-    """Pairs of a scan with itself, both copies under deformations, smooth gains and noise of their own.
+    """Pairs of a scan with itself; each copy has its own deformation, smooth gain and noise.
 
     Args:
         images: float `[*spatial, channels]` each, in [0, 1]; the pairs take them in turn.
@@ -77,7 +76,7 @@ def _magnitude_and_noise(rng: np.random.Generator) -> dict[str, float]:
 
 
 def _imaged(image: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """The image as one more scan would show it, with a smooth gain and with noise where it is not 0."""
+    """A simulated repeat scan of the image, with a smooth gain, and with noise where the image is not 0."""
     gain = np.exp(GAIN * random_series(rng, image.shape[:-1], np.cos, scales=(0.5,)))[..., None]
     scan = image * gain + noise * rng.standard_normal(image.shape, dtype="float32") * (image > 0.0)
     return np.clip(scan, 0.0, 1.0).astype("float32")

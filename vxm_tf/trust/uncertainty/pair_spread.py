@@ -13,14 +13,14 @@ from vxm_tf.trust.uncertainty.perturbation import perturbed_displacements
 from vxm_tf.trust.uncertainty.spread import SAMPLES, Uncertainty, sampled_displacements, uncertainty_of
 
 Register: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Moving and fixed image to the displacement `[*spatial, ndim]` that aligns them, in voxels."""
+"""Function from a moving and a fixed image to the displacement `[*spatial, ndim]` that aligns them, in voxels."""
 
 
 def method_of(network: RegistrationNetwork | None, refined: bool = False) -> str:
     """Name of the method that measures the spread of a network's registrations, see `Uncertainty.method`.
 
     Args:
-        network: network that registers; None for optimisation alone.
+        network: network that registers the pair; None for optimisation alone.
         refined: whether steps of optimisation follow the network.
     """
     return "samples" if isinstance(network, VxmProbabilistic) and not refined else "perturbations"
@@ -77,14 +77,14 @@ def pair_spread(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Uncertainty:
-    """Measure how far plausible registrations of a pair lie apart.
+    """Measure the spread of plausible registrations of a pair.
 
     A `VxmProbabilistic` alone draws samples of its predicted distribution. For any other network, and with steps of
     optimisation, perturbed copies of the pair are registered, see `perturbed_displacements`.
 
     Args:
         moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
-        register: registers two images as the pair was registered, network and optimisation together.
+        register: function that registers two images as the pair was registered, with both network and optimisation.
         network: network that registered the pair; None for optimisation alone.
         refined: whether steps of optimisation took part.
         linear: `[ndim, ndim]` matrix from voxels to millimetres.

@@ -1,4 +1,4 @@
-"""Registrations of perturbed copies of one pair, with the known perturbations taken out again."""
+"""Registrations of perturbed copies of one pair, from which the known perturbations are removed."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,17 +24,17 @@ def perturbed_displacements(
     *,
     size: float = SIZE,
 ) -> Iterator[np.ndarray]:
-    """Registrations of a pair whose images are deformed and made noisy, with the known deformations taken out again.
+    """Registrations of deformed and noisy copies of a pair, from which the known deformations are removed.
 
     With random diffeomorphisms p and q, let r align moving o p with fixed o q; then p o r o q^-1 aligns moving with
-    fixed. Where the images determine the alignment, it is the same each time. Where they do not, it follows the
+    fixed. Where the images determine the alignment, it is the same each time. Where they do not, it varies with the
     deformations and the noise. This gives a spread to a network that predicts no variance, and to an optimisation.
-    Source: the idea of perturb and MAP, Papandreou and Yuille, ICCV 2011, with a deformation in the place of the
-    prior's sample.
+    Source: the idea of perturb and MAP, Papandreou and Yuille, ICCV 2011, with a deformation instead of a sample from
+    the prior.
 
     Args:
-        register: computes the displacement `[*spatial, ndim]`, in voxels, of a moving and a fixed image, float32
-            `[*spatial, channels]`.
+        register: function that computes the displacement `[*spatial, ndim]`, in voxels, of a moving and a fixed image,
+            float32 `[*spatial, channels]`.
         moving, fixed: images `[*spatial, channels]`, normalised to [0, 1], on one grid.
         samples: number of registrations.
         seed: seed of the deformations and the noise.

@@ -1,4 +1,4 @@
-"""How far plausible registrations of one pair lie apart."""
+"""The spread of plausible registrations of one pair."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ class RunningMoments:
         self._squares: np.ndarray | float = 0.0
 
     def add(self, values: np.ndarray) -> None:
-        """Take in one more array of the same shape."""
+        """Add one more array of the same shape."""
         self.count += 1
         step = values - self.mean
         self.mean = self.mean + step / self.count
@@ -36,7 +36,7 @@ class RunningMoments:
 
     @property
     def variance(self) -> np.ndarray:
-        """Unbiased variance; there must be two arrays or more."""
+        """Unbiased variance, which needs at least two arrays."""
         return np.asarray(self._squares / (self.count - 1))
 
 
@@ -102,8 +102,8 @@ def sampled_displacements(
     """Displacements of one pair, drawn from the distribution that a `VxmProbabilistic` predicts.
 
     Args:
-        network: network for the images' shape or for any.
-        moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
+        network: network for images of this shape or of any shape.
+        moving, fixed: float `[*spatial, channels]`, of equal shape, normalised as for the network's training.
         samples: number of displacements.
         seed: seed of the draws.
 
