@@ -156,7 +156,7 @@ def page(results):
     text = (
         "# Ablation\n\n"
         f"One thing changed at a time, the same seed, scored on the {pairs} ordered pairs of every third brain of\n"
-        f"`brains-2mm/train`; the other {brains} are trained on and `val` chose nothing. The difference is to the\n"
+        f"`brains-2mm/train`; the other {brains} are for training, and no choice used `val`. The difference is to the\n"
         "first row of each table, pair by pair. Rows ran side by side: their seconds compare only roughly. Written by\n"
         "`python benchmarks/ablation.py`.\n"
     )

@@ -15,7 +15,7 @@ THREADS = 2
 
 
 class Affine:
-    """No registration: the images as they came."""
+    """No registration: the images as they are stored."""
 
     def register(self, moving, fixed, spacing_mm):
         return np.zeros((*fixed.shape, 3), "float32")

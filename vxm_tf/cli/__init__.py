@@ -1,1 +1,1 @@
-"""Commands: flags in, a dataclass, one library call."""
+"""Commands: each fills a dataclass from its flags and makes one library call."""

@@ -127,7 +127,7 @@ def _log_warning(
 def define(values: flags.FlagValues, *configurations: type) -> None:
     """Define one flag for each field of these dataclasses, with its default, choices and description.
 
-    Where a dataclass has a field of the name of an earlier one's, both share the earlier one's flag.
+    Fields of the same name in several dataclasses share one flag, that of the first dataclass.
     """
     for configuration in configurations:
         types = typing.get_type_hints(configuration)
@@ -150,7 +150,7 @@ def _define_field(values: flags.FlagValues, field: dataclasses.Field, kind: typi
 
 
 def _without_none(kind: typing.Any) -> typing.Any:
-    """The type X for `X | None`, any other type as it is."""
+    """The type X for `X | None`, any other type unchanged."""
     kinds = typing.get_args(kind)
     return next(part for part in kinds if part is not type(None)) if type(None) in kinds else kind
 

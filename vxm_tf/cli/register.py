@@ -13,12 +13,12 @@ OUTPUTS = (
 
 
 def define_flags(values):
-    """One flag for each file of `RegisterConfig` and each setting of `RegistrationSettings`."""
+    """Define one flag for each file of `RegisterConfig` and each setting of `RegistrationSettings`."""
     command.define(values, RegisterConfig, RegistrationSettings)
 
 
 def main(argv=None):
-    """Entry point."""
+    """Run the command."""
     command.run(define_flags, _call, DESCRIPTION, argv)
 
 

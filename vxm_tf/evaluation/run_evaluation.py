@@ -186,8 +186,8 @@ def _warn_of_other_grids(network: RegistrationNetwork, scans: list[Scan], axes: 
         both = [name for name in stored if stored[name] and trained.get(name)]
         if not all(says_same(stored[name], trained[name]) for name in both):
             logging.warning(
-                "%s has %s, but the network was trained on %s: what is scored is how it does on scans as they are "
-                "stored. register.py brings any scan onto the network's grid.",
+                "%s has %s, but the network was trained on %s: the scores hold for the scans as they are stored. "
+                "register.py brings any scan onto the network's grid.",
                 path, _listed(stored, both), _listed(trained, both),
             )  # fmt: skip
             return

@@ -21,7 +21,7 @@ class PairScores:
         moving, fixed: names of the scans.
         method: "affine" for the images as they are stored, or "network".
         labels: scores by label id: Dice and, where measured, hausdorff95_mm and mean_surface_mm.
-        fold_fraction: voxels with a Jacobian determinant of 0 or less, over all voxels.
+        fold_fraction: fraction of voxels with a Jacobian determinant of 0 or less.
         non_diffeomorphic_volume: fraction of the volume that folds, see `vxm_tf.metrics`.
         log_jacobian_std: standard deviation of the logarithm of the determinant.
         seconds: duration of the prediction, without building the graph.

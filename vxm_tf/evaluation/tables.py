@@ -1,4 +1,4 @@
-"""Scores as CSV, JSON and a table for people."""
+"""Scores as CSV, JSON and a Markdown table."""
 
 import math
 import os
@@ -62,7 +62,7 @@ def write_rows(directory: str | os.PathLike, scores: list[PairScores]) -> None:
 
 
 def summarise(scores: list[PairScores]) -> dict[str, Any]:
-    """For each method: number of pairs, mean and standard deviation over pairs, and means of each label."""
+    """Summary of each method: number of pairs, mean and standard deviation over pairs, and means of each label."""
     methods: dict[str, Any] = {}
     for method in dict.fromkeys(s.method for s in scores):
         chosen = [s for s in scores if s.method == method]

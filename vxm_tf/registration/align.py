@@ -1,4 +1,4 @@
-"""Two images anywhere in the world: brought onto the network's grid, aligned, and the answer brought back."""
+"""Alignment of two images in world space, by way of the network's grid."""
 
 import contextlib
 import time
@@ -35,14 +35,14 @@ def register_images(
     """Align two images wherever they lie.
 
     Both are resampled once onto the network's grid, aligned there, and the displacement is brought back to the fixed
-    image's own grid; what is moved afterwards is always the original.
+    image's own grid; images are always moved by one interpolation of the original.
 
     Args:
         moving: image to move, two or three axes, any orientation, spacing and shape.
-        fixed: image to align it with, as many axes.
+        fixed: image to align the moving image with; it has as many axes.
         network: a `RegistrationNetwork`; None optimises from the identity.
-        settings: what is computed; the defaults of `RegistrationSettings` if None.
-        masks: bool `[*spatial]` of the moving and of the fixed image, None for all of it.
+        settings: settings of the registration; the defaults of `RegistrationSettings` if None.
+        masks: masks of the moving and of the fixed image, bool `[*spatial]`; None for the whole image.
 
     Raises:
         InputError: images that the network does not take, or that do not overlap.
@@ -134,7 +134,7 @@ def _affine(
                 f"{fixed.name} {fixed.grid.shape}: they must share one grid. Use --affine header or --affine register."
             )
         return AffineTransform(moving.grid.affine @ np.linalg.inv(fixed.grid.affine))
-    logging.info("Searching an affine transform with %d degrees of freedom.", settings.dof)
+    logging.info("Searching for an affine transform with %d degrees of freedom.", settings.dof)
     first, second = prepared.moving, prepared.fixed
     return register_affine(
         first.array[..., 0],
@@ -201,6 +201,6 @@ def _uncertainty(
 
 
 def _field(grid: Grid, displacement: np.ndarray) -> DisplacementField:
-    """A displacement in voxels of a grid as one in world millimetres."""
+    """Convert a displacement from voxels of a grid to world millimetres."""
     linear = grid.affine[:-1, :-1].astype("float32")
     return DisplacementField(grid, displacement @ linear.T)

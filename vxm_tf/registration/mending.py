@@ -23,8 +23,8 @@ def mended(result: RegistrationResult, finer: Finer = ()) -> RegistrationResult:
     """A registration whose transform on the fixed image's grid passes `certify`.
 
     A transform that passes is kept, and only the record of its repair is added. One that folds is integrated again
-    from its velocity in more steps; if it still folds, or is no integral, it goes through `repair`, towards the affine
-    part. The inverse is computed anew from the repaired transform and goes through `repair` too.
+    from its velocity in more steps; if it still folds, or is not an integral, `repair` changes it towards the affine
+    part. The inverse is computed again from the repaired transform and is repaired too.
 
     Args:
         result: registration to repair.
@@ -65,9 +65,9 @@ def check_affine(affine: AffineTransform, *grids: Grid) -> None:
 def _integrated_finer(
     result: RegistrationResult, before: Certificate, finer: Finer
 ) -> tuple[int | None, RegistrationResult]:
-    """The first finer registration that folds nowhere, or the last that halved the folding volume, and its steps.
+    """(steps, registration) of the first finer one that folds nowhere, else of the last that halved the folding volume.
 
-    If none did, it is the registration itself and None.
+    If there is neither, None and the given registration.
     """
     chosen: tuple[int | None, RegistrationResult] = (None, result)
     volume = before.non_diffeomorphic_volume
@@ -82,7 +82,7 @@ def _integrated_finer(
 
 
 def _with_transform(result: RegistrationResult, transform: DisplacementField) -> RegistrationResult:
-    """The registration with another transform, a field on the fixed grid; its deformable part is changed to give it."""
+    """The registration with another transform, a field on the fixed grid; its deformable part is changed to match."""
     changed = np.any(transform.displacement_mm != result.transform.displacement_mm, axis=-1)
     points = transform.grid.points()[changed]
     deformation = result.field.displacement_mm.copy()

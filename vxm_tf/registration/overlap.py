@@ -39,7 +39,8 @@ def check_overlap(
         apart = np.linalg.norm(_content_centre(moving) - _content_centre(fixed))
         if apart > FAR_APART_MM:
             logging.warning(
-                "What the two images show is centred %.0f mm apart; if the result is poor, use --affine register.",
+                "The contents of the two images are centred %.0f mm apart; if the result is poor, use --affine "
+                "register.",
                 apart,
             )
 

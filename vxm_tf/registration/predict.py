@@ -36,8 +36,8 @@ def register_pair(network: RegistrationNetwork, moving: np.ndarray, fixed: np.nd
 
     Args:
         network: a `RegistrationNetwork`, such as `VxmDense`, for this shape or for any (`network.for_shape`).
-        moving: float `[*spatial, channels]`, normalised as the network was trained.
-        fixed: float `[*spatial, channels]`, normalised in the same way, on a grid of the same voxel size.
+        moving: moving image, float `[*spatial, channels]`, normalised as the network was trained.
+        fixed: fixed image, float `[*spatial, channels]`, normalised in the same way, on a grid of the same voxel size.
 
     Raises:
         ValueError: images whose number of axes or channels is not the network's.

@@ -1,4 +1,4 @@
-"""The result of a registration in world space: transforms both ways, what they move, and whether to trust them."""
+"""The result of a registration in world space: transforms both ways, moved images, certificate and verdict."""
 
 import dataclasses
 import functools
@@ -33,12 +33,12 @@ from vxm_tf.trust.uncertainty.spread import Uncertainty
 class RegistrationResult:
     """How one image aligns with another, in world space.
 
-    No answer depends on which attribute was read before; what takes time is computed once and kept, in arrays that can
-    only be read: copy one to change it.
+    No value depends on the order in which attributes are read; expensive values are computed once and kept, in arrays
+    that are read-only: copy one to change it.
 
     Attributes:
-        moving: the moving image as it came.
-        fixed: the fixed image as it came.
+        moving: the moving image, unchanged.
+        fixed: the fixed image, unchanged.
         affine: affine part of the transform, from fixed to moving world space.
         field: deformable part, on the fixed image's grid; points go through it before they go through `affine`.
         working_grid: grid on which the pair was registered.
@@ -78,17 +78,17 @@ class RegistrationResult:
 
     @property
     def chain(self) -> Chain:
-        """Fixed to moving world as its two parts, deformation and then affine, or as the affine alone."""
+        """The transform from fixed to moving world space as its parts: deformation, if any, then affine."""
         return Chain((self.affine,)) if self.is_affine else Chain((self.field, self.affine))
 
     @functools.cached_property
     def transform(self) -> DisplacementField:
-        """Fixed to moving world as one field on the fixed image's grid."""
+        """The transform from fixed to moving world space as one field on the fixed image's grid."""
         return dense(self.chain, self.fixed.grid)
 
     @property
     def inversion(self) -> Inversion:
-        """Moving to fixed world as one field on the moving image's grid, and how well it undoes the transform."""
+        """The inverse transform as one field on the moving image's grid, with its residual."""
         return self._inversion_and_repair[0]
 
     @property
@@ -106,7 +106,7 @@ class RegistrationResult:
 
     @property
     def inverse(self) -> AffineTransform | DisplacementField:
-        """Moving to fixed world: a field on the moving image's grid, or the exact inverse of an affine alone."""
+        """The transform from moving to fixed world space: a field on the moving grid, or an affine's exact inverse."""
         return self.affine.inverse() if self.is_affine else self.inversion.transform
 
     @property
@@ -148,13 +148,13 @@ class RegistrationResult:
         """Landmarks of the moving image carried to the fixed image's space.
 
         Args:
-            points_mm: world millimetres (RAS), `[points, ndim]`.
+            points_mm: landmarks `[points, ndim]` in world millimetres (RAS).
 
         Returns:
-            World millimetres, the same shape.
+            Landmarks `[points, ndim]` in world millimetres (RAS) of the fixed image.
 
         Raises:
-            InputError: something else than finite numbers, as many a point as the images have axes.
+            InputError: anything but finite numbers, as many for each landmark as the images have axes.
         """
         return self.inverse.map(_checked_points(points_mm, self.moving.grid.ndim))
 
@@ -186,7 +186,7 @@ class RegistrationResult:
         return self._pair_certificate
 
     def verdict(self) -> Verdict:
-        """Whether the registration looks sound, see `vxm_tf.trust.judge`; voxels that fail the certificate count."""
+        """Whether the registration looks sound, see `vxm_tf.trust.judge`; folds are those of the certificate."""
         return self._verdict
 
     @functools.cached_property
@@ -212,7 +212,7 @@ class RegistrationResult:
         )
 
     def measures(self) -> dict[str, float]:
-        """How regular the deformable part is, on the grid that it was found on."""
+        """Fold fraction, non-diffeomorphic volume and log Jacobian deviation of the working displacement."""
         return {
             "fold_fraction": fold_fraction(self.working_displacement),
             "non_diffeomorphic_volume": non_diffeomorphic_volume(self.working_displacement),

@@ -1,4 +1,4 @@
-"""What a registration computes, whatever files or arrays it is given."""
+"""Settings of a registration's computation, for files and arrays alike."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ SIMILARITIES = ("lncc", "mse", "mi")
 @described
 @dataclasses.dataclass(frozen=True)
 class RegistrationSettings:
-    """Settings of `register_images`: what is computed, never where files are.
+    """Settings of `register_images`; they hold no paths.
 
     Raises:
         InputError: a choice that does not exist, or a number out of range.
@@ -21,8 +21,8 @@ class RegistrationSettings:
     affine: str = option(
         "header",
         "How the images are brought together before anything is deformed. header: both lie where their headers say. "
-        "register: from there, an affine transform is searched (extra affine). none: headers are ignored and voxel i "
-        "lies on voxel i, for images that share one grid.",
+        "register: an affine transform is searched for, starting from the headers (extra affine). none: headers are "
+        "ignored and voxel i lies on voxel i, for images that share one grid.",
         choices=AFFINES,
     )
     dof: int = option(
@@ -32,22 +32,24 @@ class RegistrationSettings:
     )
     similarity: str = option(
         "lncc",
-        "Similarity that optimisation maximises and the verdict goes by: local correlation, mean squared difference, "
-        "or mutual information for images of unlike contrast.",
+        "Similarity that optimisation maximises: local correlation, mean squared difference, or, for images of unlike "
+        "contrast, mutual information; the verdict is then based on edges alone.",
         choices=SIMILARITIES,
     )
     refine: int = option(
         -1,
-        "Steps of optimisation for this pair, from the network's answer or from the identity; -1 stands for 0 with a "
-        "network and for 75 without.",
+        "Number of optimisation steps for this pair, from the network's answer or from the identity; -1 stands for 0 "
+        "with a network and for 75 without.",
     )
     refine_seconds: float = option(0.0, "Time limit of the optimisation, in seconds; 0 for no limit.")
     repair: bool = option(
         False,
-        "Change a transform that folds, and its inverse, until they do not, before anything is moved. A transform that "
-        "folds nowhere stays as it is, bit for bit.",
+        "Repair a transform that folds, and its inverse, before any image is moved. A transform that folds nowhere "
+        "stays the same bit for bit.",
     )
-    uncertainty: bool = option(False, "Estimate how far plausible registrations of the pair lie apart.")
+    uncertainty: bool = option(
+        False, "Estimate the standard deviation of the displacement over plausible registrations."
+    )
     error_bound: bool = option(
         False, "Estimate the radius that holds the true displacement; for a network that vxm-calibrate has measured."
     )

@@ -1,4 +1,4 @@
-"""Two images prepared for registration: masked, turned to one orientation, and resampled on one working grid."""
+"""Two images prepared for registration: masked, reoriented, and resampled onto one working grid."""
 
 import dataclasses
 import math
@@ -14,7 +14,8 @@ from vxm_tf.spatial import AffineTransform, Grid, SpatialImage, resample
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
-# Without a network one step takes time by the voxel; this many take about half a second on two cores.
+# Without a network, the time of a step grows with the number of voxels; this many take about half a second on two
+# cores.
 MAX_WORKING_VOXELS = 1_200_000
 MARGIN_VOXELS = 8
 # Of a chosen voxel size: 4 GiB for one image in float32.
@@ -28,14 +29,14 @@ ImagePair: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedPair:
-    """Two images from which nothing but their content counts: masked, and free of the order of axes in their files.
+    """Two images ready to be registered: masked, and reoriented so that the files' order of axes has no effect.
 
     Attributes:
         moving: the moving image.
         fixed: the fixed image.
         masks: their masks, on their grids.
         network: the network that will register them; None without one.
-        settings: what is computed.
+        settings: settings of the registration.
         grid_choice: the recorded or chosen properties of the grid to register on.
     """
 
@@ -74,7 +75,7 @@ def prepared_pair(
     network: RegistrationNetwork | None,
     settings: RegistrationSettings,
 ) -> PreparedPair:
-    """The pair as it is registered; see `PreparedPair`."""
+    """The pair prepared for registration; see `PreparedPair`."""
     choice = grid_settings(network, fixed, settings)
     images = [_masked(moving, masks[0]), _masked(fixed, masks[1])]
     if choice.orientation:
@@ -87,7 +88,7 @@ def prepared_pair(
 def grid_settings(
     network: RegistrationNetwork | None, fixed: SpatialImage, settings: RegistrationSettings
 ) -> GridSettings:
-    """The grid to work on: what the model recorded, else what the settings say, else the fixed image's."""
+    """Properties of the working grid: the model's record, else the settings, else those of the fixed image."""
     recorded = GridSettings.recorded(network.metadata) if network else GridSettings()
     if settings.spacing_mm > 0 and not recorded.spacing_mm:
         _check_spacing(settings.spacing_mm, fixed)
@@ -108,11 +109,11 @@ def _check_spacing(spacing_mm: float, fixed: SpatialImage) -> None:
 
 
 def _rounded(image: SpatialImage) -> SpatialImage:
-    """An image whose grid is free of the rounding of headers, which optimisation would amplify.
+    """An image whose grid is free of the headers' rounding errors, which optimisation would amplify.
 
-    Headers hold float32, so one place stored in another order of axes differs in the last digits. A thousandth of a
-    millimetre, or of a smaller voxel, does not matter to what is estimated here, and what is moved afterwards uses the
-    grids as they are.
+    Headers hold float32, so the same position differs in the last digits when axes are stored in another order. The
+    grid is rounded to a thousandth of a millimetre, or of a smaller voxel, for the estimate of the transform only;
+    images are moved on their exact grids.
     """
     affine = image.grid.affine.copy()
     smaller = max(0, -math.floor(math.log10(min(image.grid.spacing_mm)) + 1e-9) - 1)
@@ -131,8 +132,9 @@ def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray
 
 
 def _on_grid(image: SpatialImage, grid: Grid, affine: AffineTransform | None) -> np.ndarray:
-    """An image through one interpolation, without detail that the grid cannot hold."""
+    """An image resampled onto a grid by one interpolation, without detail finer than the grid."""
     there = image.grid if affine is None else Grid(image.grid.shape, affine.inverse().matrix @ image.grid.affine)
     smooth = smoothed_for(image.array, there, grid)
-    # Beyond its field of view the edge goes on, as in training: a made-up background would be an edge to align.
+    # Beyond the field of view the edge value is repeated, as in training: an artificial background would be an edge to
+    # align.
     return resample(smooth, there, grid, fill_value=None)

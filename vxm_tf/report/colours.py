@@ -29,9 +29,9 @@ def _volume(*stops: str) -> np.ndarray:
     return table
 
 
-# Blue shrinks, dark stays, orange grows.
+# Blue where the image shrinks, dark where its volume stays, orange where it grows.
 JACOBIAN = _volume("d8ecff", "4a9cf0", "1c4f8c", "20242b", "8f4312", "f08a3c", "ffe6c9")
-# Local volume for thin lines on a dark pane: blue shrinks, light grey stays, orange grows.
+# Local volume for thin lines on a dark pane: blue where it shrinks, light grey where it stays, orange where it grows.
 GRID_LINES = _volume("0a6cff", "63a4ff", "d5d9de", "ff9d4d", "ff6a00")
 # Blue is negative, dark is 0 (code 128 of `linear_codes` between -limit and limit), red is positive.
 DIFFERENCE = _ramp(

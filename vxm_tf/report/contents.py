@@ -30,7 +30,7 @@ class ReportContents:
         placed: whether the header of the fixed image states its position and orientation.
         names: file names of the moving and of the fixed image.
         certificate: the certificate in the form of its JSON file.
-        verdict: the verdict of the gate, with `verdict`, `reasons` and `measures`; None if it was not asked.
+        verdict: the verdict of the gate, with `verdict`, `reasons` and `measures`; None if it was not requested.
         seconds: run time of each part of the registration, by name.
         steps: number of optimisation steps.
         affine_volume: determinant of the affine part.

@@ -1,4 +1,4 @@
-"""Where the parts of a registration's picture lie, in pixels."""
+"""Positions and sizes of the parts of a registration's picture, in pixels."""
 
 import dataclasses
 import math

@@ -137,7 +137,7 @@ def _facts(contents):
 
 
 def _uncertainty(contents):
-    """The facts about the uncertainty within the foreground of the fixed image, since the background means nothing."""
+    """The facts about the uncertainty in the fixed image's foreground; in the background it is meaningless."""
     shown = foreground(contents.fixed)
     shown = shown if shown.any() else np.ones_like(shown)
     median, most = (number(float(value)) for value in np.percentile(contents.uncertainty_mm[shown], (50, 95)))
@@ -161,7 +161,7 @@ def _note(contents):
         finer = " x ".join(f"{size:.2g}" for size in contents.worked_on.spacing_mm)
         shown = " x ".join(f"{size:.2g}" for size in contents.grid.spacing_mm)
         sentences.append(
-            f"Pictures are at {shown} mm to keep this page small; the registration was found at {finer} mm."
+            f"Pictures are at {shown} mm to keep this page small; the registration was computed at {finer} mm."
         )
     sentences.append(
         "The warped grid has lines of the moving image. Jacobian determinants are those of the deformation alone."

@@ -90,7 +90,7 @@ class SetReport:
         images = centred, fixed, result.moved
         alike = correlation(centred[..., 0], fixed[..., 0]), correlation(result.moved[..., 0], fixed[..., 0])
         pair = ReportedPair(before, after, alike)
-        # The counter decides between equals, so that pictures are never compared.
+        # The counter breaks ties, so that pictures are never compared.
         entry = (pair.badness, -len(self.pairs))
         self.pairs.append(pair)
         if len(self._worst) < WORST or entry > self._worst[0][:2]:

@@ -1,4 +1,4 @@
-"""The grid of the moving image as a displacement draws it, coloured by local volume."""
+"""The grid of the moving image, deformed by a displacement and coloured by local volume."""
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,7 @@ def grid_lines(
     step: int = GRID_STEP,
     width: float = 1.0,
 ) -> np.ndarray:
-    """Lines at every `step` voxels of the moving image, as the displacement draws them on the middle slice.
+    """Lines at every `step` voxels of the moving image, as the displacement bends them, on the middle slice.
 
     Args:
         displacement: `[*spatial, ndim]`, in voxels.

@@ -92,7 +92,7 @@ def model_card(
 
 
 def write_card(card: dict[str, Any], *folders: str | os.PathLike) -> None:
-    """Write a card into each of some folders; each file is written whole or not at all."""
+    """Write a card into each of the folders; each file is written whole or not at all."""
     for folder in folders:
         Path(folder).mkdir(exist_ok=True)
         write_json(Path(folder) / FILE_NAME, card)

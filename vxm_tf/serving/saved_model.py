@@ -57,7 +57,7 @@ def export_saved_model(
     temporary: str | None = None
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        # Its name is no number, so a server that watches the folder passes it over.
+        # Its name is not a number, so a server that watches the folder ignores it.
         temporary = tempfile.mkdtemp(prefix=".writing-", dir=output_dir)
         rebuilt = _for_any_shape(network)
         names = _write(rebuilt, temporary, weights)
@@ -89,7 +89,7 @@ def function_of_any_shape(function: Callable) -> Callable:
     Written out for each step of the descent, the graph of a `VxmPyramid` takes over a hundred megabytes. The function
     is not compiled by XLA, which compiles for one shape: on a CPU server each new shape would stall a request.
     """
-    # Not inlined when it runs: a first request takes half the seconds and less memory, later ones a tenth longer.
+    # Not inlined when it runs: the first request takes half the time and less memory, later ones a tenth longer.
     return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
@@ -106,7 +106,7 @@ def _write(network: RegistrationNetwork, directory: str, weights: str) -> tuple[
     """Write the SavedModel and return the names of its signatures."""
     # The network is not tracked: the archive finds the weights that its functions use, and would trace it once more.
     archive = keras.export.ExportArchive()
-    context = context_for(network, weights)  # Held here, as functions hold their variables weakly.
+    context = context_for(network, weights)  # Referenced here, because functions hold their variables weakly.
     with compiled_by(function_of_any_shape):
         functions = signatures(network, context)
         for name, function in functions.items():

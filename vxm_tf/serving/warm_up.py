@@ -1,4 +1,4 @@
-"""Warm-up requests, which TensorFlow Serving answers when it loads a version, so that no user waits for the first."""
+"""Warm-up requests, which TensorFlow Serving answers when it loads a version, to spare users a slow first one."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""The parts of a training put together: network, losses, optimiser, precision."""
+"""Assembly of a training: network, losses, optimiser and precision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,7 +85,7 @@ def _check_initial(network: RegistrationNetwork, config: TrainConfig, axes: int,
 
 
 def build_trainer(config: TrainConfig, network: RegistrationNetwork) -> RegistrationTrainer:
-    """The network wrapped with the losses, compiled with Adam and its schedule.
+    """The network wrapped with the losses, compiled with Adam and its learning rate schedule.
 
     Raises:
         InputError: a probabilistic network with another regularity than l2.

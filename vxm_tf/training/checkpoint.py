@@ -126,7 +126,7 @@ class TrainingState(keras.callbacks.Callback):
 
     def _write_state(self) -> None:
         name = f"state-{self.epoch:05d}.npz"
-        # Not HDF5, as Keras would: on a full disk it takes the whole process down with it.
+        # Not Keras' HDF5, which crashes the whole process on a full disk.
         values = [np.asarray(variable) for variable in _variables(self.model)]
         replace_atomically(self.directory / name, lambda file: np.savez(file, *values))
         write_csv(self.directory / "log.csv", self.history)

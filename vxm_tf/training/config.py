@@ -64,7 +64,7 @@ class TrainConfig:
     )
     preset: str = option(
         "base",
-        "Settings of the network: small, base, large and any-contrast are VxmPyramid, default and fast VxmDense.",
+        "Named settings of the network: small, base, large and any-contrast are VxmPyramid, default and fast VxmDense.",
         choices=tuple(PRESETS),
     )
     integration_steps: int = option(
@@ -107,8 +107,8 @@ class TrainConfig:
         choices=PRECISIONS,
     )
     tensorboard: bool = option(True, "Write scalars and pictures for TensorBoard.")
-    seed: int = option(0, "Seed of everything random.")
-    deterministic: bool = option(False, "Give equal weights in every run, bit for bit, at some cost in speed.")
+    seed: int = option(0, "Seed of all random numbers.")
+    deterministic: bool = option(False, "Compute the same weights in every run, bit for bit, at some cost in speed.")
 
     def __post_init__(self) -> None:
         check_choices(self)

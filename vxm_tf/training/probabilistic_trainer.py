@@ -22,7 +22,7 @@ class ProbabilisticTrainer(RegistrationTrainer):
     which is the negative evidence lower bound divided by a constant (Dalca et al., MICCAI 2018, equation 5). With this
     scale, the KL's term of the mean is `weight` times `losses.GradientPenalty` of the mean, whatever `prior_lambda`:
     the mean is trained as a network without variance is, and `prior_lambda` decides the size of the variance alone.
-    With the two terms' published weights one number decides both. Validation scores the mean, and the reported
+    With the published weights of the two terms, one number decides both. Validation scores the mean, and the reported
     regularity is the gradient penalty of the mean.
 
     Args:

@@ -51,8 +51,8 @@ def agreed(name: str, given: Any, stated: Mapping[Any, Any]) -> Any:
     values = {value or given or None for value in stated.values()}
     if len(values) > 1:
         logging.warning(
-            "The training scans have more than one %s (%s): the network sees them as they are stored, and cannot "
-            "say how other images should be.",
+            "The training scans have more than one %s (%s): the network is trained on them as they are stored, and "
+            "records no value to which other images could be resampled.",
             name, ", ".join(sorted(map(str, values))),
         )  # fmt: skip
     return values.pop() if len(values) == 1 else None

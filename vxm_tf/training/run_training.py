@@ -1,4 +1,4 @@
-"""From a folder of scans to a trained network."""
+"""Training of a network on a folder of scans."""
 
 import dataclasses
 import json
@@ -105,7 +105,7 @@ def _monitor(source: TrainingSource, val_store: ScanStore | None, val_pairs: lis
 def _callbacks(
     config: TrainConfig, source: TrainingSource, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]
 ) -> list[keras.callbacks.Callback]:
-    """Validation and TensorBoard."""
+    """The callbacks for validation and TensorBoard."""
     callbacks = []
     if val_store is not None and val_pairs:
         labels = source.atlas_labels
@@ -161,7 +161,7 @@ def _check_alike(source: TrainingSource, val_store: ScanStore | None) -> None:
 
 
 def _with_data(config: TrainConfig) -> TrainConfig:
-    """The configuration with a folder of phantoms, written here, where it names no data."""
+    """The configuration; one that names no data gets a folder of phantoms, which is written here."""
     if config.data_dir or config.train_list or config.label_maps:
         return config
     directory = Path(config.output_dir) / "phantoms"
@@ -177,7 +177,7 @@ def _claim(output_dir: Path, config: TrainConfig) -> None:
     path = output_dir / "config.json"
     if not path.exists():
         return
-    # Compared as JSON, where a tuple is a list; a setting that an older version did not have stood at its default.
+    # Compared as JSON, where a tuple is a list; a setting that an older version lacked counts as its default.
     default, now = (json.loads(json.dumps(dataclasses.asdict(c))) for c in (type(config)(), config))
     before = {**default, **read_json(path)}
     changed = [f"{name}: {before[name]!r} -> {now[name]!r}" for name in now if before[name] != now[name]]

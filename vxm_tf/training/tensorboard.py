@@ -20,7 +20,7 @@ def tensorboard_callbacks(
     pairs: Sequence[tuple[int, int]],
     atlas: np.ndarray | None = None,
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks that write for TensorBoard; where it is not installed none, and a line in the log says so."""
+    """The callbacks that write for TensorBoard; none, and a line in the log, if it is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         logging.info("TensorBoard is not installed: no event files. `pip install vxm-tf[tensorboard]` adds them.")
         return []
@@ -28,7 +28,7 @@ def tensorboard_callbacks(
 
 
 class TensorBoardPanels(keras.callbacks.Callback):
-    """Writes the log's scalars after each epoch, and a panel of pictures for each of some pairs.
+    """Writes the log's scalars after each epoch, and a panel of pictures for each of the given pairs.
 
     Args:
         directory: folder for the event files.

@@ -18,7 +18,7 @@ class RegistrationTrainer(keras.Model):
     velocity, or the displacement of a network that integrates nothing.
 
     Where a batch holds `moving_target` and `fixed_target`, these are warped and compared in place of the images, so the
-    loss may compare other images than those that the network sees, as for synthetic images of unlike contrast.
+    loss may compare other images than those that the network sees, such as for synthetic images of unlike contrast.
 
     Args:
         network: a model with `with_outputs`, such as `VxmDense`.

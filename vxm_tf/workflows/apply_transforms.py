@@ -91,7 +91,7 @@ def _moving_file(config: ApplyConfig) -> tuple[str, Callable[..., Volume]]:
 
 
 def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage, moving: SpatialImage) -> None:
-    """Move the image and the labels, as far as they are given, onto the fixed image's grid."""
+    """Move the image and the labels, if they are given, onto the fixed image's grid."""
     files: tuple[tuple[str, Callable[..., Volume], str, str, float], ...] = (
         (config.image, read_series, config.moved, config.interpolation, config.fill_value),
         (config.labels, read_labels, config.moved_labels, "nearest", 0.0),

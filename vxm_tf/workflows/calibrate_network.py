@@ -44,7 +44,7 @@ class CalibrateConfig:
     pairs: int = option(16, "Number of pairs, 2 or more.")
     samples: int = option(SAMPLES, "Number of registrations of each pair; register.py should later use as many.")
     coverage: float = option(
-        COVERAGE, "Fraction of the true displacements that the error bound shall hold, between 0 and 1."
+        COVERAGE, "Fraction of the true displacements that the error bound should contain, between 0 and 1."
     )
     seed: int = option(0, "Seed of the deformations and of the registrations.")
 
@@ -99,7 +99,7 @@ def calibrate_network(
     networks: dict[Shape, RegistrationNetwork] = {}
     for number, pair in enumerate(pairs, 1):
         shape = pair.fixed.shape[:-1]
-        # One network for each shape, for each of them compiles once.
+        # One network for each shape, because each network compiles once.
         networks[shape] = networks.get(shape) or network.for_shape(shape)
         rows.append(known_errors(networks[shape], pair, samples, seed=seed + number))
         logging.info(

@@ -1,4 +1,4 @@
-"""A certificate as it is written: JSON with the criteria, both directions and every file's hash."""
+"""The JSON record of a certificate: criteria, both directions and every file's hash."""
 
 import dataclasses
 from typing import Any
@@ -28,8 +28,8 @@ def certificate_of(
 
     Args:
         config: files of the registration.
-        settings: what was computed.
-        result: what came out.
+        settings: settings of the registration.
+        result: result of the registration.
         outputs: names of the fields of `config` that hold the path of a written file.
 
     Returns:
@@ -60,9 +60,9 @@ def both_directions(certificate: PairCertificate, grid: Grid, inverse_grid: Grid
     """Verdict, criterion and measures of both directions as plain values; each direction is also logged.
 
     Args:
-        certificate: of the transform and, where there is one, its inverse.
-        grid: on which the transform was certified.
-        inverse_grid: on which the inverse was certified.
+        certificate: certificate of the transform and, if there is one, of its inverse.
+        grid: grid on which the transform was certified.
+        inverse_grid: grid on which the inverse was certified.
     """
     directions = {"transform": (certificate.transform, grid)}
     if certificate.inverse_transform is not None and inverse_grid is not None:

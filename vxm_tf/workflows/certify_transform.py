@@ -1,4 +1,4 @@
-"""Certifying a transform in a file: does it fold, does its inverse, does each undo the other."""
+"""Certification of a transform in a file: folds of it and of its inverse, and how well each undoes the other."""
 
 import dataclasses
 from typing import Any

@@ -55,5 +55,5 @@ def export_file(config: ExportConfig) -> Path:
         warm_up=config.warm_up,
         origin=origin,
     )
-    logging.info("Written: %s. Its signatures are in docs/how-to/serving.md, what it is in model_card.json.", folder)
+    logging.info("Written: %s. docs/how-to/serving.md lists its signatures, model_card.json describes it.", folder)
     return Path(folder)

@@ -1,4 +1,4 @@
-"""One pair of files, as they come: read, registered, and every output written that was asked for."""
+"""Registration of two files: they are read and registered, and every requested output is written."""
 
 import dataclasses
 import time
@@ -17,12 +17,12 @@ PAIRED = (("labels", "moved_labels"), ("points", "moved_points"))
 
 
 def register_files(config: RegisterConfig, settings: RegistrationSettings | None = None) -> RegisteredPair:
-    """Register two files and write what was asked for, report and picture included.
+    """Register two files and write every requested output, report and picture included.
 
     Args:
         config: the files to read and to write.
-        settings: what is computed; the defaults of `RegistrationSettings` if None. A map that `config` names is
-            computed whether or not they ask for it.
+        settings: settings of the registration; the defaults of `RegistrationSettings` if None. A map that `config`
+            names is computed whether or not the settings request it.
 
     Raises:
         InputError: input that cannot be used, images that do not overlap, or a place that cannot be written.

@@ -26,15 +26,15 @@ def register(
     strip_command: str = "",
     **settings: Any,
 ) -> RegisteredPair:
-    """Align a moving image with a fixed one, each as it comes: any orientation, spacing and shape.
+    """Align a moving image with a fixed one, each of any orientation, spacing and shape.
 
     Args:
         moving: image to move: a path (NIfTI, MGZ, NPZ), a nibabel image, or a `SpatialImage`.
-        fixed: image to align it with, as `moving`.
+        fixed: image to align the moving image with, given in one of the same ways.
         model: "shipped" for the network that comes with the package, for heads and brains of any contrast; the path
             of a `.keras` file; a network that is loaded already; or "none" to register by optimisation alone.
-        moving_mask: brain mask of the moving image, on its grid; only what it holds is aligned.
-        fixed_mask: brain mask of the fixed image, on its grid; only what it holds is aligned.
+        moving_mask: brain mask of the moving image, on its grid; only voxels inside it are aligned.
+        fixed_mask: brain mask of the fixed image, on its grid; only voxels inside it are aligned.
         strip_command: command that writes a brain mask for a file without one, such as
             "mri_synthstrip -i {image} -m {mask}".
         **settings: fields of `vxm_tf.registration.RegistrationSettings`, such as `affine="register"`, `refine=75`,
@@ -88,7 +88,7 @@ def _settings(settings: dict[str, Any]) -> RegistrationSettings:
 
 
 def _network(model: str | os.PathLike | RegistrationNetwork) -> tuple[RegistrationNetwork | None, str]:
-    """(network or None, how files record it)."""
+    """(network or None, name under which written files record it)."""
     if isinstance(model, RegistrationNetwork):
         return model, f"{model.name} {IN_MEMORY}"
     if not isinstance(model, str | os.PathLike):

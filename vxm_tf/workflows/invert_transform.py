@@ -23,7 +23,7 @@ class InvertConfig:
     transform_format: str = option(
         "", "Format of the transform file; empty chooses by extension and content.", choices=("", *FORMATS)
     )
-    moving: str = option("", "Moving image, whose grid the inverse gets.")
+    moving: str = option("", "Moving image, on whose grid the inverse is written.")
     fixed: str = option("", "Fixed image, for formats whose numbers depend on its grid (FSL).")
     output: str = option("", "Output file of the transform that carries images from fixed to moving.")
     output_format: str = option("", "Format of the output; empty chooses by extension.", choices=("", *FORMATS))

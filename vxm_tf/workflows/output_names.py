@@ -1,4 +1,4 @@
-"""Names of outputs after BIDS derivatives, which tell what each file holds."""
+"""Names of outputs after BIDS derivatives, which describe the content of each file."""
 
 import dataclasses
 import os

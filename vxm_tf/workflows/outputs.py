@@ -1,4 +1,4 @@
-"""Every file that a registration writes: checked before any work, written at its end."""
+"""The output files of a registration: checked before any work, and written at its end."""
 
 import json
 import time
@@ -43,7 +43,7 @@ def check_outputs(config: RegisterConfig, settings: RegistrationSettings, ndim: 
 
     Args:
         config: files of the registration, with every output named.
-        settings: what is computed.
+        settings: settings of the registration.
         ndim: number of the images' axes, where it is known already.
     """
     outputs = {f"--{name}": getattr(config, name) for name in (*WRITTEN, "certify", "gate", "report")}
@@ -80,8 +80,8 @@ def write_outputs(
 
     Args:
         config: files of the registration; with an `output_dir`, every output is named, see `with_bids_names`.
-        settings: what was computed.
-        result: what came out.
+        settings: settings of the registration.
+        result: result of the registration.
         along: labels and landmarks that move with the image.
         multichannel: whether the moved images keep their axis of channels.
         start: `time.perf_counter()` when the work began.

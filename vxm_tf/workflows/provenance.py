@@ -1,4 +1,4 @@
-"""Where a result comes from: hashes of the files that were read and written, and versions of the software."""
+"""Provenance of a result: hashes of the files that were read and written, and versions of the software."""
 
 import platform
 from collections.abc import Iterable
@@ -24,12 +24,12 @@ def software() -> dict[str, str]:
 
 
 def hash_of(source: str) -> str | None:
-    """SHA-256 of a file, as "sha256:..."; None for an image that came in memory, and for a file that is gone since."""
+    """SHA-256 of a file, as "sha256:..."; None for an image that was passed in memory, or a file that is gone since."""
     return sha256_of(source) if Path(source).is_file() else None
 
 
 def hash_of_model(model: str) -> str | None:
-    """SHA-256 of a model's file, as "sha256:..."; None without a model, or for one that came in memory."""
+    """SHA-256 of a model's file, as "sha256:..."; None without a model, or for one that was passed in memory."""
     return None if model == NO_MODEL else hash_of(str(model_path(model)))
 
 

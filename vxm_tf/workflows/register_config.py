@@ -1,4 +1,4 @@
-"""The files of one registration: where its images are, and where its results go."""
+"""The files of one registration: paths of its inputs and of its outputs."""
 
 import dataclasses
 import os
@@ -24,14 +24,14 @@ class RegisterConfig:
     """
 
     moving: str = option("", "Image to move (NIfTI, MGZ, NPZ); any orientation, spacing and shape.")
-    fixed: str = option("", "Image to align it with; any orientation, spacing and shape.")
+    fixed: str = option("", "Image to align the moving image with; any orientation, spacing and shape.")
     model: str = option(
         SHIPPED,
         "The .keras file of the network; shipped for the network that comes with the package, for 3-D heads and brains "
         "of any contrast; none to register by optimisation alone.",
     )
-    moving_mask: str = option("", "Brain mask of the moving image, on its grid; only what it holds is aligned.")
-    fixed_mask: str = option("", "Brain mask of the fixed image, on its grid; only what it holds is aligned.")
+    moving_mask: str = option("", "Brain mask of the moving image, on its grid; only voxels inside it are aligned.")
+    fixed_mask: str = option("", "Brain mask of the fixed image, on its grid; only voxels inside it are aligned.")
     strip_command: str = option(
         "",
         "Command that writes a brain mask for an image without one, such as 'mri_synthstrip -i {image} -m {mask}'.",
@@ -43,7 +43,7 @@ class RegisterConfig:
     )
     inverse_transform: str = option("", "Output transform that carries images from fixed to moving.")
     transform_format: str = option(
-        "", "Format of both transforms; empty chooses by extension, .nii.gz being itk.", choices=("", *FORMATS)
+        "", "Format of both transforms; empty chooses by extension, and itk for .nii.gz.", choices=("", *FORMATS)
     )
     displacement: str = option("", "Output array `[*spatial, ndim]`: the displacement in voxels of the fixed grid.")
     jacobian: str = option(

@@ -19,8 +19,8 @@ class RegisteredPair(RegistrationResult):
     """A `RegistrationResult` that can be saved.
 
     Attributes:
-        config: files of the registration; an image that came in memory is named, and marked as such.
-        settings: what was computed.
+        config: files of the registration; an image that was passed in memory has its name, marked as in memory.
+        settings: settings of the registration.
         multichannel: whether the last axis of the images is channels.
         elapsed_seconds: wall time of reading and registering, in seconds.
     """
@@ -39,7 +39,7 @@ class RegisteredPair(RegistrationResult):
         multichannel: bool,
         elapsed_seconds: float,
     ) -> "RegisteredPair":
-        """The same registration, with its sources."""
+        """A registration result together with its files and settings."""
         pair = cls(
             **{field.name: getattr(result, field.name) for field in dataclasses.fields(RegistrationResult)},
             config=config,
@@ -47,7 +47,7 @@ class RegisteredPair(RegistrationResult):
             multichannel=multichannel,
             elapsed_seconds=elapsed_seconds,
         )
-        # What the result has computed already (transform, inverse, certificate) is not computed again.
+        # Values that the result has computed already (transform, inverse, certificate) are not computed again.
         pair.__dict__.update({name: value for name, value in result.__dict__.items() if name not in pair.__dict__})
         return pair
 
@@ -62,16 +62,17 @@ class RegisteredPair(RegistrationResult):
         """Write all that `register.py --output_dir` writes: images, transforms, certificate, verdict, picture, report.
 
         Args:
-            folder: made if it does not exist; the names in it are those of BIDS derivatives.
-            labels: segmentation of the moving image, to be written moved to the fixed grid.
-            points: table of landmarks of the moving image in millimetres, to be written in the fixed image's space.
+            folder: output folder, created if it does not exist; files in it are named after BIDS derivatives.
+            labels: segmentation of the moving image, which is moved to the fixed grid and written.
+            points: table of landmarks of the moving image in millimetres, which are written in the fixed image's space.
             points_convention: world axes of that table, "RAS" or "LPS".
 
         Returns:
             The folder.
 
         Raises:
-            InputError: a folder that cannot be written, an unusable segmentation or table, or two images of one name.
+            InputError: a folder that cannot be written, an unusable segmentation or table, or two images with the same
+                name.
         """
         start = time.perf_counter() - self.elapsed_seconds
         config = RegisterConfig(

@@ -1,4 +1,4 @@
-"""All that a registration reads: two images, their masks, and what moves along with the moving image."""
+"""The inputs of a registration: two images, their masks, and labels and landmarks of the moving image."""
 
 import dataclasses
 
@@ -19,12 +19,12 @@ from vxm_tf.workflows.register_config import RegisterConfig
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MovedAlong:
-    """What moves along with the moving image.
+    """Labels and landmarks that move with the moving image.
 
     Attributes:
         labels: segmentation of the moving image, integers `[*spatial]`; None without one.
         points_mm: landmarks of the moving image, `[points, ndim]` in world millimetres (RAS); None without any.
-        table: table that the landmarks stand in, so that it can be written again; None without one.
+        table: table that holds the landmarks, from which the moved table is written; None without one.
     """
 
     labels: np.ndarray | None = None
@@ -38,8 +38,8 @@ class RegistrationInputs:
 
     Attributes:
         moving: image to move.
-        fixed: image to align it with.
-        masks: bool `[*spatial]` of the moving and of the fixed image, None for all of it.
+        fixed: image to align the moving image with.
+        masks: masks of the moving and of the fixed image, bool `[*spatial]`; None for the whole image.
     """
 
     moving: SpatialImage
@@ -61,12 +61,14 @@ def read_inputs(
 
     Args:
         moving: image to move.
-        fixed: image to align it with.
-        network: the network that will register them, for what it says of channels; None without one.
+        fixed: image to align the moving image with.
+        network: the network that will register them, whose metadata state whether images have channels; None without
+            one.
         moving_mask: mask of the moving image; None for none.
         fixed_mask: mask of the fixed image; None for none.
         strip_command: command that writes a mask for an image without one, see `brain_mask`.
-        config: files of the registration; its transforms are refused now where the images' planes fit no such file.
+        config: files of the registration; output transforms are refused here if their format cannot hold those of such
+            2-D images.
 
     Raises:
         InputError: an unusable image or mask.
@@ -118,12 +120,12 @@ def is_multichannel(network: RegistrationNetwork | None) -> bool:
 
 
 def check_calibrated(network: RegistrationNetwork | None, settings: RegistrationSettings, model: str) -> None:
-    """Raise `InputError` where an error bound is asked for that nothing was measured for.
+    """Raise `InputError` if an error bound is requested without a calibration that covers it.
 
     Args:
-        network: that registers; None without one.
-        settings: what is computed.
-        model: how the user named the network.
+        network: network that registers; None without one.
+        settings: settings of the registration.
+        model: the user's name for the network.
     """
     if not settings.error_bound:
         return

@@ -37,7 +37,7 @@ def serve_models(config: ServeConfig) -> None:
     """Serve a model with TensorFlow Serving's REST interface until the process is interrupted.
 
     Raises:
-        InputError: a setting that cannot be, no model to serve, or a package of the extra serve that is missing.
+        InputError: an impossible setting, no model to serve, or a package of the extra serve that is missing.
     """
     try:
         from vxm_tf.serving import rest

@@ -1,4 +1,4 @@
-"""The JSON file beside a transform: what made it, from what, how long it took and how good it is."""
+"""The JSON file beside a transform: its sources, settings, run times and measures."""
 
 import dataclasses
 from typing import Any
@@ -20,8 +20,8 @@ def write_sidecars(
 
     Args:
         config: files of the registration, with every output named.
-        settings: what was computed.
-        result: what came out.
+        settings: settings of the registration.
+        result: result of the registration.
         metrics: seconds and measures, plain values.
     """
     spaces = [names.space for names in names_of_pair(config.moving, config.fixed)]

@@ -31,9 +31,9 @@ def simpleitk() -> Any:
 
 @contextlib.contextmanager
 def _one_thread(sitk: Any) -> Iterator[None]:
-    """Run ITK on one thread, since several add up in another order each time.
+    """Run ITK on one thread: with several, the order of its sums changes from run to run.
 
-    The registration method's own number of threads does not reach its metric, so the global one is set.
+    The registration method's own number of threads does not reach its metric, so the global number is set.
     """
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -55,14 +55,14 @@ class AffineAscent:
 
     def __init__(self, moving: Lattice, fixed: Lattice, pivot: np.ndarray, seed: int = 0) -> None:
         self.moving, self.fixed, self.pivot, self.seed = moving, fixed, pivot, seed
-        # In units of the object's radius, a turn, a shift and a stretch of one number move voxels alike, so that the
-        # optimiser's steps mean the same in every direction.
+        # In units of the object's radius, a rotation, a translation and a scaling by the same number move voxels about
+        # equally far, so the optimiser's steps are comparable along all parameters.
         self.unit_mm = float(np.sqrt(np.mean(np.sum((fixed.points() - pivot[:, None]) ** 2, axis=0))))
 
     def __call__(
         self, matrix: np.ndarray, kind: str, samples: int, steps: tuple[float, float] = (0.02, 2e-5)
     ) -> np.ndarray | None:
-        """The transform at the maximum, `[ndim + 1, ndim + 1]`; None if the images no longer overlap on the way.
+        """The transform at the maximum, `[ndim + 1, ndim + 1]`; None if the images stop overlapping.
 
         Args:
             matrix: transform to start from, `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.

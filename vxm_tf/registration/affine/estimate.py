@@ -21,7 +21,7 @@ STAGES = {
     },
     2: {3: ("rigid",), 4: ("rigid", "similarity"), 6: ("rigid", "similarity", "affine")},
 }
-# Degrees of freedom in the plane for numbers that only 3-D has.
+# Degrees of freedom in 2-D that replace numbers that exist only in 3-D.
 PLANE_DOF = {7: 4, 12: 6}
 # Number of voxels of the coarse, middle and fine lattices, for 2-D and 3-D.
 VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 400000)}
@@ -46,7 +46,7 @@ def register_affine(
     """Find the affine transform from fixed to moving world space that aligns two scans.
 
     Mutual information (Mattes et al., SPIE 2001) is maximised over a coarse set of positions and rotations, then with
-    gradients: over rigid, similarity and affine transforms, and at last on finer voxels in both directions. The scans
+    gradients: over rigid, similarity and affine transforms, and finally on finer voxels in both directions. The scans
     need neither overlap in world space nor share spacing, orientation, contrast or field of view. The same input
     always gives the same result: samples are seeded, and sums run in one order.
 
@@ -55,8 +55,8 @@ def register_affine(
         moving_grid: `Grid` of the moving image.
         fixed: image `[*spatial]`.
         fixed_grid: `Grid` of the fixed image.
-        dof: 6 rigid, 7 with one scale, 9 with a scale along each axis of the fixed image, 12 affine. In the plane
-            3 rigid, 4 with one scale, 6 affine; 7 and 12 are then read as 4 and 6.
+        dof: 6 rigid, 7 with one scale, 9 with a scale along each axis of the fixed image, 12 affine. In 2-D, 3 rigid, 4
+            with one scale, 6 affine; 7 and 12 are then read as 4 and 6.
         moving_mask: voxels of the moving image to compare, bool `[*spatial]`; None for all.
         fixed_mask: voxels of the fixed image to compare, bool `[*spatial]`; None for all.
         seed: seed of the sampled points.
@@ -116,11 +116,11 @@ def _registered(
 def _fine(moving: Scan, fixed: Scan, matrix: np.ndarray, kind: str, seed: int) -> np.ndarray | None:
     """The mean of the ascents from fixed to moving and from moving to fixed; None if the first one fails.
 
-    Mutual information compared on one object enlarges it, a brain's volume by 4 to 10 %, and does so equally in both
-    directions, so the mean is free of this bias.
+    Mutual information compared at the points of one object is biased towards enlarging that object, a brain's volume by
+    4 to 10 %. The bias is equal in both directions, so the mean is free of it.
     """
     there = _fine_step(moving, fixed, matrix, kind, seed)
-    # A mean of turns and stretches along axes is not of the same kind.
+    # The mean of two transforms that rotate and scale along axes is not a transform of that kind.
     if there is None or kind == "scales":
         return there
     back = _fine_step(fixed, moving, np.linalg.inv(there), kind, seed)
@@ -179,7 +179,7 @@ def _check(image: np.ndarray, grid: Grid, mask: np.ndarray | None, name: str) ->
 
 
 def _lattices(moving: Scan, fixed: Scan, voxels: int) -> tuple[Lattice, Lattice]:
-    """Moving and fixed scan on voxels of one size: about `voxels` in the fixed one, none smaller than the scans'."""
+    """Moving and fixed lattice of one voxel size: about `voxels` in the fixed one, none smaller than the scans'."""
     first, last = fixed.extent_mm()
     margin = 0.05 * float(np.mean(last - first))
     volume = np.prod(last - first + (2 * margin if fixed.background is not None else 0))

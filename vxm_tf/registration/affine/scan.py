@@ -1,9 +1,9 @@
 """Scans in frames of their own, on isotropic lattices, for affine registration.
 
 A scan is cropped to its mask, or to the object in an empty background, or not at all. Its frame has the origin in the
-middle of the crop and axes along the voxels', in millimetres and RAS order. Of the header only the voxel sizes enter,
-rounded: headers that differ by float32's rounding, or by the storage order of the axes, give the same numbers and so
-the same registration.
+middle of the crop and axes along the voxels', in millimetres and RAS order. Only the voxel sizes are taken from the
+header, and they are rounded: headers that differ by float32's rounding, or by the storage order of the axes, give the
+same numbers and so the same registration.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ class Scan:
     Attributes:
         values: intensities, float32 `[*spatial]`.
         mask: voxels to compare, bool `[*spatial]`; None for all.
-        steps_mm: `[ndim, ndim]`, whose columns are the voxel axes in the frame, rounded.
-        directions: `[ndim, ndim]`, orthonormal, whose columns are the frame's axes in the world.
+        steps_mm: matrix `[ndim, ndim]` whose columns are the voxel axes in the frame, rounded.
+        directions: orthonormal matrix `[ndim, ndim]` whose columns are the frame's axes in the world.
         centre_mm: world position of the frame's origin.
         background: value that surrounds the object on all sides; None where the object is cut off or masked.
     """
@@ -91,7 +91,7 @@ class Lattice:
         return self.origin_mm + self.spacing_mm * np.array(ndimage.center_of_mass(weights))
 
     def without_background(self, rim: int = 0) -> "Lattice":
-        """The lattice with a mask of the object, its holes filled, widened by a rim of so many voxels."""
+        """The lattice with a mask of the object, its holes filled, dilated by `rim` voxels."""
         mask = ndimage.binary_fill_holes(self.values > BACKGROUND_LEVEL)
         return dataclasses.replace(self, mask=ndimage.binary_dilation(mask, iterations=rim) if rim else mask)
 
@@ -184,7 +184,7 @@ def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
 def _stretched(values: np.ndarray, mask: np.ndarray | None, background: float | None) -> np.ndarray:
     """Values scaled to [0, 1], from the background, or else the 1st percentile, to the 99.5th percentile.
 
-    Percentiles are those inside the mask or above the background, if there is one.
+    Percentiles are taken inside the mask, or above the background, if there is one.
     """
     counted = values[mask] if mask is not None else values if background is None else values[values > background]
     low, high = np.percentile(counted, (1, 99.5))

@@ -14,7 +14,7 @@ ROTATIONS_DEGREES = (-20.0, 0.0, 20.0)
 ROUNDS = ((10.0, 0.06), (5.0, 0.03), (2.5, 0.015))
 # Number of candidates that enter each round.
 CLIMBERS = (12, 6, 4)
-# Logarithm of the ratio of radii from which on starts that scale by this ratio are tried too.
+# Logarithm of the ratio of the radii above which starts that scale by this ratio are tried too.
 UNLIKE_RADII = 0.15
 
 
@@ -33,7 +33,7 @@ class Similarity:
         self.bins = np.minimum(values * BINS, BINS - 1).astype("int64")
 
     def samples(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values of the moving lattice at the fixed points that a transform takes into it, and which points these are.
+        """Values of the moving lattice at the fixed points that a transform maps into it, and a mask of these points.
 
         Args:
             matrix: `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
@@ -74,11 +74,11 @@ class Similarity:
 def starts(
     moving: Scan, fixed: Scan, moving_lattice: Lattice, fixed_lattice: Lattice, scaled: bool
 ) -> list[np.ndarray]:
-    """Starting transforms from the fixed to the moving frame, before any of them is turned.
+    """Starting transforms from the fixed to the moving frame, before any rotation of the search.
 
-    They are the position in the headers and, with the axes as the headers have them and as they are stored, the fields
-    of view centred on each other and the centres of mass laid on each other. If `scaled`, and if the objects' radii
-    differ clearly, the centres of mass are also laid on each other with a scale that makes the radii equal.
+    The first is the position in the headers. The others make the centres of the fields of view, or the centres of mass,
+    coincide, once with the axes' directions in the headers and once with the axes as they are stored. If `scaled`, and
+    if the objects' radii differ clearly, the centres of mass also coincide with a scale that makes the radii equal.
     """
     header = np.round(np.linalg.inv(moving.frame_to_world) @ fixed.frame_to_world, 4)
     pivot, target = fixed_lattice.centre_of_mass_mm(), moving_lattice.centre_of_mass_mm()
@@ -93,7 +93,7 @@ def starts(
 
 
 def turned(matrix: np.ndarray, rotation: np.ndarray, pivot: np.ndarray, shift: np.ndarray | float = 0.0) -> np.ndarray:
-    """A transform, followed by a rotation about the point to which it takes the pivot, and by a shift."""
+    """A transform, followed by a rotation about the point to which it maps the pivot, and by a translation."""
     target = matrix[:-1, :-1] @ pivot + matrix[:-1, -1]
     linear = rotation @ matrix[:-1, :-1]
     return homogeneous(linear, target + shift - linear @ pivot)
@@ -104,7 +104,7 @@ def coarse_search(
 ) -> list[np.ndarray]:
     """The transforms from which an ascent should start, best first.
 
-    Every start is turned by every rotation of a coarse set; the best of all climb by steps in rotation and shift.
+    Every start is combined with every rotation of a coarse set; the best are improved by steps in rotation and shift.
 
     Args:
         similarity: similarity of two coarse lattices.
@@ -137,7 +137,7 @@ def _best(similarity: Similarity, candidates: Sequence[np.ndarray], count: int) 
 def _climb(
     similarity: Similarity, matrix: np.ndarray, pivot: np.ndarray, degrees: float, shift_mm: float, rounds: int = 4
 ) -> np.ndarray:
-    """The transform after steps along one rotation or shift after the other, as long as the similarity rises."""
+    """The transform after steps in one rotation or shift at a time, for as long as the similarity rises."""
     ndim = len(pivot)
     angles = 3 if ndim == 3 else 1
     steps = [(rotation_about(sign * degrees * axis), np.zeros(ndim)) for axis in np.eye(angles) for sign in (1, -1)]

@@ -30,7 +30,8 @@ class RefineConfig:
     image_sigma: float = option(0.05, "Standard deviation of the image noise for MSE, in units of intensity.")
     bins: int = option(32, "Largest number of bins of MI's histograms; small blocks and images have fewer.")
     patch: int = option(
-        24, "Edge of the blocks with a histogram of their own for MI, in voxels of each grid; 0 for one block of all."
+        24,
+        "Edge of the blocks that each have their own histogram for MI, in voxels of each grid; 0 for one block of all.",
     )
     weight: float | None = option(
         None,

@@ -15,7 +15,7 @@ from vxm_tf.registration.optimization.config import WEIGHTS, RefineConfig
 from vxm_tf.registration.optimization.pair_model import PairModel
 from vxm_tf.registration.optimization.pyramid import Level, finer
 
-# Number of voxels that each bin of a histogram should hold at least.
+# Smallest average number of voxels in a bin of a histogram.
 VOXELS_PER_BIN = 8
 
 Progress: TypeAlias = Callable[[int, int, float | None], object]
@@ -35,7 +35,7 @@ class Clock:
     seconds: float
 
     def is_over(self, part: float = 1.0) -> bool:
-        """Whether that fraction of the time has passed."""
+        """Whether this fraction of the time limit has passed."""
         return self.seconds > 0 and time.perf_counter() - self.begin >= part * self.seconds
 
 
@@ -48,12 +48,12 @@ def descend(
         grids: levels of the `pyramid`.
         counts: largest number of steps on each grid.
         config: settings of the optimisation.
-        clock: time limit; half of it belongs to the coarse grids.
+        clock: time limit; half of it is for the coarse grids.
         progress: see `Progress`.
 
     Returns:
-        (change, losses, stop): change of the finest grid's velocity, the loss before each step, and the reason of the
-        end, see `Refinement.stop`.
+        (change, losses, stop): change of the finest grid's velocity, the loss before each step, and the reason for
+        stopping, see `Refinement.stop`.
     """
     history: list[float] = []
     change, stop = np.zeros_like(grids[0]["start"]), "steps"
@@ -81,7 +81,7 @@ def _descend_grid(
     clock: Clock,
     part: float,
 ) -> tuple[np.ndarray, str]:
-    """The change of velocity after at most `count` steps on one grid, and the reason of the end."""
+    """The change of velocity after at most `count` steps on one grid, and the reason for stopping."""
     model = _model_for(grid, config)
     model.begin(change)
     inputs = {name: K.convert_to_tensor(grid[name]) for name in ("moving", "fixed", "start")}
@@ -133,7 +133,7 @@ def _model(
     fold_weight: float,
     integration_steps: int,
 ) -> PairModel:
-    """The model for these shapes and settings; `similarity` is its name, followed by the loss's arguments."""
+    """The model for these shapes and settings; `similarity` holds a name, then the loss's arguments."""
     name, *arguments = similarity
     if name == "mi":
         loss = losses.MutualInformation(arguments[0], patch=arguments[1])

@@ -38,7 +38,7 @@ class Limits:
 
     @classmethod
     def of(cls, displacement: np.ndarray) -> "Limits":
-        """The limits that a displacement `[*spatial, ndim]` just keeps."""
+        """The limits that a displacement `[*spatial, ndim]` just meets."""
         return cls(metrics.fold_fraction(displacement), metrics.non_diffeomorphic_volume(displacement))
 
     def hold(self, displacement: np.ndarray) -> bool:
@@ -52,8 +52,8 @@ def admissible_change(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part of a change of velocity that can be kept without more folds than before the change.
 
-    Where the grid folds, or nearly, the change is smoothed, round by round and in growing places; if that is not
-    enough, it is halved there; then all of it is halved; the last resort is no change. See `shrink_locally`.
+    Where the grid folds or nearly folds, the change is smoothed, round by round over growing regions; if that is not
+    enough, it is halved there; then the whole change is halved; the last resort is no change. See `shrink_locally`.
 
     Args:
         start: velocity `[1, *grid, ndim]`, in cells of its grid.

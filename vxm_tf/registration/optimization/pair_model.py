@@ -1,6 +1,6 @@
 """The velocity of one pair of images as the only weight of a Keras model.
 
-Keras differentiates and steps on every backend, and the compiled step serves every later pair of the same shape:
+Keras computes gradients and steps on every backend, and the compiled step serves every later pair of the same shape:
 images and start are inputs, and only the weight is reset.
 """
 
@@ -27,7 +27,7 @@ EPSILON = 2e-2
 class PairModel(keras.Model):
     """Model whose loss is similarity + weight * regularity + fold_weight * folding of one pair.
 
-    The velocity is `start + change`, of which `change` is the model's weight. Regularity and folding are computed from
+    The velocity is `start + change`, where `change` is the model's weight. Regularity and folding are computed from
     the displacement on the velocity's grid, since resizing it to the image's grid adds no information.
 
     Args:
@@ -98,14 +98,14 @@ class PairModel(keras.Model):
 
 
 def to_image_grid(displacement: Tensor, image_shape: Sequence[int]) -> Tensor:
-    """A displacement `[batch, *grid, ndim]` on the image's grid, in its voxels; a cell has `CELL` along each axis."""
+    """A displacement `[batch, *grid, ndim]` in voxels of the image's grid; a cell has `CELL` along each axis."""
     fine = ops.resize(displacement, [CELL * size for size in displacement.shape[1:-1]])
     return fine[(slice(None), *(slice(0, size) for size in image_shape))]
 
 
 @fused
 def _moved(displacement: Tensor, image: Tensor) -> Tensor:
-    """The moved image, whose derivative by the displacement is that of `warp_with_slopes`."""
+    """The moved image, whose derivative with respect to the displacement is that of `warp_with_slopes`."""
     still = K.stop_gradient(displacement)
     moved, *slopes = warp_with_slopes(K.stop_gradient(image), still)
     nothing = displacement - still

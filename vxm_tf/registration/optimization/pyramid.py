@@ -76,7 +76,7 @@ def check_velocity(velocity: np.ndarray | None, image_shape: Sequence[int]) -> n
 
 
 def smoothed(velocity: np.ndarray, cells: float) -> np.ndarray:
-    """A velocity `[*grid, ndim]`, smoothed by a Gaussian of that standard deviation; 0 leaves it alone."""
+    """A velocity `[*grid, ndim]`, smoothed by a Gaussian of this standard deviation; unchanged for 0."""
     return ndimage.gaussian_filter(velocity, (*[cells] * (velocity.ndim - 1), 0), mode="nearest") if cells else velocity
 
 
@@ -97,7 +97,7 @@ def pyramid(finest: dict[str, np.ndarray], levels: int) -> list[Level]:
 
 
 def finer(change: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A change of velocity `[1, *grid, ndim]` on the next finer grid, whose array has that shape."""
+    """A change of velocity `[1, *grid, ndim]`, resized to the next finer grid, which has this shape."""
     fine = K.convert_to_numpy(ops.resize(change, [2 * size for size in change.shape[1:-1]]))
     return fine[tuple(slice(0, size) for size in shape)]
 

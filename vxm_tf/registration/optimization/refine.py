@@ -37,9 +37,9 @@ class Refinement:
         steps: number of steps done, on all grids together.
         seconds: wall time of everything, compiling included.
         losses: loss before every step, similarity + weight * regularity + fold_weight * folding; losses of different
-            grids do not compare.
-        stop: reason of the end: "steps", "converged" (no progress on the finest grid), "seconds", or "diverged" (a loss
-            that is not finite; the result is that of the grid before).
+            grids are not comparable.
+        stop: reason for stopping: "steps", "converged" (no progress on the finest grid), "seconds", or "diverged" (a
+            loss that is not finite; the result is that of the grid before).
     """
 
     displacement: np.ndarray
@@ -65,7 +65,7 @@ def refine(
     than the start, smoothed by `RefineConfig.smoothing`: neither `metrics.fold_fraction` nor
     `metrics.non_diffeomorphic_volume` of the displacement is higher, so from the identity both are 0.
 
-    Compiled steps are kept for later pairs of the same shape. Not safe for several threads at a time.
+    Compiled steps are kept for later pairs of the same shape. The function is not thread-safe.
 
     Args:
         moving: float `[*spatial, channels]`, two or three axes of at least 4 voxels, normalised to [0, 1].
@@ -74,7 +74,8 @@ def refine(
             axis, the first cell the first two, and cells may lie beyond the image's end. None for the identity. See
             `starting_velocity`.
         config: settings; the defaults of `RefineConfig` if None.
-        progress: called before each step with the steps done, the steps at most, and the last loss or None.
+        progress: called before each step with the number of steps done, the largest number of steps, and the last loss
+            or None.
 
     Raises:
         ValueError: images or a velocity of other shapes, or with values that are not finite.
@@ -113,13 +114,13 @@ def starting_velocity(network: RegistrationNetwork, moving: np.ndarray, fixed: n
     """A network's prediction for a pair, as the velocity that `refine` starts from.
 
     Integrated with the network's number of steps, it gives the network's displacement exactly if the network
-    integrates at half resolution and resizes by "areas", as the presets do; otherwise up to one more interpolation.
-    The displacement of a network that integrates nothing is taken for a velocity, which gives a smaller or larger
-    displacement where it varies within its own length.
+    integrates at half resolution and resizes by "areas", as the presets do; otherwise they differ by one more
+    interpolation. The displacement of a network without integration is used as a velocity; its integral is smaller or
+    larger where the displacement varies over a distance as short as its own length.
 
     Args:
         network: a `RegistrationNetwork`.
-        moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
+        moving, fixed: images, float `[*spatial, channels]`, of one shape, normalised as the network was trained.
 
     Returns:
         float32 `[*grid, ndim]`, in cells of two voxels, over the image padded as the network pads it.
@@ -142,7 +143,7 @@ def network_velocity(network: RegistrationNetwork, moving: np.ndarray, fixed: np
 
     Args:
         network: a `RegistrationNetwork`.
-        moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
+        moving, fixed: images, float `[*spatial, channels]`, of one shape, normalised as the network was trained.
 
     Returns:
         Velocity `[1, *grid, ndim]`, in voxels of its own grid.
@@ -160,7 +161,7 @@ def _smoothing(config: RefineConfig) -> float:
 
 
 def _share(steps: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers of steps, in about these proportions and `steps` together."""
+    """Split `steps` into whole numbers in about these proportions."""
     ends = [round(steps * sum(shares[: k + 1]) / sum(shares)) for k in range(len(shares))]
     return [end - before for end, before in zip(ends, [0, *ends])]
 

@@ -42,7 +42,7 @@ def network_integral(network: RegistrationNetwork, moving: np.ndarray, fixed: np
 
     Args:
         network: a `RegistrationNetwork`.
-        moving, fixed: float `[*spatial, channels]`, one shape, normalised as the network was trained.
+        moving, fixed: images, float `[*spatial, channels]`, of one shape, normalised as the network was trained.
     """
     if not network.settings["integration_steps"]:
         return None
@@ -62,7 +62,7 @@ def pair_integral(velocity: np.ndarray, shape: Sequence[int], steps: int) -> Int
     Args:
         velocity: velocity of the `Refinement`.
         shape: spatial shape of the images.
-        steps: number of squarings with which it was integrated.
+        steps: number of squarings with which the velocity was integrated.
     """
 
     def integrate(steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -79,7 +79,7 @@ def encode_pair(moving: ArrayLike, fixed: ArrayLike) -> dict[str, Any]:
         )
     inputs: dict[str, Any] = {}
     for name, volume in volumes.items():
-        # As bytes: gzip takes what has axes for as long as its first.
+        # Passed as bytes, because gzip takes the size of an array's first axis for its length.
         inputs[name] = gzip.compress(volume.reshape(-1).view("uint8").data, COMPRESSION)
         inputs[f"{name}_shape"] = list(volume.shape)
         inputs[f"{name}_dtype"] = volume.dtype.name
@@ -125,7 +125,7 @@ def decode_png(content: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     Raises:
         ServingError: the content is no such PNG.
     """
-    # Not Image.open: it takes large volumes for an attack, and reads formats that nobody sends.
+    # Not Image.open, which refuses large volumes as decompression bombs and reads formats that no server sends.
     from PIL import PngImagePlugin
 
     if not isinstance(content, bytes):

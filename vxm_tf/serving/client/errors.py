@@ -21,7 +21,7 @@ class ServingError(ValueError):
     """A served model gave no answer, or one that cannot be used; the message says what to do.
 
     Attributes:
-        status: HTTP status, or None where no answer came or it could not be understood.
+        status: HTTP status, or None if no answer came or it could not be understood.
     """
 
     def __init__(self, message: str, status: int | None = None):
@@ -38,7 +38,7 @@ def plain(text: str) -> str:
     """Return a server's sentence, with a full stop, and without the names of nodes that TensorFlow puts around it."""
     text = re.split(r"\s*\[\[\{\{", text, maxsplit=1)[0]
     text = re.sub(r"^assertion failed: ", "", text.strip())
-    # TensorFlow puts each part of what a condition says into brackets.
+    # TensorFlow puts each part of a condition's message into brackets.
     text = re.sub(r"\[([^\[\]]*)\]", r"\1", text) if text.startswith("[") else text
     text = " ".join(text.split())
     text = text if len(text) <= LONGEST else text[:LONGEST] + " ..."

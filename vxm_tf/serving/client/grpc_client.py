@@ -25,7 +25,7 @@ ADVICE = {
 
 
 class GrpcClient(RegistrationCalls):
-    """Calls a model by TensorFlow Serving's gRPC interface, in the clear: on this machine or a network to be trusted.
+    """Calls a model by TensorFlow Serving's gRPC interface, unencrypted: for this machine or a trusted network.
 
     Args:
         address: host and port of the server, such as "127.0.0.1:8500".
@@ -80,7 +80,7 @@ class GrpcClient(RegistrationCalls):
             inputs: bytes, strings, numbers or arrays by name.
 
         Returns:
-            The value itself where the signature has a single output, as over REST.
+            The outputs by name; the value itself if the signature has a single output, as over REST.
 
         Raises:
             ServingError: no answer, or an error.

@@ -1,8 +1,9 @@
-"""The few messages of TensorFlow Serving's gRPC interface, without its package, which asks for a TensorFlow of its own.
+"""The few messages of TensorFlow Serving's gRPC interface, without its package, which requires a TensorFlow version of
+its own.
 
-They are described at run time, in a pool of their own: TensorFlow registers the same names in the shared one. Numbers
-of fields are those of `predict.proto`, `model.proto`, `get_model_status.proto`, `tensor.proto` and
-`tensor_shape.proto`; fields that are not here are passed over.
+They are described at run time, in a separate descriptor pool: TensorFlow registers the same names in the shared one.
+Field numbers are those of `predict.proto`, `model.proto`, `get_model_status.proto`, `tensor.proto` and
+`tensor_shape.proto`; fields that are not listed here are ignored.
 """
 
 import math
@@ -17,7 +18,7 @@ PREDICT = f"/{PACKAGE}.PredictionService/Predict"
 MODEL_STATUS = f"/{PACKAGE}.ModelService/GetModelStatus"
 AVAILABLE = 30
 DT_STRING = 7
-# TensorFlow's number of a type: (NumPy's name, the field that holds such numbers one by one).
+# Key: TensorFlow's number of a type. Value: (NumPy's name of the type, the field that holds its numbers one by one).
 NUMBERS = {
     1: ("float32", "float_val"),
     2: ("float64", "double_val"),
@@ -29,7 +30,7 @@ NUMBERS = {
     10: ("bool", "bool_val"),
     17: ("uint16", "int_val"),
 }
-# Message: {field: (number, type, repeated)}; a type in capitals is another message.
+# Message: {field: (number, type, repeated)}; a capitalised type is another message.
 MESSAGES = {
     "Dim": {"size": (1, "int64", False)},
     "TensorShape": {"dim": (2, "Dim", True)},
@@ -132,7 +133,7 @@ def from_tensor(tensor: Any) -> Any:
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, np.dtype(name).newbyteorder("<")).reshape(shape)
     values, count = np.array(getattr(tensor, field), name), math.prod(shape)
-    # Where the last values are equal a server may send the first of them alone.
+    # A server may leave out trailing values that equal the last one it sends.
     if 0 < len(values) < count:
         values = np.concatenate([values, np.full(count - len(values), values[-1])])
     return values.reshape(shape)

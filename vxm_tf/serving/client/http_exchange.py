@@ -38,9 +38,9 @@ class Address:
     """The address of a server.
 
     Attributes:
-        url: scheme, host, port and a path before every path, such as "http://127.0.0.1:8501/behind/a/proxy".
+        url: scheme, host, port and a prefix of every path, such as "http://127.0.0.1:8501/behind/a/proxy".
         scheme: "http" or "https".
-        host: name or number of the host.
+        host: name or IP address of the host.
     """
 
     url: str
@@ -80,8 +80,8 @@ class Answer:
     Attributes:
         status: HTTP status; 200 if all went well.
         content: body of the answer.
-        retry_after: the header of that name, or None.
-        reason: the status in words.
+        retry_after: value of the header `Retry-After`, or None.
+        reason: phrase that describes the status.
     """
 
     status: int
@@ -90,7 +90,7 @@ class Answer:
     reason: str
 
     def sentence(self) -> str:
-        """Return the server's own words on an error; the status in words where it has none, as a proxy's page."""
+        """Return the server's error message; the status in words if there is none, as in a proxy's page."""
         try:
             return plain(json.loads(self.content)["error"])
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -105,7 +105,7 @@ def exchange(address: Address, path: str, body: JsonBody | None, seconds: float,
         path: path below the address.
         body: body of the request, or None.
         seconds: longest silence of the server.
-        progress: called with counts of bytes; the total is None where the server does not tell.
+        progress: called with counts of bytes; the total is None if the server does not state it.
 
     Raises:
         ServingError: the server was silent for too long, or its certificate is not trusted.
@@ -119,7 +119,7 @@ def exchange(address: Address, path: str, body: JsonBody | None, seconds: float,
         method, content = "POST", _counted(body, progress)
     settings = {
         "timeout": httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
-        # The system's authorities, or those of SSL_CERT_FILE; proxies of the environment are not for local servers.
+        # Authorities are the system's, or those of SSL_CERT_FILE; proxies of the environment are not for local servers.
         "verify": ssl.create_default_context() if address.scheme == "https" else False,
         "trust_env": False,
     }
@@ -155,7 +155,7 @@ def _receive(response: Any, progress: Progress) -> Answer:
 
 
 def _failure(address: Address, error: Exception) -> Exception:
-    """Return the error that tells the cause, which is several errors down."""
+    """Return an error that states the root cause, which lies several levels down the chain of exceptions."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -17,7 +17,7 @@ from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.rest_client import Client
 
 REST_URL, GRPC_ADDRESS = "http://127.0.0.1:8501", "127.0.0.1:8500"
-# The fastest, and hardly larger for numbers that are not whole.
+# gzip's fastest level, which compresses numbers that are not whole hardly less than the others.
 COMPRESSION = 1
 
 
@@ -31,8 +31,10 @@ class ClientConfig:
         f"Address of the server: {REST_URL} if empty; with grpc host:port, {GRPC_ADDRESS} if empty.",
     )
     model_name: str = option("vxm", "Name of the model on the server.")
-    moving: str = option("", "Scan to move: NIfTI as it is; other formats that nibabel reads are converted.")
-    fixed: str = option("", "Scan to align it with, whose grid both outputs get.")
+    moving: str = option(
+        "", "Scan to move. NIfTI files are sent unchanged; other formats that nibabel reads are converted."
+    )
+    fixed: str = option("", "Scan to align the moving scan with; both outputs lie on its grid.")
     output_dir: str = option("", "Folder for moved.nii.gz and transform.nii.gz (ITK, LPS mm).")
     timeout_seconds: float = option(300.0, "Longest silence of the server, in seconds.")
     retries: int = option(5, "Number of attempts after the first while the server is busy or out of reach.")
@@ -118,7 +120,7 @@ class ProgressLog:
         Args:
             stage: "sent" or "received".
             done: number of bytes so far.
-            total: number of all bytes, or None where the server does not tell.
+            total: number of all bytes, or None if the server does not state it.
         """
         quarter = (stage, 4 * done // total if total else None)
         if quarter == self._shown:

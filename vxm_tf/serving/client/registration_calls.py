@@ -49,7 +49,7 @@ class RegistrationCalls(abc.ABC):
 
         Args:
             moving: content of a `.nii` or `.nii.gz` file.
-            fixed: content of another such file.
+            fixed: content of a `.nii` or `.nii.gz` file.
 
         Raises:
             ServingError: no answer, or one that is no registration.

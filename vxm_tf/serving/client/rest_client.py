@@ -16,7 +16,7 @@ from vxm_tf.serving.client.json_bytes import JsonBody, read_json
 from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.retries import wait
 
-# Too many requests, no server behind the proxy, busy or loading, a proxy that waited too long.
+# Statuses for too many requests, no server behind the proxy, a busy or loading server, and a proxy's time-out.
 PASSING = (429, 502, 503, 504)
 
 
@@ -35,7 +35,7 @@ class Client(RegistrationCalls):
         timeout_seconds: longest silence of the server, longer than a registration takes.
         retries: number of attempts after the first, on broken connections and on the statuses 429, 502, 503 and 504.
         progress: called as progress(stage, done, total) with stage "sent" or "received" and counts in bytes; the total
-            is None where the server does not tell.
+            is None if the server does not state it.
 
     Raises:
         ValueError: no address, both version and label, a time-out that is not positive, or httpx is not installed.
@@ -65,10 +65,10 @@ class Client(RegistrationCalls):
         self._progress = progress or (lambda stage, done, total: None)
 
     def is_available(self) -> bool:
-        """Ask once whether the server has the model loaded; the answer does not tell whether a label is known.
+        """Ask once whether the server has the model loaded; the answer does not show whether a label is known.
 
         Raises:
-            ServingError: the server refuses to say, for want of a token.
+            ServingError: the server refuses the request because a token is missing.
         """
         try:
             answer = exchange(self._address, self._path, None, self._timeout_seconds, lambda *_: None)
@@ -91,7 +91,7 @@ class Client(RegistrationCalls):
             inputs: value of each input by name; bytes are sent as base64, lists, numbers and strings as they are.
 
         Returns:
-            The value itself where the signature has a single output, for the server does not name it.
+            The outputs by name; the value itself if the signature has a single output, which the server does not name.
 
         Raises:
             ServingError: no answer, or an error.
@@ -134,7 +134,7 @@ class Client(RegistrationCalls):
 
 
 def check_choices(model: str, version: int | None, label: str | None, timeout_seconds: float, retries: int) -> None:
-    """Raise `ValueError` for a choice of model, time-out or retries that cannot be."""
+    """Raise `ValueError` for an impossible choice of model, time-out or retries."""
     if not model:
         raise ValueError("The model's name is empty; it is the one in the server's models.config, such as vxm.")
     if version is not None and label is not None:

@@ -7,7 +7,7 @@ import time
 import warnings
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 60.0
-# Twice as long as we would wait ourselves: a server that wants more is down, not busy.
+# Twice the longest wait without the header: a server that asks for more is down, not busy.
 LONGEST_RETRY_AFTER = 120.0
 
 
@@ -18,7 +18,7 @@ def delay_seconds(attempt: int, retry_after: str | None = None) -> float:
 
     Args:
         attempt: number of attempts that have failed, from 1.
-        retry_after: the server's header of that name, in seconds or as a date.
+        retry_after: the server's header `Retry-After`, in seconds or as a date.
     """
     most = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(attempt - 1, 16))
     own = most * random.uniform(0.5, 1.0)

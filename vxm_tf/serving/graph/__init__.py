@@ -1,1 +1,1 @@
-"""Computations inside a SavedModel, in TensorFlow alone and for shapes that only a request tells."""
+"""Computations inside a SavedModel, in TensorFlow alone and for shapes that are known only when a request arrives."""

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-# Larger volumes are refused before memory is asked for: 512 voxels cubed.
+# Volumes larger than 512 voxels cubed are refused before memory is allocated.
 MAX_VOXELS = 2**27
 # With larger values, differences and sums of a few overflow in float32.
 LARGEST = 1e30
 WEAK_DETERMINANT = 1e-4
-# At this distance, a header's float32 is a millimetre off.
+# At this distance, float32 in a header is accurate to about a millimetre.
 FARTHEST_MM = 1e7
 
 

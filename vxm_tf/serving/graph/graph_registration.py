@@ -1,4 +1,4 @@
-"""Two scans anywhere in the world, registered in a graph: `vxm_tf.registration.register_images` without files."""
+"""Registration of two scans in world space, in a graph: `vxm_tf.registration.register_images` without files."""
 
 import math
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def _working_grid(fixed: GridTensor, values: tf.Tensor, settings: GridSettings) 
 
 
 def _on_grid(values: tf.Tensor, own: GridTensor, grid: GridTensor, name: str) -> tf.Tensor:
-    """A volume `[x, y, z]` by one interpolation on a grid, its edge repeated, without detail finer than the grid."""
+    """A volume `[x, y, z]` resampled by one interpolation, its edge repeated, without detail finer than the grid."""
     step = step_between(own, grid)
     smooth = smoothed_for(values, step, name)
     return sampled(smooth[..., None], indices(step, grid.shape))[..., 0]

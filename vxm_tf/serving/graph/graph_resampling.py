@@ -10,7 +10,7 @@ from vxm_tf.serving.graph.orientation import GridTensor
 TRUNCATE = 4.0
 # A volume whose voxels are finer by this factor covers no more than a dot of the other.
 MAX_RATIO = 500.0
-# Largest size of an axis to smooth, for the Gaussian along it is a square matrix of that size.
+# Largest size of an axis to smooth, because the Gaussian along it is a square matrix of that size.
 MAX_SIZE = 4096
 
 

@@ -7,7 +7,7 @@ from vxm_tf.serving.graph.conditions import after, require
 
 
 def percentile_high(values: tf.Tensor, share: float) -> tf.Tensor:
-    """The value that a share near 1 of the values `[count]` do not exceed, linear between ranks."""
+    """The quantile of values `[count]` for a share near 1, interpolated linearly between ranks."""
     count = tf.size(values)
     position = tf.cast(count - 1, tf.float64) * share
     lower = tf.cast(tf.floor(position), tf.int32)
@@ -18,7 +18,7 @@ def percentile_high(values: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def percentile_low(values: tf.Tensor, share: float) -> tf.Tensor:
-    """The value that a share near 0 of the values `[count]` do not exceed, linear between ranks."""
+    """The quantile of values `[count]` for a share near 0, interpolated linearly between ranks."""
     return -percentile_high(-values, 1.0 - share)
 
 

@@ -75,7 +75,7 @@ def _fields(header: tf.Tensor, name: str) -> _Fields:
     little, big = (tf.io.decode_raw(header, tf.int32, little_endian=order)[0] for order in (True, False))
     message = f"{name}: is no NIfTI-1 file; the size of its header is not {HEADER_BYTES} but, read both ways,"
     known = require((little == HEADER_BYTES) | (big == HEADER_BYTES), message, little, big)
-    # As numbers, for a server cannot put arbitrary bytes into the text of its answer.
+    # As numbers, because a server cannot put arbitrary bytes into the text of its answer.
     magic = tf.io.decode_raw(tf.strings.substr(header, 344, 3), tf.uint8)
     is_single = tf.reduce_all(magic == tuple(b"n+1"))
     single = require(is_single, f"{name}: is not one whole NIfTI-1 file (magic 110 43 49, n+1); its magic is", magic)

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-# By NIfTI's code: (dtype for decode_raw, bytes of a number, summand that makes negative numbers unsigned).
+# Key: NIfTI's code of a type. Value: (dtype for decode_raw, bytes of a number, summand that makes negative numbers
+# unsigned).
 KINDS = {
     2: (tf.uint8, 1, 0.0),
     256: (tf.int8, 1, 0.0),

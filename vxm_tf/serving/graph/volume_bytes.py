@@ -11,9 +11,9 @@ from vxm_tf.serving.graph.conditions import after, finite, not_too_large, requir
 from vxm_tf.serving.graph.gzip_bytes import gunzip, is_gzip
 from vxm_tf.serving.graph.raw_bytes import numbers
 
-# By name of the type: (NIfTI's code, bytes of a number).
+# Key: name of a type. Value: (NIfTI's code, bytes of a number).
 DTYPES = {"uint8": (2, 1), "uint16": (512, 2), "float32": (16, 4)}
-# The fastest level; the highest would save a fifth of the bytes and take four times as long.
+# The fastest level of compression; the highest would save a fifth of the bytes and take four times as long.
 COMPRESSION = 1
 
 

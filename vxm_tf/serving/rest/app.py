@@ -25,7 +25,7 @@ from vxm_tf.serving.rest.work_queue import Limits, WorkQueue
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 SERVED = "/v1/models/{model:model}{version:version}"
-# Web pages from anywhere may ask, as with TensorFlow Serving.
+# Web pages of any origin may send requests, as with TensorFlow Serving.
 CROSS_ORIGIN = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "POST, GET",
@@ -34,7 +34,7 @@ CROSS_ORIGIN = {
 OPTIONS_HEADERS = {**CROSS_ORIGIN, "content-type": "text/html; charset=ISO-8859-1"}
 NOT_FOUND = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 LARGEST_VERSION = 2**63 - 1
-# Upper edges of the latencies that are counted together, in microseconds: each 1.8 times the one before.
+# Upper bounds of the buckets of latencies, in microseconds: each 1.8 times the one before.
 EDGES = [float(f"{10 * 1.8**power:g}") for power in range(33)]
 
 
@@ -55,7 +55,7 @@ register_url_convertor("version", VersionOrLabel())
 
 
 class ModelRoute(Route):
-    """A route whose address is read in upper and lower case, and that takes one method only."""
+    """A route that ignores upper and lower case in an address and takes one method only."""
 
     def __init__(self, method: str, path: str, endpoint: Callable[..., Awaitable[Response]]):
         super().__init__(path, endpoint)
@@ -63,7 +63,7 @@ class ModelRoute(Route):
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match address and method, or nothing."""
+        """Return a match of both address and method, or none; never a partial one."""
         match, child = super().matches(scope)
         return (match, child) if match == Match.FULL else (Match.NONE, {})
 
@@ -112,7 +112,7 @@ class RequestCounters:
             self._latency.labels(model, "", "REST").observe(seconds * 1e6)
 
     def page(self) -> bytes:
-        """Return the text for Prometheus; as there, the count has no suffix, and whole numbers have no point."""
+        """Return text for Prometheus; as in TensorFlow Serving, counts have no suffix and whole numbers no point."""
         page = generate_latest(self._registry).replace(b"request_count_total", b"request_count")
         return re.sub(rb"\.0$", b"", page, flags=re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Turns JSON lists into arrays of the types that a signature asks for; errors have the words of TensorFlow Serving."""
+"""Turns JSON lists into arrays of a signature's types; error messages are those of TensorFlow Serving."""
 
 import base64
 from typing import Any
@@ -10,7 +10,7 @@ import tensorflow as tf
 from vxm_tf.serving.rest.body import InflationGuard
 from vxm_tf.serving.rest.errors import RequestError, invalid, type_name
 
-# NumPy before 2.0 has no more axes.
+# NumPy before 2.0 allows at most this many axes.
 MOST_LEVELS = 32
 # An error quotes the value that is wrong; a volume in it would be as large as the request.
 QUOTED_CHARACTERS = 1000

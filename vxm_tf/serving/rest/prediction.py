@@ -19,7 +19,7 @@ def predict(find_version: Callable[[], LoadedVersion], body: bytes | bytearray, 
     """Return the text of the answer, in pieces.
 
     Args:
-        find_version: returns the version to ask, or raises `RequestError`.
+        find_version: function that returns the version to call, or raises `RequestError`.
         body: body of the request.
         inflated_limit: number of bytes that the gzipped binary inputs may inflate to.
 
@@ -64,8 +64,8 @@ def _predict(find_version: Callable[[], LoadedVersion], body: bytes | bytearray,
 def _check_axes(tensors: Mapping[str, tf.Tensor], signature: Signature) -> None:
     """Refuse a wrong number of axes, after the graph has failed on it.
 
-    Like TensorFlow Serving, the server lets a graph try; but a graph that takes its axes for granted describes the
-    failure only in terms of its operations.
+    Like TensorFlow Serving, the server lets a graph try; but the error of a graph that does not check its axes names
+    only the operation that failed.
     """
     for name, tensor in tensors.items():
         rank = signature.inputs[name].shape.rank

@@ -1,4 +1,4 @@
-"""Turns the JSON body of a predict request into arrays; errors have the words of TensorFlow Serving."""
+"""Turns the JSON body of a predict request into arrays; error messages are those of TensorFlow Serving."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -16,8 +16,8 @@ class Model:
     Args:
         name: name of the model in the addresses of requests.
         base_path: the base folder.
-        policy: which versions are served.
-        labels: number of a version by label; these versions are served beside those of the policy.
+        policy: rule that selects the served versions.
+        labels: version number of each label; these versions are served beside those of the policy.
 
     Raises:
         ValueError: no folder, no version, a label without one, or a version that does not load.
@@ -68,7 +68,7 @@ class Model:
         loaded = set(self._versions)
         keep = self._wanted(present) & loaded
         if not self.policy.wanted(present) & loaded:
-            # The wanted version does not load: the one in use stays.
+            # The wanted version does not load, so the one in use stays.
             keep.add(max(loaded))
         for number in loaded - keep:
             self._states[number] = ("END", "")
@@ -102,7 +102,7 @@ class Model:
         self._states[number] = ("LOADING", "")
         try:
             version = LoadedVersion(number, folder)
-        except Exception as error:  # Any damage to the files may raise anything, and must not end the server.
+        except Exception as error:  # Damaged files can raise any exception, which must not end the server.
             reason = str(error).strip().split("\n")[0] or type(error).__name__
             self._failed[number] = found
             self._states[number] = ("END", reason)
@@ -115,11 +115,11 @@ class Model:
 
 
 class Watcher:
-    """Looks for new versions of models again and again, in a thread.
+    """Checks for new versions of models periodically, in a thread.
 
     Args:
         models: models to refresh.
-        seconds: time between two looks.
+        seconds: seconds between two checks.
     """
 
     def __init__(self, models: Iterable[Model], seconds: float):
@@ -129,11 +129,11 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="model watcher", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; a version that is being loaded is finished first."""
+        """End the thread; a version that is being loaded is finished first."""
         self._ended.set()
         self._thread.join()
 
@@ -142,5 +142,5 @@ class Watcher:
             for model in self._models:
                 try:
                     model.refresh()
-                except Exception:  # A look that failed must not be the last.
-                    logging.exception("Model %s: its folder cannot be looked at.", model.name)
+                except Exception:  # A failed check must not end the thread.
+                    logging.exception("Model %s: its folder cannot be read.", model.name)

@@ -24,7 +24,7 @@ class RestServer:
         host: address to listen on.
         port: port to listen on; 0 for any that is free.
         limits: limits of the server.
-        poll_seconds: time between two looks for new versions.
+        poll_seconds: seconds between two checks for new versions.
 
     Attributes:
         port: the port that the server listens on.
@@ -75,7 +75,7 @@ class RestServer:
         self.app.queue.close()
 
     def run(self) -> None:
-        """Serve until SIGINT or SIGTERM; a second one ends at once. For the main thread."""
+        """Serve until SIGINT or SIGTERM; a second signal ends at once. Call it in the main thread."""
         ended = threading.Event()
         before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -1,4 +1,4 @@
-"""Numbered versions below a model's base folder: which of them are served, and what is loaded of one."""
+"""Numbered versions below a model's base folder: the rule that selects which are served, and a version in memory."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ FILE = "saved_model.pb"
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """Which versions are served.
+    """Rule that selects which versions are served.
 
     Attributes:
         numbers: versions that are served; the latest one if empty.
@@ -41,7 +41,7 @@ class Policy:
         return cls(frozenset(map(int, parts)))
 
     def wanted(self, present: set[int]) -> set[int]:
-        """Return the versions that are to be served, of those that are on disk."""
+        """Return those of the versions on disk that should be served."""
         if self.every:
             return set(present)
         return set(present & self.numbers) if self.numbers else {max(present)} if present else set()
@@ -57,7 +57,7 @@ class Signature:
     Attributes:
         inputs: type and shape of each input, by name.
         definition: the protocol buffer of the signature in the SavedModel.
-        function: takes and returns tensors by name; None where there is no function to call.
+        function: takes and returns tensors by name; None if the signature has no function.
     """
 
     inputs: dict[str, tf.TensorSpec]
