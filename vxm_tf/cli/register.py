@@ -1,5 +1,7 @@
 """The command vxm-register."""
 
+from absl import flags
+
 from vxm_tf.cli import command
 from vxm_tf.files.errors import InputError
 from vxm_tf.registration import RegistrationSettings
@@ -12,17 +14,17 @@ OUTPUTS = (
 )  # fmt: skip
 
 
-def define_flags(values):
+def define_flags(values: flags.FlagValues) -> None:
     """Define one flag for each file of `RegisterConfig` and each setting of `RegistrationSettings`."""
     command.define(values, RegisterConfig, RegistrationSettings)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     command.run(define_flags, _call, DESCRIPTION, argv)
 
 
-def _call(values):
+def _call(values: flags.FlagValues) -> None:
     command.require(values, "moving", "fixed")
     if not any(getattr(values, name) for name in OUTPUTS):
         raise InputError(f"Nothing to write: give {', '.join('--' + name for name in OUTPUTS[:-1])} or --output_dir.")

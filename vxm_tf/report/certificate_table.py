@@ -28,13 +28,13 @@ def certificate_section(certificate: dict[str, Any]) -> str:
     )
 
 
-def _folds(part):
+def _folds(part: dict[str, Any]) -> str:
     if part["passes"]:
         return Raw('<strong class="good">nowhere</strong>')
     return Raw(f'<strong class="bad">at {number(part["failing_voxels"])} voxels</strong>')
 
 
-def _consistency(residual):
+def _consistency(residual: dict[str, float] | None) -> str:
     if not residual:
         return "–"
     return (
@@ -43,12 +43,12 @@ def _consistency(residual):
     )
 
 
-def _grid(part):
+def _grid(part: dict[str, Any]) -> str:
     shape, spacing = " x ".join(map(str, part["shape"])), " x ".join(number(size) for size in part["spacing_mm"])
     return f"{shape} voxels of {spacing} mm"
 
 
-def _criteria(parts, directions):
+def _criteria(parts: list[dict[str, Any]], directions: list[tuple[str, str]]) -> str:
     rows = [
         (Raw(f"<code>{text(name)}</code>"), *(_criterion(part["criteria"][name]) for part in parts))
         for name in parts[0]["criteria"]
@@ -56,18 +56,18 @@ def _criteria(parts, directions):
     return table(rows, ("Determinant", *(name for _, name in directions)))
 
 
-def _criterion(result):
+def _criterion(result: dict[str, Any]) -> str:
     return f"{number(result['failing_voxels'])} fail, {number(result['smallest'])} to {number(result['largest'])}"
 
 
-def _repair(repairs):
+def _repair(repairs: dict[str, Any] | None) -> str:
     if not repairs:
         return ""
     rows = [(DIRECTIONS[key], _repaired(repair)) for key, repair in repairs.items() if key in DIRECTIONS]
     return "<h3>Repair</h3>" + table(rows)
 
 
-def _repaired(repair):
+def _repaired(repair: dict[str, Any]) -> str:
     if not repair:
         return "not needed"
     local = repair.get("displacement", repair)

@@ -118,7 +118,7 @@ def coarser_grid(grid: Grid, max_voxels: int) -> Grid:
     return Grid(shape, grid.affine @ step)
 
 
-def _shape_at(extent, spacing):
+def _shape_at(extent: np.ndarray, spacing: np.ndarray) -> tuple[int, ...]:
     return tuple(np.maximum(1, np.floor(extent / spacing + 1e-6)).astype(int).tolist())
 
 
@@ -139,13 +139,13 @@ class _OnPage:
     def __init__(self, grid: Grid, to_grid: Grid) -> None:
         self.grid, self.to_grid = grid, to_grid
 
-    def __call__(self, array):
+    def __call__(self, array: np.ndarray) -> np.ndarray:
         array = np.asarray(array, "float32")[..., None]
         smooth = smoothed_for(array, self.grid, self.to_grid)
         return resample(smooth, self.grid, self.to_grid, fill_value=None)[..., 0]
 
 
-def _images(result, grid):
+def _images(result: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(moving, fixed, moved); moving and moved are normalised together, so that their differences can be compared."""
     moving, fixed = (image.array[..., :1] for image in (result.moving, result.fixed))
     there = Grid(result.moving.grid.shape, result.affine.inverse().matrix @ result.moving.grid.affine)
@@ -156,7 +156,7 @@ def _images(result, grid):
     return before, normalize(still, "percentile")[..., 0], after
 
 
-def _folded(result, certificate, grid):
+def _folded(result: Any, certificate: dict[str, Any], grid: Grid) -> np.ndarray:
     """Whether each voxel of the page holds a voxel of the fixed image that fails the certificate."""
     folded = np.zeros(grid.shape, bool)
     if certificate["transform"]["passes"]:

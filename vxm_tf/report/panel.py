@@ -83,7 +83,9 @@ def difference_limit(slices: Sequence[Sequence[np.ndarray]]) -> float:
     return float(np.clip(np.ceil(np.round(10.0 * most, 3)) / 10.0, 0.1, 1.0))
 
 
-def _pictures(views, displacement, plane: Plane, size: tuple[int, int], limit: float) -> list[np.ndarray]:
+def _pictures(
+    views: Sequence[np.ndarray], displacement: np.ndarray, plane: Plane, size: tuple[int, int], limit: float
+) -> list[np.ndarray]:
     moving, fixed, moved = (resized(view, size) for view in views)
     grey = [np.repeat(linear_codes(view, 0.0, 1.0)[..., None], 3, axis=-1) for view in (moving, fixed, moved)]
     differences = [DIFFERENCE[linear_codes(view - fixed, -limit, limit)] for view in (moving, moved)]

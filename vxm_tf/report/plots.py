@@ -1,6 +1,7 @@
 """Histograms and box plots as SVG, in the colours of the page around them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -81,11 +82,11 @@ def label_boxes(title: str, values: Mapping[int, Sequence[Iterable[float]]]) -> 
     return Raw(f'<figure class="broad"><figcaption>{text(title)}</figcaption><p>{note}</p>{drawing}</figure>')
 
 
-def _across(value):
+def _across(value: float) -> float:
     return LABEL_LEFT + value * (LABEL_WIDTH - LABEL_LEFT - 16)
 
 
-def _boxes(k, label, before, after):
+def _boxes(k: int, label: Any, before: Any, after: Any) -> str:
     top = k * LABEL_ROW
     drawn = [f'<text x="{LABEL_LEFT - 10}" y="{top + 13}" text-anchor="end">{text(label)}</text>']
     for name, part, shift in (("before", before, 2), ("after", after, 9)):

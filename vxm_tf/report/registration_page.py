@@ -15,7 +15,7 @@ from vxm_tf.report.certificate_table import certificate_section
 from vxm_tf.report.contents import ReportContents, contents_of
 from vxm_tf.report.markup import FOLDER, Raw, asset, facts, filled, number, table, text
 from vxm_tf.report.pictures import colour_bars, data_url, still_views
-from vxm_tf.report.planes import planes_of
+from vxm_tf.report.planes import Plane, planes_of
 from vxm_tf.report.viewer_data import viewer_data
 
 LIMIT_BYTES = 5_800_000
@@ -96,7 +96,7 @@ def badge(kind: str, word: str, sentences: Iterable[str]) -> Raw:
     return Raw(f'<div class="badge {kind}"><strong>{text(word)}</strong>{listed}</div>')
 
 
-def _badge(contents):
+def _badge(contents: ReportContents) -> Raw:
     verdict, folds = contents.verdict, _folds(contents.certificate)
     if verdict is not None:
         kind, word = BADGES.get(verdict.verdict, ("warn", verdict.verdict))
@@ -107,7 +107,7 @@ def _badge(contents):
     return badge("good", "Folds nowhere", ["Whether the images are well aligned was not judged: see the pictures."])
 
 
-def _folds(certificate):
+def _folds(certificate: dict[str, Any]) -> list[str]:
     """A sentence for each direction that folds."""
     parts = {"transform": "transform", "inverse_transform": "inverse transform"}
     return [
@@ -117,7 +117,7 @@ def _folds(certificate):
     ]
 
 
-def _facts(contents):
+def _facts(contents: ReportContents) -> str:
     lengths = np.linalg.norm(contents.displacement * np.array(contents.grid.spacing_mm, "float32"), axis=-1)
     transform = contents.certificate["transform"]
     before, after = (correlation(image, contents.fixed) for image in (contents.moving, contents.moved))
@@ -136,7 +136,7 @@ def _facts(contents):
     return facts(rows)
 
 
-def _uncertainty(contents):
+def _uncertainty(contents: Any) -> list[tuple[str, str, str]]:
     """The facts about the uncertainty in the fixed image's foreground; in the background it is meaningless."""
     shown = foreground(contents.fixed)
     shown = shown if shown.any() else np.ones_like(shown)
@@ -148,12 +148,12 @@ def _uncertainty(contents):
     return rows
 
 
-def _parts(contents):
+def _parts(contents: ReportContents) -> str:
     parts = [f"{name} {seconds:.1f} s" for name, seconds in contents.seconds.items()]
     return ", ".join(parts + ([f"{contents.steps} steps"] if contents.steps else []))
 
 
-def _note(contents):
+def _note(contents: ReportContents) -> str:
     sentences = ["Moving is shown after the affine part alone, moved after the whole transform."]
     if not np.any(contents.displacement):
         sentences.append("Nothing was deformed: both are the same.")
@@ -172,7 +172,7 @@ def _note(contents):
     return text(" ".join(sentences))
 
 
-def _stills(contents, plane):
+def _stills(contents: ReportContents, plane: Plane) -> str:
     name = plane.name if plane.axis is None else f"{plane.name}, middle slice"
     width, height = (contents.grid.spacing_mm[axis] * contents.grid.shape[axis] for axis in (plane.across, plane.up))
     figures = "".join(
@@ -184,7 +184,7 @@ def _stills(contents, plane):
     return f'<h3>{text(_sentence(name))}</h3><div class="stills">{figures}</div>'
 
 
-def _colour_bars(contents):
+def _colour_bars(contents: ReportContents) -> str:
     figures = "".join(
         f'<figure><img src="{data_url(bar)}" alt=""><figcaption>{text(_sentence(caption))}</figcaption></figure>'
         for caption, bar in colour_bars(contents)
@@ -192,11 +192,11 @@ def _colour_bars(contents):
     return f'<div class="stills bars">{figures}</div>'
 
 
-def _sentence(caption):
+def _sentence(caption: str) -> str:
     return caption[0].upper() + caption[1:]
 
 
-def _gate(verdict):
+def _gate(verdict: Any) -> str:
     if verdict is None:
         return ""
     rows = [(name.replace("_", " "), number(value, 4)) for name, value in verdict.measures.items()]
@@ -208,7 +208,7 @@ def _gate(verdict):
     )
 
 
-def _files(certificate):
+def _files(certificate: dict[str, Any]) -> str:
     named = {**certificate.get("inputs", {}), **({"model": certificate["model"]} if certificate.get("model") else {})}
     groups = [("read", named), ("written", certificate.get("outputs", {}))]
     rows = [
@@ -219,7 +219,7 @@ def _files(certificate):
     return table(rows, ("File", "", "Path and SHA-256"))
 
 
-def _made(contents):
+def _made(contents: ReportContents) -> str:
     settings = contents.certificate.get("settings", {})
     changed = [(name, value) for name, value in settings.items() if value not in ("", None)]
     software = {**contents.certificate.get("software", {}), **versions()}

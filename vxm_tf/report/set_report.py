@@ -5,6 +5,7 @@ import dataclasses
 import heapq
 import math
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,12 +143,15 @@ class SetReport:
         )
 
 
-def _picture(moving, fixed, moved, displacement):
+def _picture(
+    moving: np.ndarray, fixed: np.ndarray, moved: np.ndarray, displacement: np.ndarray
+) -> tuple[bytes, tuple[int, int]]:
     picture = registration_panel(moving, fixed, moved, displacement, zoom=1, widest=WIDEST)
-    return png(picture), picture.shape[:2]
+    height, width = picture.shape[:2]
+    return png(picture), (height, width)
 
 
-def _case(number_of, pair, picture):
+def _case(number_of: int, pair: Any, picture: tuple[bytes, tuple[int, int]]) -> str:
     data, (height, width) = picture
     name = f"{pair.after.moving} → {pair.after.fixed}"
     scores = [f"{heading} {form.format(find(pair))}" for heading, find, form in COLUMNS if not math.isnan(find(pair))]
@@ -159,7 +163,7 @@ def _case(number_of, pair, picture):
     )
 
 
-def _order(pairs):
+def _order(pairs: Sequence[Any]) -> str:
     labelled = sum(not math.isnan(pair.after.mean("dice")) for pair in pairs)
     if labelled == len(pairs):
         return "Lowest Dice first."
@@ -168,7 +172,7 @@ def _order(pairs):
     return "Lowest Dice first; pairs without segmentations follow, lowest correlation first."
 
 
-def _facts(pairs):
+def _facts(pairs: Sequence[Any]) -> str:
     dice = [(pair.before.mean("dice"), pair.after.mean("dice")) for pair in pairs]
     dice = [both for both in dice if not any(map(math.isnan, both))]
     rows = [("Pairs", str(len(pairs)), "")]
@@ -183,7 +187,7 @@ def _facts(pairs):
     return facts(rows)
 
 
-def _plots(pairs):
+def _plots(pairs: Sequence[Any]) -> Iterator[str]:
     values = {heading: [find(pair) for pair in pairs] for heading, find, _ in COLUMNS}
     yield histogram("Dice", values["Dice"], values["Dice before"])
     yield histogram("HD95, mm", values["HD95, mm"], values["HD95 before, mm"])
@@ -201,7 +205,7 @@ def _plots(pairs):
     yield label_boxes("Dice of each label", dice)
 
 
-def _table(pairs, columns):
+def _table(pairs: Any, columns: Any) -> str:
     head = '<th scope="col"><button type="button">Pair</button></th>' + "".join(
         f'<th scope="col"><button type="button">{text(heading)}</button></th>' for heading, _, _ in columns
     )
@@ -213,5 +217,5 @@ def _table(pairs, columns):
     return Raw(f'<div class="wide"><table class="sortable">{body}</table></div>')
 
 
-def _cell(value, form):
+def _cell(value: Any, form: str) -> str:
     return "<td>–</td>" if math.isnan(value) else f"<td>{form.format(value)}</td>"

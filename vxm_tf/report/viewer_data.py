@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import gzip
 import json
+from typing import Any
 
 import numpy as np
 
@@ -49,5 +50,5 @@ def packed(codes: np.ndarray) -> str:
     return base64.b64encode(gzip.compress(differences.tobytes(), 9, mtime=0)).decode()
 
 
-def _layer(values, low, high):
+def _layer(values: np.ndarray, low: float, high: float) -> dict[str, Any]:
     return {"data": packed(linear_codes(values, low, high)), "low": low, "high": high}

@@ -67,7 +67,7 @@ def _certified(transform: DisplacementField, inverse: DisplacementField | None) 
     return PairCertificate(forward, certify_transform(inverse, transform, transform.grid))
 
 
-def _read_field(path, reference, other, kind, name) -> DisplacementField:
+def _read_field(path: str, reference: str, other: str, kind: str, name: str) -> DisplacementField:
     """A transform in a file as a field on the grid of the reference image, or on its own."""
     transform, image, _ = read_chain((path,), fixed=reference, moving=other, format=kind)
     if image:

@@ -107,8 +107,8 @@ def write_outputs(
     logging.info("Registered %s onto %s: %s", config.moving, config.fixed, json.dumps(summary))
 
 
-def _write_volumes(config, result, along, multichannel):
-    def image(array):
+def _write_volumes(config: RegisterConfig, result: RegistrationResult, along: MovedAlong, multichannel: bool) -> None:
+    def image(array: np.ndarray) -> np.ndarray:
         return array if multichannel else array[..., 0]
 
     moving, fixed = (image.header() for image in (result.moving, result.fixed))
@@ -116,17 +116,19 @@ def _write_volumes(config, result, along, multichannel):
         "moved": lambda: (image(result.moved), fixed),
         "displacement": lambda: (result.displacement, fixed),
         "jacobian": lambda: (result.jacobian.astype("float32"), fixed),
-        "moved_labels": lambda: (result.labels(along.labels), fixed),
         "fixed_moved": lambda: (image(result.fixed_moved), moving),
         "uncertainty": lambda: (result.displacement_std_mm(), fixed),
         "error_bound": lambda: (result.error_bound_mm(), fixed),
     }
+    labels = along.labels
+    if labels is not None:
+        makers["moved_labels"] = lambda: (result.labels(labels), fixed)
     for name, make in makers.items():
         if getattr(config, name):
             write_volume(getattr(config, name), *make())
 
 
-def _write_transforms(config, result):
+def _write_transforms(config: RegisterConfig, result: RegistrationResult) -> None:
     kind = config.transform_format or None
     fixed_grid, moving_grid = result.fixed.grid, result.moving.grid
     if config.transform:
