@@ -3,11 +3,10 @@
 import dataclasses
 import time
 
-from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import load_model
 from vxm_tf.registration import RegistrationSettings, register_images
-from vxm_tf.workflows.output_names import with_bids_names
+from vxm_tf.workflows.output_names import in_output_dir
 from vxm_tf.workflows.outputs import check_outputs, write_outputs
 from vxm_tf.workflows.register_config import NO_MODEL, RegisterConfig
 from vxm_tf.workflows.registered_pair import RegisteredPair
@@ -31,9 +30,7 @@ def register_files(config: RegisterConfig, settings: RegistrationSettings | None
     settings = _with_maps(settings or RegistrationSettings(), config)
     _check_paired(config)
     if config.output_dir:
-        check_output_dir(config.output_dir)
-        uncertainty = settings.uncertainty or settings.samples > 0
-        config = with_bids_names(config, uncertainty=uncertainty, error_bound=settings.error_bound)
+        config = in_output_dir(config, settings)
     check_outputs(config, settings)
     network = None if config.model == NO_MODEL else load_model(config.model)
     check_calibrated(network, settings, config.model)

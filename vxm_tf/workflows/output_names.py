@@ -5,8 +5,10 @@ import os
 import re
 from pathlib import Path
 
+from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
+from vxm_tf.registration import RegistrationSettings
 from vxm_tf.spatial.image import IN_MEMORY
 from vxm_tf.workflows.register_config import RegisterConfig
 
@@ -64,6 +66,21 @@ def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[
         f"{moving} and {fixed} have one name, so outputs in --output_dir would be mixed up. Name the outputs one by "
         "one."
     )
+
+
+def in_output_dir(config: RegisterConfig, settings: RegistrationSettings) -> RegisterConfig:
+    """The configuration with every output of the settings named in its `output_dir`, which can be written.
+
+    Args:
+        config: a configuration with an `output_dir`.
+        settings: settings of the registration.
+
+    Raises:
+        InputError: a folder that cannot be written, or one name for both images' spaces.
+    """
+    check_output_dir(config.output_dir)
+    uncertainty = settings.uncertainty or settings.samples > 0
+    return with_bids_names(config, uncertainty=uncertainty, error_bound=settings.error_bound)
 
 
 def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False, error_bound: bool = False) -> RegisterConfig:

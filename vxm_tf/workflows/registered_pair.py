@@ -5,10 +5,9 @@ import os
 import time
 from pathlib import Path
 
-from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.spatial.sources import LabelSource, source_name
-from vxm_tf.workflows.output_names import with_bids_names
+from vxm_tf.workflows.output_names import in_output_dir
 from vxm_tf.workflows.outputs import check_outputs, write_outputs
 from vxm_tf.workflows.register_config import RegisterConfig
 from vxm_tf.workflows.registration_inputs import check_planes, read_along
@@ -87,9 +86,7 @@ class RegisteredPair(RegistrationResult):
             points_convention=points_convention,
             output_dir=os.fspath(folder),
         )
-        check_output_dir(config.output_dir)
-        uncertainty = self.settings.uncertainty or self.settings.samples > 0
-        config = with_bids_names(config, uncertainty=uncertainty, error_bound=self.settings.error_bound)
+        config = in_output_dir(config, self.settings)
         check_outputs(config, self.settings, self.fixed.grid.ndim)
         check_planes(config, self.moving, self.fixed)
         along = read_along(self.moving, labels, config.points, points_convention)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vxm_tf import metrics
+from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.spatial import DisplacementField, Grid, Transform
 from vxm_tf.spatial.transforms import slabs, voxel_displacement
 
@@ -135,7 +136,7 @@ def certify(
     (False, -0.5, 0.25)
     """
     displacement = np.asarray(displacement)
-    spacing_mm = spacing_of_axes(spacing_mm, displacement.ndim - 1)
+    spacing_mm = checked_spacing(spacing_mm, displacement.ndim - 1)
     certificate = _of_one_direction(displacement, spacing_mm)
     if inverse_displacement is None:
         return certificate
@@ -196,7 +197,7 @@ def inverse_consistency(
     )
 
 
-def spacing_of_axes(spacing_mm: float | Sequence[float], ndim: int) -> tuple[float, ...]:
+def checked_spacing(spacing_mm: float | Sequence[float], ndim: int) -> tuple[float, ...]:
     """Voxel size along each axis, from one number for all axes or one for each.
 
     Raises:
@@ -205,7 +206,7 @@ def spacing_of_axes(spacing_mm: float | Sequence[float], ndim: int) -> tuple[flo
     sizes = np.atleast_1d(np.asarray(spacing_mm, "float64")).tolist()
     if len(sizes) not in (1, ndim) or not all(0.0 < size < np.inf for size in sizes):
         raise ValueError(f"spacing_mm is one positive number, or one for each of {ndim} axes; got {spacing_mm}.")
-    return tuple(sizes * ndim if len(sizes) == 1 else sizes)
+    return spacing_of_axes(sizes, ndim)
 
 
 def _of_one_direction(displacement: np.ndarray, spacing_mm: Sequence[float]) -> Certificate:

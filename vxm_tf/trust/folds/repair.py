@@ -9,7 +9,7 @@ from scipy import ndimage
 from vxm_tf import metrics
 from vxm_tf.spatial import AffineTransform, DisplacementField, dense
 from vxm_tf.spatial.transforms import voxel_displacement
-from vxm_tf.trust.folds.certificate import spacing_of_axes
+from vxm_tf.trust.folds.certificate import checked_spacing
 from vxm_tf.trust.folds.local_shrinking import shrink_locally
 
 MARGIN = 0.05
@@ -91,7 +91,7 @@ def repair(
     displacement = np.asarray(displacement)
     if not _below(displacement, 0.0).any():
         return displacement, Repair()
-    spacing_mm = spacing_of_axes(spacing_mm, displacement.ndim - 1)
+    spacing_mm = checked_spacing(spacing_mm, displacement.ndim - 1)
     dtype = np.result_type(displacement.dtype, "float32")
     before = displacement.astype(dtype)
     base = np.zeros_like(before) if towards is None else np.asarray(towards, dtype)
