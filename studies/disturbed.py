@@ -100,13 +100,18 @@ def random_disturbance(grid, largest_degrees, largest_mm, rng):
     """(4 x 4 matrix, degrees, millimetres): a turn about a random axis through the centre, and a shift."""
     axis, direction = (vector / np.linalg.norm(vector) for vector in rng.normal(size=(2, 3)))
     degrees, shift_mm = rng.uniform(0, (largest_degrees, largest_mm))
+    return disturbance(grid, axis, degrees, shift_mm * direction), float(degrees), float(shift_mm)
+
+
+def disturbance(grid, axis, degrees, shift_mm):
+    """A turn about an axis `[3]` of unit length through the grid's centre, then a shift `[3]`; a matrix `[4, 4]`."""
     matrix = np.eye(4)
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.deg2rad(degrees)
     matrix[:3, :3] += np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    matrix[:3, 3] = grid.centre_mm - matrix[:3, :3] @ grid.centre_mm + shift_mm * direction
-    return matrix, float(degrees), float(shift_mm)
+    matrix[:3, 3] = grid.centre_mm - matrix[:3, :3] @ grid.centre_mm + shift_mm
+    return matrix
 
 
 def write_disturbed(moving, anatomy, args, rng, folder):

@@ -50,11 +50,15 @@ class AffineAscent:
         moving: lattice of the moving scan.
         fixed: lattice of the fixed scan.
         pivot: `[ndim]`, centre of rotations in the fixed frame, in millimetres.
+        channels: channel of the moving and of the fixed scan to compare.
         seed: seed of the sampled points.
     """
 
-    def __init__(self, moving: Lattice, fixed: Lattice, pivot: np.ndarray, seed: int = 0) -> None:
+    def __init__(
+        self, moving: Lattice, fixed: Lattice, pivot: np.ndarray, channels: tuple[int, int] = (0, 0), seed: int = 0
+    ) -> None:
         self.moving, self.fixed, self.pivot, self.seed = moving, fixed, pivot, seed
+        self.values = moving.values[channels[0]], fixed.values[channels[1]]
         # In units of the object's radius, a rotation, a translation and a scaling by the same number move voxels about
         # equally far, so the optimiser's steps are comparable along all parameters.
         self.unit_mm = float(np.sqrt(np.mean(np.sum((fixed.points() - pivot[:, None]) ** 2, axis=0))))
@@ -89,7 +93,7 @@ class AffineAscent:
             method.SetOptimizerWeights([1.0] * 9 + [0.0] * 3)
         try:
             with _one_thread(sitk):
-                method.Execute(self._image(self.fixed, self.fixed.values), self._image(self.moving, self.moving.values))
+                method.Execute(self._image(self.fixed, self.values[1]), self._image(self.moving, self.values[0]))
         except KeyError:
             # SimpleITK 2.5 cannot return a transform of kind "scales", but has optimised it in place by then.
             pass
@@ -103,7 +107,7 @@ class AffineAscent:
         """Let a registration method compare random points of the whole lattice, inside the masks."""
         method.SetMetricSamplingStrategy(method.RANDOM)
         mask = self.fixed.mask
-        size = self.fixed.values.size if mask is None else np.count_nonzero(mask)
+        size = self.values[1].size if mask is None else np.count_nonzero(mask)
         # ITK replaces the seed 0 by the time of day.
         method.SetMetricSamplingPercentage(min(1.0, samples / size), self.seed + 1)
         if mask is not None:

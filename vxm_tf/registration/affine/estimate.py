@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy import linalg
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.registration.affine.ascent import AffineAscent, simpleitk
+from vxm_tf.registration.affine.gauss_newton import climb
+from vxm_tf.registration.affine.local_correlation import LocalCorrelation
 from vxm_tf.registration.affine.scan import Lattice, Scan, lattice_of, scan_of
 from vxm_tf.registration.affine.search import Similarity, coarse_search, starts
 from vxm_tf.spatial import AffineTransform, Grid
@@ -25,9 +26,10 @@ STAGES = {
 PLANE_DOF = {7: 4, 12: 6}
 # Number of voxels of the coarse, middle and fine lattices, for 2-D and 3-D.
 VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 400000)}
-FINE_STEPS = (0.005, 2e-5)
-# Number of points compared in the rigid, the middle and the fine stage.
-SAMPLES = (8000, 16000, 50000)
+# Number of points of the ascent of mutual information, and its first and last step length; see `AffineAscent`.
+SAMPLES, ASCENT_STEPS = 8000, (0.02, 1e-3)
+# Largest number of steps of each ascent of the local correlation, and of the one on the fine lattice.
+STEPS, FINE_STEPS = 10, 8
 LARGEST_SCALE = 3.0
 
 
@@ -51,9 +53,10 @@ def register_affine(
     always gives the same result: samples are seeded, and sums run in one order.
 
     Args:
-        moving: image `[*spatial]`, 2-D or 3-D, any intensities.
+        moving: image `[*spatial]` or `[*spatial, channels]`, 2-D or 3-D, any intensities. All channels count.
         moving_grid: `Grid` of the moving image.
-        fixed: image `[*spatial]`.
+        fixed: image `[*spatial]` or `[*spatial, channels]`. Channels are compared one by one, or each with each where
+            the moving image has another number of them.
         fixed_grid: `Grid` of the fixed image.
         dof: 6 rigid, 7 with one scale, 9 with a scale along each axis of the fixed image, 12 affine. In 2-D, 3 rigid, 4
             with one scale, 6 affine; 7 and 12 are then read as 4 and 6.
@@ -95,62 +98,51 @@ def _registered(
     moving: Scan, fixed: Scan, stages: tuple[str, ...], seed: int, report: Callable[[str], object]
 ) -> np.ndarray:
     """The transform from the fixed to the moving frame, `[ndim + 1, ndim + 1]`."""
-    coarse, middle = (_lattices(moving, fixed, voxels) for voxels in VOXELS[fixed.ndim][:2])
+    coarse, middle, fine = (_lattices(moving, fixed, voxels) for voxels in VOXELS[fixed.ndim])
     pivot = coarse[1].centre_of_mass_mm()
     report("starting positions")
     positions = starts(moving, fixed, coarse[0], coarse[1], scaled=len(stages) > 1)
     candidates = coarse_search(Similarity(*coarse), positions, pivot)
-    similarity, ascent = Similarity(*middle), AffineAscent(middle[0], middle[1], pivot, seed)
+    similarity = Similarity(*middle)
     report("rigid")
-    climbed = [ascent(matrix, _first_kind(matrix), SAMPLES[0], (0.02, 1e-3)) for matrix in candidates]
-    matrix = max(candidates + [candidate for candidate in climbed if candidate is not None], key=similarity)
-    for kind in stages[1:]:
-        report(kind)
-        matrix = _better(similarity, matrix, ascent(matrix, kind, SAMPLES[1], (0.02, 5e-4)))
+    ascent = AffineAscent(middle[0], middle[1], pivot, similarity.most_alike(candidates[0]), seed)
+    climbed = [ascent(matrix, _first_kind(matrix), SAMPLES, ASCENT_STEPS) for matrix in candidates]
+    found = max(candidates + [matrix for matrix in climbed if matrix is not None], key=similarity)
+    finalists, header = [found, positions[0]], positions[0]
+    for kind in stages:
+        if kind != "rigid":
+            report(kind)
+        finalists = [climb(LocalCorrelation(*coarse), matrix, kind, pivot, STEPS) for matrix in finalists]
+    correlation = LocalCorrelation(*middle)
+    finalists = [climb(correlation, matrix, stages[-1], pivot, STEPS) for matrix in _unlike(finalists, middle[1])]
     report(f"{stages[-1]}, fine")
-    matrix = _better(similarity, matrix, _fine(moving, fixed, matrix, stages[-1], seed))
-    _check_plausible(matrix, similarity)
-    return matrix
+    best = max(finalists, key=_judge(similarity, correlation))
+    correlation = LocalCorrelation(*fine)
+    best = climb(correlation, best, stages[-1], pivot, FINE_STEPS)
+    best = max((best, header), key=_judge(similarity, correlation))
+    _check_plausible(best, similarity)
+    return best
 
 
-def _fine(moving: Scan, fixed: Scan, matrix: np.ndarray, kind: str, seed: int) -> np.ndarray | None:
-    """The mean of the ascents from fixed to moving and from moving to fixed; None if the first one fails.
-
-    Mutual information compared at the points of one object is biased towards enlarging that object, a brain's volume by
-    4 to 10 %. The bias is equal in both directions, so the mean is free of it.
-    """
-    there = _fine_step(moving, fixed, matrix, kind, seed)
-    # The mean of two transforms that rotate and scale along axes is not a transform of that kind.
-    if there is None or kind == "scales":
-        return there
-    back = _fine_step(fixed, moving, np.linalg.inv(there), kind, seed)
-    return there if back is None else halfway(there, np.linalg.inv(back))
+def _judge(similarity: Similarity, correlation: LocalCorrelation) -> Callable[[np.ndarray], float]:
+    """A measure of transforms that is high only where mutual information and local correlation both are."""
+    return lambda matrix: max(similarity(matrix), 0.0) * correlation(matrix)
 
 
-def _fine_step(moving: Scan, fixed: Scan, matrix: np.ndarray, kind: str, seed: int) -> np.ndarray | None:
-    """The ascent on the finest lattices in one direction; None if it fails."""
-    lattices = _lattices(moving, fixed, VOXELS[fixed.ndim][-1])
-    pivot = lattices[1].centre_of_mass_mm()
-    if fixed.background is not None:
-        # "scales" is not averaged over both directions; a rim of background keeps the size instead.
-        lattices = lattices[0], lattices[1].without_background(rim=2 if kind == "scales" else 0)
-    return AffineAscent(lattices[0], lattices[1], pivot, seed)(matrix, kind, SAMPLES[-1], FINE_STEPS)
-
-
-def halfway(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The transform halfway between two close ones, whatever their order; rigid if both are."""
-    step = linalg.logm(np.linalg.inv(first) @ second).real
-    return first @ linalg.expm(step / 2)
+def _unlike(matrices: list[np.ndarray], lattice: Lattice) -> list[np.ndarray]:
+    """The transforms without those that move the lattice's points nearly as an earlier one does."""
+    points = lattice.points()[:, ::97]
+    chosen: list[np.ndarray] = []
+    for matrix in matrices:
+        moves = [(matrix - other)[:-1] @ np.vstack([points, np.ones_like(points[:1])]) for other in chosen]
+        if all(np.abs(move).max() > lattice.spacing_mm / 2 for move in moves):
+            chosen.append(matrix)
+    return chosen
 
 
 def _first_kind(matrix: np.ndarray) -> str:
     """Kind of the first ascent: rigid, or similarity for a start that scales, so that it keeps its scale."""
     return "rigid" if np.isclose(np.linalg.det(matrix[:-1, :-1]), 1, rtol=1e-2) else "similarity"
-
-
-def _better(similarity: Similarity, before: np.ndarray, after: np.ndarray | None) -> np.ndarray:
-    """The transform after an ascent, or the one before if the ascent failed or lost much similarity."""
-    return before if after is None or similarity(after) < 0.9 * similarity(before) else after
 
 
 def _stages(dof: int, ndim: int) -> tuple[str, ...]:
@@ -164,10 +156,11 @@ def _stages(dof: int, ndim: int) -> tuple[str, ...]:
 
 def _check(image: np.ndarray, grid: Grid, mask: np.ndarray | None, name: str) -> None:
     """Raise `ValueError` for an image or a mask that cannot be registered."""
-    if np.shape(image) != grid.shape or grid.ndim not in (2, 3):
+    shape = np.shape(image)
+    if shape[: grid.ndim] != grid.shape or len(shape) > grid.ndim + 1 or 0 in shape or grid.ndim not in (2, 3):
         raise ValueError(
-            f"The {name} image is 2-D or 3-D, without channels, and has the shape of its grid, {grid.shape}; got shape "
-            f"{np.shape(image)}."
+            f"The {name} image is 2-D or 3-D and has the shape of its grid, {grid.shape}, and perhaps an axis of "
+            f"channels behind; got shape {shape}."
         )
     if np.min(image) == np.max(image):
         raise ValueError(f"The {name} image has one value everywhere, {np.min(image):g}; it cannot be aligned.")

@@ -25,12 +25,13 @@ class Scan:
     """Cropped image in RAS order, with its frame: world = centre_mm + directions @ frame.
 
     Attributes:
-        values: intensities, float32 `[*spatial]`.
+        values: intensities, float32 `[channels, *spatial]`.
         mask: voxels to compare, bool `[*spatial]`; None for all.
         steps_mm: matrix `[ndim, ndim]` whose columns are the voxel axes in the frame, rounded.
         directions: orthonormal matrix `[ndim, ndim]` whose columns are the frame's axes in the world.
         centre_mm: world position of the frame's origin.
-        background: value that surrounds the object on all sides; None where the object is cut off or masked.
+        background: values `[channels]` that surround the object on all sides; None where the object is cut off or
+            masked.
     """
 
     values: np.ndarray
@@ -38,12 +39,12 @@ class Scan:
     steps_mm: np.ndarray
     directions: np.ndarray
     centre_mm: np.ndarray
-    background: float | None
+    background: np.ndarray | None
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.values.ndim
+        return self.values.ndim - 1
 
     @property
     def frame_to_world(self) -> np.ndarray:
@@ -57,7 +58,7 @@ class Scan:
 
     def extent_mm(self) -> np.ndarray:
         """First and last corner in the frame, `[2, ndim]`, in millimetres."""
-        half = (np.array(self.values.shape) - 1) / 2
+        half = (np.array(self.values.shape[1:]) - 1) / 2
         corners = np.array(list(itertools.product(*zip(-half, half)))) @ self.steps_mm.T
         return np.array([corners.min(axis=0), corners.max(axis=0)])
 
@@ -67,7 +68,7 @@ class Lattice:
     """A scan on isotropic voxels along its frame's axes.
 
     Attributes:
-        values: intensities, float32 `[*spatial]`, 0 to 1.
+        values: intensities, float32 `[channels, *spatial]`, 0 to 1.
         mask: voxels to compare, bool `[*spatial]`; None for all.
         origin_mm: position of the first voxel in the frame, `[ndim]`.
         spacing_mm: size of the voxels, in millimetres.
@@ -78,29 +79,40 @@ class Lattice:
     origin_mm: np.ndarray
     spacing_mm: float
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels along each axis."""
+        return self.values.shape[1:]
+
     def points(self) -> np.ndarray:
         """Positions of the voxels inside the mask, `[ndim, voxels]` in the frame, in millimetres."""
-        points = np.indices(self.values.shape).reshape(self.values.ndim, -1)
+        points = np.indices(self.shape).reshape(len(self.shape), -1)
         if self.mask is not None:
             points = points[:, self.mask.ravel()]
         return self.origin_mm[:, None] + self.spacing_mm * points
 
+    def weights(self) -> np.ndarray:
+        """The object's density `[*spatial]`: the mask if there is one, else the mean intensity over the channels."""
+        return self.values.mean(axis=0) if self.mask is None else self.mask.astype("float32")
+
     def centre_of_mass_mm(self) -> np.ndarray:
         """Centre of mass in the frame, `[ndim]`: of the mask if there is one, else of the intensities."""
-        weights = self.values if self.mask is None else self.mask
-        return self.origin_mm + self.spacing_mm * np.array(ndimage.center_of_mass(weights))
-
-    def without_background(self, rim: int = 0) -> "Lattice":
-        """The lattice with a mask of the object, its holes filled, dilated by `rim` voxels."""
-        mask = ndimage.binary_fill_holes(self.values > BACKGROUND_LEVEL)
-        return dataclasses.replace(self, mask=ndimage.binary_dilation(mask, iterations=rim) if rim else mask)
+        return self.origin_mm + self.spacing_mm * np.array(ndimage.center_of_mass(self.weights()))
 
     def radius_mm(self) -> float:
         """Root mean square distance of the intensities, or of the mask, from their centre of mass."""
-        weights = (self.values if self.mask is None else self.mask).ravel().astype("float64")
-        points = self.origin_mm[:, None] + self.spacing_mm * np.indices(self.values.shape).reshape(self.values.ndim, -1)
+        weights = self.weights().ravel().astype("float64")
+        points = self.origin_mm[:, None] + self.spacing_mm * np.indices(self.shape).reshape(len(self.shape), -1)
         squares = np.sum((points - self.centre_of_mass_mm()[:, None]) ** 2, axis=0)
         return float(np.sqrt(np.average(squares, weights=weights)))
+
+
+def channel_pairs(moving: Lattice, fixed: Lattice) -> list[tuple[int, int]]:
+    """Channels to compare, (moving, fixed): one by one if both have as many, else each with each."""
+    counts = len(moving.values), len(fixed.values)
+    if counts[0] == counts[1]:
+        return [(number, number) for number in range(counts[0])]
+    return list(itertools.product(range(counts[0]), range(counts[1])))
 
 
 def homogeneous(linear: np.ndarray, translation: np.ndarray) -> np.ndarray:
@@ -118,21 +130,26 @@ def nearest_rotation(linear: np.ndarray) -> np.ndarray:
 
 
 def scan_of(array: np.ndarray, grid: Grid, mask: np.ndarray | None = None) -> Scan:
-    """The `Scan` of an image `[*spatial]` on its grid, and of a bool mask of the same shape or None."""
+    """The `Scan` of an image `[*spatial]` or `[*spatial, channels]`, and of a bool mask `[*spatial]` or None."""
     orientation = "RAS"[: grid.ndim]
-    values, ras = reoriented(np.asarray(array, "float32"), grid, orientation)
+    values, ras = reoriented(np.asarray(array, "float32").reshape(*grid.shape, -1), grid, orientation)
+    values = np.moveaxis(values, -1, 0)
     background = None if mask is not None else _background(values)
     if mask is not None:
-        mask, _ = reoriented(np.asarray(mask, bool), grid, orientation)
-    box = _box(values != background if mask is None else mask)
+        inside, _ = reoriented(np.asarray(mask, bool), grid, orientation)
+    elif background is None:
+        inside = np.ones(values.shape[1:], bool)
+    else:
+        inside = np.any([channel != empty for channel, empty in zip(values, background)], axis=0)
+    box = _box(inside)
     linear = ras.affine[:-1, :-1]
     directions = nearest_rotation(linear)
     steps = directions.T @ linear
     quantum = 2.0 ** (np.round(np.log2(abs(np.linalg.det(steps)) ** (1 / grid.ndim))) - 13)
     centre_mm = ras.to_world([(part.start + part.stop - 1) / 2 for part in box])
     return Scan(
-        values=values[box],
-        mask=None if mask is None else mask[box],
+        values=values[(slice(None), *box)],
+        mask=None if mask is None else inside[box],
         steps_mm=np.round(steps / quantum) * quantum,
         directions=directions,
         centre_mm=centre_mm,
@@ -146,13 +163,13 @@ def _box(inside: np.ndarray) -> tuple[slice, ...]:
     return box
 
 
-def _background(values: np.ndarray) -> float | None:
-    """The lowest value, if nearly all voxels on the border have it; else None."""
-    inner = np.zeros(values.shape, bool)
-    inner[(slice(1, -1),) * values.ndim] = True
-    border = values[~inner]
-    lowest = values.min()
-    return float(lowest) if np.mean(border == lowest) >= BACKGROUND_SHARE else None
+def _background(values: np.ndarray) -> np.ndarray | None:
+    """The lowest value of each channel, if nearly all voxels on the border have it; else None."""
+    inner = np.zeros(values.shape[1:], bool)
+    inner[(slice(1, -1),) * inner.ndim] = True
+    lowest = values.min(axis=tuple(range(1, values.ndim)))
+    shares = np.mean(values[:, ~inner] == lowest[:, None], axis=1)
+    return lowest if np.all(shares >= BACKGROUND_SHARE) else None
 
 
 def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
@@ -166,19 +183,27 @@ def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
     first, last = scan.extent_mm()
     if scan.background is not None:
         first, last = first - margin_mm, last + margin_mm
-    shape = np.floor((last - first) / spacing_mm + 1e-6).astype(int) + 1
-    origin = (first + last - (shape - 1) * spacing_mm) / 2
+    shape = tuple(np.floor((last - first) / spacing_mm + 1e-6).astype(int) + 1)
+    origin = (first + last - (np.array(shape) - 1) * spacing_mm) / 2
     to_indices = np.linalg.inv(scan.steps_mm)
-    linear, offset = to_indices * spacing_mm, to_indices @ origin + (np.array(scan.values.shape) - 1) / 2
+    linear, offset = to_indices * spacing_mm, to_indices @ origin + (np.array(scan.values.shape[1:]) - 1) / 2
     ratio = spacing_mm / np.linalg.norm(scan.steps_mm, axis=0)
     width = 0.42 * np.sqrt(np.maximum(ratio**2 - 1, 0))
-    smooth = ndimage.gaussian_filter(scan.values, width, mode="nearest", truncate=3)
-    mode, background = ("nearest", 0.0) if scan.background is None else ("constant", scan.background)
-    values = ndimage.affine_transform(smooth, linear, offset, tuple(shape), order=1, mode=mode, cval=background)
+
+    def sampled(channel: np.ndarray, background: float | None) -> np.ndarray:
+        smooth = ndimage.gaussian_filter(channel, width, mode="nearest", truncate=3)
+        mode, empty = ("nearest", 0.0) if background is None else ("constant", background)
+        return ndimage.affine_transform(smooth, linear, offset, shape, order=1, mode=mode, cval=empty)
+
+    backgrounds = [None] * len(scan.values) if scan.background is None else list(scan.background)
     mask = None
     if scan.mask is not None:
-        mask = ndimage.affine_transform(scan.mask.astype("float32"), linear, offset, tuple(shape), order=1) > 0.5
-    return Lattice(_stretched(values, mask, scan.background), mask, origin, spacing_mm)
+        mask = ndimage.affine_transform(scan.mask.astype("float32"), linear, offset, shape, order=1) > 0.5
+    values = [
+        _stretched(sampled(channel, background), mask, background)
+        for channel, background in zip(scan.values, backgrounds)
+    ]
+    return Lattice(np.stack(values), mask, origin, spacing_mm)
 
 
 def _stretched(values: np.ndarray, mask: np.ndarray | None, background: float | None) -> np.ndarray:
@@ -187,6 +212,7 @@ def _stretched(values: np.ndarray, mask: np.ndarray | None, background: float | 
     Percentiles are taken inside the mask, or above the background, if there is one.
     """
     counted = values[mask] if mask is not None else values if background is None else values[values > background]
-    low, high = np.percentile(counted, (1, 99.5))
+    # A channel of a lattice may be empty where the image is not.
+    low, high = np.percentile(counted, (1, 99.5)) if counted.size else (0.0, 0.0)
     low = low if background is None else background
     return np.clip((values - low) / max(high - low, 1e-12), 0, 1).astype("float32")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from vxm_tf.registration.affine.scan import Lattice, Scan, homogeneous
+from vxm_tf.registration.affine.scan import Lattice, Scan, channel_pairs, homogeneous
 
 BINS = 16
 ROTATIONS_DEGREES = (-20.0, 0.0, 20.0)
@@ -21,54 +21,75 @@ UNLIKE_RADII = 0.15
 class Similarity:
     """Mutual information of two lattices, times the fraction of the fixed one that overlaps the moving one.
 
+    Several channels count by their mean.
+
     Args:
         moving: lattice of the moving scan.
         fixed: lattice of the fixed scan.
     """
 
     def __init__(self, moving: Lattice, fixed: Lattice) -> None:
-        self.moving, self.points = moving, fixed.points()
-        values = fixed.values.ravel() if fixed.mask is None else fixed.values[fixed.mask]
-        self.fixed_size_mm = float(fixed.spacing_mm * np.mean(fixed.values.shape))
-        self.bins = np.minimum(values * BINS, BINS - 1).astype("int64")
+        self.moving, self.points, self.channels = moving, fixed.points(), channel_pairs(moving, fixed)
+        mask = np.ones(fixed.shape, bool) if fixed.mask is None else fixed.mask
+        self.fixed_size_mm = float(fixed.spacing_mm * np.mean(fixed.shape))
+        self.bins = np.minimum(fixed.values[:, mask] * BINS, BINS - 1).astype("int64")
 
-    def samples(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values of the moving lattice at the fixed points that a transform maps into it, and a mask of these points.
+    def inside(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The points that a transform takes into the moving lattice, and into its mask.
 
         Args:
             matrix: `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
 
         Returns:
-            (float32 `[points inside]`, bool `[points]`)
+            (indices in the moving lattice `[ndim, points inside]`, bool `[points]`)
         """
         indices = matrix[:-1, :-1] @ self.points + matrix[:-1, -1:] - self.moving.origin_mm[:, None]
         indices /= self.moving.spacing_mm
-        limits = np.array(self.moving.values.shape)[:, None] - 1
+        limits = np.array(self.moving.shape)[:, None] - 1
         inside = np.all((indices >= 0) & (indices <= limits), axis=0)
         if self.moving.mask is not None:
             inside[inside] = self.moving.mask[tuple(np.rint(indices[:, inside]).astype(int))]
-        return ndimage.map_coordinates(self.moving.values, indices[:, inside], order=1), inside
+        return indices[:, inside], inside
 
     def overlap(self, matrix: np.ndarray) -> float:
         """Fraction of the fixed points that a transform takes into the moving lattice."""
-        return float(self.samples(matrix)[1].mean())
+        return float(self.inside(matrix)[1].mean())
 
     def __call__(self, matrix: np.ndarray) -> float:
         """The similarity under a transform, in nats, minus its expectation for independent images; higher is better."""
-        values, inside = self.samples(matrix)
-        if len(values) < 4 * BINS:
-            return 0.0
-        position = values.astype("float64") * (BINS - 1)
-        lower = np.minimum(position.astype("int64"), BINS - 2)
-        weight = position - lower
-        cell = self.bins[inside] * BINS + lower
-        joint = np.bincount(cell, 1 - weight, BINS**2) + np.bincount(cell + 1, weight, BINS**2)
-        shares = joint.reshape(BINS, BINS) / len(values)
-        independent = np.outer(shares.sum(axis=1), shares.sum(axis=0))
-        used = shares > 0
-        information = np.sum(shares[used] * np.log(shares[used] / independent[used]))
-        cells = (np.count_nonzero(shares.sum(axis=1)) - 1) * (np.count_nonzero(shares.sum(axis=0)) - 1)
-        return float(inside.mean() * (information - cells / (2 * len(values))))
+        return float(np.mean(self.of_channels(matrix)))
+
+    def most_alike(self, matrix: np.ndarray) -> tuple[int, int]:
+        """The pair of channels, (moving, fixed), that is most similar under a transform."""
+        return self.channels[int(np.argmax(self.of_channels(matrix)))]
+
+    def of_channels(self, matrix: np.ndarray) -> list[float]:
+        """The similarity of each pair of channels."""
+        indices, inside = self.inside(matrix)
+        if indices.shape[1] < 4 * BINS:
+            return [0.0] * len(self.channels)
+        return [
+            inside.mean()
+            * _mutual_information(
+                ndimage.map_coordinates(self.moving.values[first], indices, order=1), self.bins[second][inside]
+            )
+            for first, second in self.channels
+        ]
+
+
+def _mutual_information(values: np.ndarray, bins: np.ndarray) -> float:
+    """Mutual information of values from 0 to 1 and bin numbers, in nats, minus its expectation if independent."""
+    position = values.astype("float64") * (BINS - 1)
+    lower = np.minimum(position.astype("int64"), BINS - 2)
+    weight = position - lower
+    cell = bins * BINS + lower
+    joint = np.bincount(cell, 1 - weight, BINS**2) + np.bincount(cell + 1, weight, BINS**2)
+    shares = joint.reshape(BINS, BINS) / len(values)
+    independent = np.outer(shares.sum(axis=1), shares.sum(axis=0))
+    used = shares > 0
+    information = np.sum(shares[used] * np.log(shares[used] / independent[used]))
+    cells = (np.count_nonzero(shares.sum(axis=1)) - 1) * (np.count_nonzero(shares.sum(axis=0)) - 1)
+    return float(information - cells / (2 * len(values)))
 
 
 def starts(
