@@ -28,8 +28,10 @@ PLANE_DOF = {7: 4, 12: 6}
 VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 400000)}
 # Number of points of the ascent of mutual information, and its first and last step length; see `AffineAscent`.
 SAMPLES, ASCENT_STEPS = 8000, (0.02, 1e-3)
-# Largest number of steps of each ascent of the local correlation, and of the one on the fine lattice.
-STEPS, FINE_STEPS = 10, 8
+# Largest number of steps of an ascent of the local correlation, and of such ascents on one lattice.
+STEPS, ROUNDS = 5, 3
+# Distance in voxels up to which two transforms of a lattice count as one.
+ALIKE = 0.25
 LARGEST_SCALE = 3.0
 
 
@@ -112,21 +114,28 @@ def _registered(
     for kind in stages:
         if kind != "rigid":
             report(kind)
-        finalists = [climb(LocalCorrelation(*coarse), matrix, kind, pivot, STEPS) for matrix in finalists]
-    correlation = LocalCorrelation(*middle)
-    finalists = [climb(correlation, matrix, stages[-1], pivot, STEPS) for matrix in _unlike(finalists, middle[1])]
+        finalists = [_climbed(coarse, matrix, kind, pivot) for matrix in finalists]
+    finalists = [_climbed(middle, matrix, stages[-1], pivot) for matrix in _unlike(finalists, middle[1])]
     report(f"{stages[-1]}, fine")
-    best = max(finalists, key=_judge(similarity, correlation))
-    correlation = LocalCorrelation(*fine)
-    best = climb(correlation, best, stages[-1], pivot, FINE_STEPS)
-    best = max((best, header), key=_judge(similarity, correlation))
+    best = max(finalists, key=lambda matrix: _judged(matrix, similarity, middle))
+    best = _climbed(fine, best, stages[-1], pivot)
+    best = max((best, header), key=lambda matrix: _judged(matrix, similarity, middle))
     _check_plausible(best, similarity)
     return best
 
 
-def _judge(similarity: Similarity, correlation: LocalCorrelation) -> Callable[[np.ndarray], float]:
+def _climbed(lattices: tuple[Lattice, Lattice], matrix: np.ndarray, kind: str, pivot: np.ndarray) -> np.ndarray:
+    """The transform of the highest local correlation, whose contrast is learnt anew while that improves it."""
+    for _ in range(ROUNDS):
+        before, matrix = matrix, climb(LocalCorrelation(*lattices, matrix), matrix, kind, pivot, STEPS)
+        if not _unlike([before, matrix], lattices[1])[1:]:
+            break
+    return matrix
+
+
+def _judged(matrix: np.ndarray, similarity: Similarity, lattices: tuple[Lattice, Lattice]) -> float:
     """A measure of transforms that is high only where mutual information and local correlation both are."""
-    return lambda matrix: max(similarity(matrix), 0.0) * correlation(matrix)
+    return max(similarity(matrix), 0.0) * LocalCorrelation(*lattices, matrix)(matrix)
 
 
 def _unlike(matrices: list[np.ndarray], lattice: Lattice) -> list[np.ndarray]:
@@ -135,7 +144,7 @@ def _unlike(matrices: list[np.ndarray], lattice: Lattice) -> list[np.ndarray]:
     chosen: list[np.ndarray] = []
     for matrix in matrices:
         moves = [(matrix - other)[:-1] @ np.vstack([points, np.ones_like(points[:1])]) for other in chosen]
-        if all(np.abs(move).max() > lattice.spacing_mm / 2 for move in moves):
+        if all(np.abs(move).max() > ALIKE * lattice.spacing_mm for move in moves):
             chosen.append(matrix)
     return chosen
 

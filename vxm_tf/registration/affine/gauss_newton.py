@@ -9,7 +9,7 @@ from vxm_tf.registration.affine.local_correlation import LocalCorrelation
 from vxm_tf.registration.affine.scan import homogeneous
 
 # An ascent ends with steps that move points by less than this, in voxels of the lattice.
-SMALLEST_STEP = 0.02
+SMALLEST_STEP = 0.05
 # Levenberg's damping, relative to the curvature along each parameter: at first, smallest, largest.
 DAMPING = (1e-3, 1e-4, 10.0)
 
@@ -24,9 +24,10 @@ def climb(measure: LocalCorrelation, matrix: np.ndarray, kind: str, pivot: np.nd
         pivot: `[ndim]`, centre of rotations and scales in the fixed frame.
         steps: largest number of steps.
     """
-    radius_mm = measure.fixed.radius_mm(pivot)
+    points = measure.fixed.points()
+    radius_mm = float(np.sqrt(np.mean(np.sum((points - pivot[:, None]) ** 2, axis=0))))
     damping, smallest, largest = DAMPING
-    terms = measure.forward(matrix), measure.backward(matrix)
+    terms = measure.terms(matrix)
     for _ in range(steps):
         left, right = _generators(kind, matrix, pivot)
         inverse = np.linalg.inv(matrix)
@@ -40,7 +41,7 @@ def climb(measure: LocalCorrelation, matrix: np.ndarray, kind: str, pivot: np.nd
         step = np.linalg.solve(system, gradient / scale) / scale
         new = _moved(matrix, step, left, right)
         small = _length_mm(new - matrix, pivot, radius_mm) < SMALLEST_STEP * measure.fixed.spacing_mm
-        new_terms = measure.forward(new), measure.backward(new)
+        new_terms = measure.terms(new)
         if sum(term.score for term in new_terms) > sum(term.score for term in terms):
             matrix, terms, damping = new, new_terms, max(damping / 5, smallest)
         else:

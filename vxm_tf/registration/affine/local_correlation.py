@@ -1,9 +1,10 @@
-"""Squared local correlation of two scans under an affine transform, with its derivatives.
+"""Local correlation of two scans under an affine transform, with its derivatives.
 
 Around each point, the values of one scan are fitted by a linear function of the other scan's values: the squared
-correlation is the part of the variance that this fit explains. It is 1 for images that differ by brightness and
-contrast in the neighbourhood, and the sign of the contrast has no effect. Unlike mutual information of whole images, it
-is as sensitive to vessels in a lung as to the lung's edge.
+correlation is the part of the variance that this fit explains. A neighbourhood counts by the logarithm of it, so that
+all neighbourhoods are aligned as well as one transform can align them. Mutual information of whole images, and the mean
+of the correlation too, rise most where the fit is already nearly perfect: they align a stiff part, such as the wall of
+a chest, exactly, and leave the part that changed its size, the lung, where it is.
 """
 
 import dataclasses
@@ -16,7 +17,13 @@ from vxm_tf.registration.affine.scan import Lattice, channel_pairs
 # Width of the neighbourhood, in voxels of the lattice.
 WINDOW = 5
 # Variance of values from 0 to 1 below which a neighbourhood counts as flat: it is noise rather than anatomy.
-FLAT = 1e-4
+FLAT = 1e-5
+# Squared correlation that neighbourhoods without a common structure reach by chance.
+CHANCE = 0.02
+# Factor by which a learnt contrast has to correlate better than the scan's own to be used.
+CLEARLY = 1.1
+# Number of intensities for which the mean intensity of the other scan is learnt.
+LEVELS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Terms:
     """The measure and its derivatives with respect to the first `ndim` rows of a transform, row by row.
 
     Attributes:
-        score: mean squared local correlation, 0 to 1.
+        score: mean of log(1 + squared correlation / `CHANCE`), 0 where nothing is alike.
         gradient: `[ndim * (ndim + 1)]`, None where it was not asked for.
         curvature: Gauss-Newton approximation of the negative second derivative, `[ndim * (ndim + 1)] * 2`, or None.
     """
@@ -35,90 +42,117 @@ class Terms:
 
 
 class LocalCorrelation:
-    """Squared local correlation of two lattices, averaged over both directions and over the channels.
+    """Local correlation of two lattices, averaged over both directions and over the channels.
 
-    Points outside the other lattice, or outside its mask, count as uncorrelated.
+    Points outside the other lattice, or outside its mask, count as uncorrelated. Where it correlates better, an
+    intensity of one scan is replaced by the mean intensity of the other scan that it meets under `matrix`, so that any
+    relation between the contrasts of two scans will do.
 
     Args:
         moving: lattice of the moving scan.
         fixed: lattice of the fixed scan.
+        matrix: transform `[ndim + 1, ndim + 1]` from the fixed to the moving frame that roughly aligns them.
     """
 
-    def __init__(self, moving: Lattice, fixed: Lattice) -> None:
-        self.moving, self.fixed = _Sampled(moving), _Sampled(fixed)
-        self.channels = channel_pairs(moving, fixed)
+    def __init__(self, moving: Lattice, fixed: Lattice, matrix: np.ndarray) -> None:
+        self.moving, self.fixed, self.channels = moving, fixed, channel_pairs(moving, fixed)
+        swapped = [(second, first) for first, second in self.channels]
+        self.there = _Direction(fixed, moving, matrix, swapped)
+        self.back = _Direction(moving, fixed, np.linalg.inv(matrix), self.channels)
 
     def __call__(self, matrix: np.ndarray) -> float:
         """The measure under a transform `[ndim + 1, ndim + 1]` from the fixed to the moving frame; higher is better."""
-        return (self.forward(matrix, False).score + self.backward(matrix, False).score) / 2
+        return sum(terms.score for terms in self.terms(matrix, derivatives=False)) / 2
 
-    def forward(self, matrix: np.ndarray, derivatives: bool = True) -> Terms:
-        """Terms of the fixed points under a transform from the fixed to the moving frame."""
-        return _terms(
-            self.fixed, self.moving, matrix, [(second, first) for first, second in self.channels], derivatives
-        )
-
-    def backward(self, matrix: np.ndarray, derivatives: bool = True) -> Terms:
-        """Terms of the moving points under the inverse; derivatives are with respect to the inverse."""
-        return _terms(self.moving, self.fixed, np.linalg.inv(matrix), self.channels, derivatives)
+    def terms(self, matrix: np.ndarray, derivatives: bool = True) -> tuple[Terms, Terms]:
+        """Terms of the fixed points under a transform, and of the moving points under its inverse."""
+        return self.there(matrix, derivatives), self.back(np.linalg.inv(matrix), derivatives)
 
 
-class _Sampled:
-    """A lattice with the gradient of its values."""
+class _Direction:
+    """Local correlation at the points of one lattice, `target`, that a transform takes into another, `source`.
 
-    def __init__(self, lattice: Lattice) -> None:
-        self.values, self.origin_mm, self.spacing_mm = lattice.values, lattice.origin_mm, lattice.spacing_mm
-        self.shape = lattice.shape
-        self.mask = np.ones(self.shape, bool) if lattice.mask is None else lattice.mask
-        self.gradients = [np.gradient(channel, lattice.spacing_mm) for channel in lattice.values]
+    Args:
+        target: lattice whose points are compared.
+        source: lattice that is sampled.
+        matrix: transform from the target's to the source's frame that roughly aligns them.
+        channels: channels to compare, (target, source).
+    """
 
-    def positions_mm(self) -> list[np.ndarray]:
-        """Positions along each axis in the frame, in millimetres, each of a shape that broadcasts to the lattice's."""
-        ndim = len(self.shape)
-        return [
-            (self.origin_mm[k] + self.spacing_mm * np.arange(self.shape[k], dtype="float32")).reshape(
-                [-1 if axis == k else 1 for axis in range(ndim)]
-            )
-            for k in range(ndim)
-        ]
+    def __init__(self, target: Lattice, source: Lattice, matrix: np.ndarray, channels: list[tuple[int, int]]) -> None:
+        self.target, self.source, self.channels = target, source, channels
+        compared, indices = self._met(matrix)
+        self.sampled = []
+        for first, second in channels:
+            values, partner = source.values[second], target.values[first]
+            translated = _translated(values, _at(values, indices), partner[compared])
+            choices = [values, translated]
+            totals = [
+                _Correlation(partner, _placed(_at(choice, indices), compared), compared).total() for choice in choices
+            ]
+            chosen = choices[int(totals[1] > CLEARLY * totals[0])]
+            self.sampled.append((chosen, np.gradient(chosen, source.spacing_mm)))
 
-    def radius_mm(self, pivot: np.ndarray) -> float:
-        """Root mean square distance of the compared points from a point `[ndim]` in the frame."""
-        squares = sum((axis - centre) ** 2 for axis, centre in zip(self.positions_mm(), pivot))
-        return float(np.sqrt(np.mean(np.broadcast_to(squares, self.shape)[self.mask])))
+    def __call__(self, matrix: np.ndarray, derivatives: bool) -> Terms:
+        """The measure under a transform; derivatives are with respect to the same transform."""
+        compared, indices = self._met(matrix)
+        ndim = len(indices)
+        positions = self._positions(compared)
+        score, gradient, curvature = 0.0, np.zeros(ndim * (ndim + 1)), np.zeros((ndim * (ndim + 1),) * 2)
+        for (first, _), (values, slopes) in zip(self.channels, self.sampled):
+            correlation = _Correlation(self.target.values[first], _placed(_at(values, indices), compared), compared)
+            score += correlation.total()
+            if derivatives:
+                along = [_at(slope, indices) for slope in slopes]
+                steepness, weight = correlation.derivatives()
+                gradient += _per_parameter(along, positions) @ steepness
+                # The part of a change that is constant in a neighbourhood alters no correlation.
+                change = _per_parameter([correlation.centred(slope) for slope in along], positions)
+                curvature += (change * weight) @ change.T
+        mask = self.target.mask
+        count = len(self.channels) * max(compared.size if mask is None else np.count_nonzero(mask), 1)
+        return Terms(score / count, gradient / count, curvature / count) if derivatives else Terms(score / count)
 
-    def indices(self, points_mm: np.ndarray) -> np.ndarray:
-        """Indices `[ndim, points]` of points in the frame."""
-        return (points_mm - self.origin_mm[:, None]) / self.spacing_mm
+    def _met(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(bool `[*spatial]` of the target's points that meet the source, their indices there `[ndim, points]`)."""
+        compared = np.ones(self.target.shape, bool) if self.target.mask is None else self.target.mask.copy()
+        points = matrix[:-1] @ self._positions(compared)
+        indices = (points - self.source.origin_mm[:, None]) / self.source.spacing_mm
+        inside = np.all((indices >= 0) & (indices <= np.array(self.source.shape)[:, None] - 1), axis=0)
+        if self.source.mask is not None:
+            inside[inside] = self.source.mask[tuple(np.rint(indices[:, inside]).astype(int))]
+        compared[compared] = inside
+        return compared, indices[:, inside].astype("float32")
+
+    def _positions(self, compared: np.ndarray) -> np.ndarray:
+        """Homogeneous coordinates of the target's chosen points in its frame, float32 `[ndim + 1, points]`."""
+        points = np.array(np.nonzero(compared), "float32") * self.target.spacing_mm
+        points += self.target.origin_mm[:, None].astype("float32")
+        return np.concatenate([points, np.ones_like(points[:1])]).astype("float32")
 
 
-def _terms(
-    target: _Sampled, source: _Sampled, matrix: np.ndarray, channels: list[tuple[int, int]], derivatives: bool
-) -> Terms:
-    """Terms of the target's points, which a matrix maps into the source; `channels` are pairs (target, source)."""
-    ndim = len(target.shape)
-    positions = np.stack([np.broadcast_to(axis, target.shape)[target.mask] for axis in target.positions_mm()])
-    indices = source.indices(matrix[:-1, :-1] @ positions + matrix[:-1, -1:])
-    inside = np.all((indices >= 0) & (indices <= np.array(source.shape)[:, None] - 1), axis=0)
-    inside[inside] = source.mask[tuple(np.rint(indices[:, inside]).astype(int))]
-    compared = np.zeros(target.shape, bool)
-    compared[target.mask] = inside
-    positions, indices = positions[:, inside], indices[:, inside].astype("float32")
-    score, gradient, curvature = 0.0, np.zeros(ndim * (ndim + 1)), np.zeros((ndim * (ndim + 1),) * 2)
-    for first, second in channels:
-        values = np.zeros(target.shape, "float32")
-        values[compared] = _at(source.values[second], indices)
-        correlation = _Correlation(target.values[first], values, compared)
-        score += correlation.total()
-        if derivatives:
-            slopes = np.stack([_at(axis, indices) for axis in source.gradients[second]])
-            change = slopes[:, None] * np.concatenate([positions, np.ones_like(positions[:1])])[None]
-            change = change.reshape(-1, positions.shape[1]).astype("float32")
-            steepness, weight = correlation.derivatives()
-            gradient += change @ steepness
-            curvature += (change * weight) @ change.T
-    count = len(channels) * max(np.count_nonzero(target.mask), 1)
-    return Terms(score / count, gradient / count, curvature / count) if derivatives else Terms(score / count)
+def _per_parameter(slopes: list[np.ndarray], positions: np.ndarray) -> np.ndarray:
+    """Change of each point's value per entry of a transform, `[ndim * (ndim + 1), points]`."""
+    return (np.stack(slopes)[:, None] * positions[None]).reshape(-1, positions.shape[1])
+
+
+def _translated(values: np.ndarray, met: np.ndarray, partners: np.ndarray) -> np.ndarray:
+    """Values from 0 to 1, each replaced by the mean of the partners that it meets, stretched to [0, 1] again."""
+    levels = np.rint(met * (LEVELS - 1)).astype(int)
+    counts = np.bincount(levels, minlength=LEVELS)
+    means = np.bincount(levels, partners, LEVELS) / np.maximum(counts, 1)
+    used = counts > 0
+    if not used.any():
+        return values
+    translated = np.interp(values, np.linspace(0, 1, LEVELS)[used], means[used])
+    return ((translated - translated.min()) / max(float(np.ptp(translated)), 1e-12)).astype("float32")
+
+
+def _placed(values: np.ndarray, compared: np.ndarray) -> np.ndarray:
+    """Values at the points where `compared` is true, and zeros elsewhere, float32 `[*spatial]`."""
+    placed = np.zeros(compared.shape, "float32")
+    placed[compared] = values
+    return placed
 
 
 def _at(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -141,17 +175,24 @@ class _Correlation:
         self.squared = covariance * self.slope / self.first_variance
 
     def total(self) -> float:
-        """Sum of the squared correlations of all neighbourhoods."""
-        return float(self.squared[self.compared].sum(dtype="float64"))
+        """Sum over all neighbourhoods."""
+        return float(np.log1p(self.squared[self.compared] / CHANCE).sum(dtype="float64"))
+
+    def centred(self, values: np.ndarray) -> np.ndarray:
+        """Values at the compared points, minus their mean over the neighbourhood."""
+        return values - (_mean(_placed(values, self.compared)) / self.share)[self.compared]
 
     def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
         """(first derivative of the sum, curvature) with respect to the second image's compared values."""
-        covariance = np.where(self.compared, self.slope / self.first_variance / self.share, 0)
+        weight = 1 / (CHANCE + self.squared) / self.first_variance / self.share
+        covariance = np.where(self.compared, weight * self.slope, 0)
         variance = covariance * self.slope
         per_variance = _mean(variance)
         first = self.first * _mean(covariance) - _mean(covariance * self.first_mean)
         second = self.second * per_variance - _mean(variance * self.second_mean)
-        return 2 * (first - second)[self.compared], 2 * per_variance[self.compared]
+        # Where hardly anything is alike, the correlation is chance and has no maximum nearby.
+        curvature = _mean(variance * self.squared)
+        return 2 * (first - second)[self.compared], 2 * curvature[self.compared]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
