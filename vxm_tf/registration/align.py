@@ -137,9 +137,9 @@ def _affine(
     logging.info("Searching for an affine transform with %d degrees of freedom.", settings.dof)
     first, second = prepared.moving, prepared.fixed
     return register_affine(
-        first.array[..., 0],
+        first.array,
         first.grid,
-        second.array[..., 0],
+        second.array,
         second.grid,
         dof=settings.dof,
         moving_mask=prepared.masks[0],

@@ -16,10 +16,13 @@ from vxm_tf.registration.affine.scan import Lattice, channel_pairs
 
 # Width of the neighbourhood, in voxels of the lattice.
 WINDOW = 5
-# Variance of values from 0 to 1 below which a neighbourhood counts as flat: it is noise rather than anatomy.
-FLAT = 1e-5
+# Share of the neighbourhoods that vary whose variance is held for noise; it dampens the correlation of all of them.
+QUIET = 0.25
 # Squared correlation that neighbourhoods without a common structure reach by chance.
 CHANCE = 0.02
+# Width of the Gaussian that scans are smoothed with, in voxels: interpolation of sharp noise between voxels smooths it,
+# which would draw an ascent to transforms that map voxels between voxels.
+SMOOTHING = 0.5
 # Factor by which a learnt contrast has to correlate better than the scan's own to be used.
 CLEARLY = 1.1
 # Number of intensities for which the mean intensity of the other scan is learnt.
@@ -55,6 +58,7 @@ class LocalCorrelation:
     """
 
     def __init__(self, moving: Lattice, fixed: Lattice, matrix: np.ndarray) -> None:
+        moving, fixed = _smoothed(moving), _smoothed(fixed)
         self.moving, self.fixed, self.channels = moving, fixed, channel_pairs(moving, fixed)
         swapped = [(second, first) for first, second in self.channels]
         self.there = _Direction(fixed, moving, matrix, swapped)
@@ -67,6 +71,11 @@ class LocalCorrelation:
     def terms(self, matrix: np.ndarray, derivatives: bool = True) -> tuple[Terms, Terms]:
         """Terms of the fixed points under a transform, and of the moving points under its inverse."""
         return self.there(matrix, derivatives), self.back(np.linalg.inv(matrix), derivatives)
+
+
+def _smoothed(lattice: Lattice) -> Lattice:
+    width = (0, *[SMOOTHING] * len(lattice.shape))
+    return dataclasses.replace(lattice, values=ndimage.gaussian_filter(lattice.values, width, truncate=3))
 
 
 class _Direction:
@@ -82,16 +91,18 @@ class _Direction:
     def __init__(self, target: Lattice, source: Lattice, matrix: np.ndarray, channels: list[tuple[int, int]]) -> None:
         self.target, self.source, self.channels = target, source, channels
         compared, indices = self._met(matrix)
-        self.sampled = []
+        self.sampled, self.noise = [], []
         for first, second in channels:
             values, partner = source.values[second], target.values[first]
             translated = _translated(values, _at(values, indices), partner[compared])
             choices = [values, translated]
-            totals = [
-                _Correlation(partner, _placed(_at(choice, indices), compared), compared).total() for choice in choices
-            ]
+            totals = []
+            for choice in choices:
+                noise = _noise(partner, target.mask), _noise(choice, source.mask)
+                totals.append(_Correlation(partner, _placed(_at(choice, indices), compared), compared, noise).total())
             chosen = choices[int(totals[1] > CLEARLY * totals[0])]
             self.sampled.append((chosen, np.gradient(chosen, source.spacing_mm)))
+            self.noise.append((_noise(partner, target.mask), _noise(chosen, source.mask)))
 
     def __call__(self, matrix: np.ndarray, derivatives: bool) -> Terms:
         """The measure under a transform; derivatives are with respect to the same transform."""
@@ -99,8 +110,9 @@ class _Direction:
         ndim = len(indices)
         positions = self._positions(compared)
         score, gradient, curvature = 0.0, np.zeros(ndim * (ndim + 1)), np.zeros((ndim * (ndim + 1),) * 2)
-        for (first, _), (values, slopes) in zip(self.channels, self.sampled):
-            correlation = _Correlation(self.target.values[first], _placed(_at(values, indices), compared), compared)
+        for (first, _), (values, slopes), noise in zip(self.channels, self.sampled, self.noise):
+            placed = _placed(_at(values, indices), compared)
+            correlation = _Correlation(self.target.values[first], placed, compared, noise)
             score += correlation.total()
             if derivatives:
                 along = [_at(slope, indices) for slope in slopes]
@@ -148,6 +160,13 @@ def _translated(values: np.ndarray, met: np.ndarray, partners: np.ndarray) -> np
     return ((translated - translated.min()) / max(float(np.ptp(translated)), 1e-12)).astype("float32")
 
 
+def _noise(values: np.ndarray, mask: np.ndarray | None) -> float:
+    """Variance of quiet neighbourhoods of an image `[*spatial]`, of those that vary at all."""
+    variance = _mean(values**2) - _mean(values) ** 2
+    variance = variance[variance > 1e-6] if mask is None else variance[mask & (variance > 1e-6)]
+    return max(float(np.quantile(variance, QUIET)), 1e-6) if variance.size else 1e-6
+
+
 def _placed(values: np.ndarray, compared: np.ndarray) -> np.ndarray:
     """Values at the points where `compared` is true, and zeros elsewhere, float32 `[*spatial]`."""
     placed = np.zeros(compared.shape, "float32")
@@ -160,9 +179,12 @@ def _at(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 class _Correlation:
-    """Sums over the neighbourhoods of two images `[*spatial]`, of the voxels where `compared` is true."""
+    """Sums over the neighbourhoods of two images `[*spatial]`, of the voxels where `compared` is true.
 
-    def __init__(self, first: np.ndarray, second: np.ndarray, compared: np.ndarray) -> None:
+    `noise` holds the variances of both images that are no anatomy.
+    """
+
+    def __init__(self, first: np.ndarray, second: np.ndarray, compared: np.ndarray, noise: tuple[float, float]) -> None:
         self.compared, weight = compared, compared.astype("float32")
         self.share = np.maximum(_mean(weight), 1e-6)
         self.first, self.second = first * weight, second * weight
@@ -170,8 +192,8 @@ class _Correlation:
         self.first_variance = _mean(self.first**2) / self.share - self.first_mean**2
         second_variance = _mean(self.second**2) / self.share - self.second_mean**2
         covariance = _mean(self.first * self.second) / self.share - self.first_mean * self.second_mean
-        self.first_variance = np.maximum(self.first_variance, 0) + FLAT
-        self.slope = covariance / (np.maximum(second_variance, 0) + FLAT)
+        self.first_variance = np.maximum(self.first_variance, 0) + noise[0]
+        self.slope = covariance / (np.maximum(second_variance, 0) + noise[1])
         self.squared = covariance * self.slope / self.first_variance
 
     def total(self) -> float:

@@ -1,0 +1,141 @@
+"""Local correlation of two scans, its derivatives, and what its ascent finds."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.registration.affine.test_affine import DATA, affine_about, error_mm, grid_of, head, load, moving_for
+from vxm_tf.data.synthetic.phantoms import phantom
+from vxm_tf.metrics import dice
+from vxm_tf.registration import RegistrationSettings, register_images
+from vxm_tf.registration.affine.estimate import register_affine
+from vxm_tf.registration.affine.gauss_newton import climb
+from vxm_tf.registration.affine.local_correlation import LocalCorrelation
+from vxm_tf.registration.affine.scan import Lattice
+from vxm_tf.registration.affine.search import rotation_about
+from vxm_tf.spatial import SpatialImage
+from vxm_tf.spatial.interpolation import interpolate
+from vxm_tf.spatial.transforms import identity
+
+TURN = affine_about(rotation_about([9.0]), np.full(2, 5.0), np.array([14.0, -9.0]))
+
+
+def lattice(values, mask=None):
+    """A lattice of 2 mm whose frame's origin is in its middle."""
+    shape = np.array(values.shape[1:])
+    return Lattice(values.astype("float32"), mask, -(shape - 1.0), 2.0)
+
+
+def smooth(rng, *shape):
+    values = ndimage.gaussian_filter(rng.normal(size=shape), (0, *[2.0] * (len(shape) - 1)))
+    return (values - values.min()) / np.ptp(values)
+
+
+@pytest.mark.parametrize("shape", [(2, 24, 26), (1, 14, 15, 16)])
+def test_derivatives_are_those_of_finite_differences(rng, shape):
+    fixed, ndim = smooth(rng, *shape), len(shape) - 1
+    moving = np.roll(fixed, 1, axis=-1) ** 2 + 0.1 * smooth(rng, *shape)
+    # Points on the border leave and enter, which no derivative foresees.
+    mask = np.zeros(shape[1:], bool)
+    mask[(slice(4, -4),) * ndim] = True
+    measure = LocalCorrelation(lattice(moving), lattice(fixed, mask), np.eye(ndim + 1))
+    gradient, expected = measure.terms(np.eye(ndim + 1))[0].gradient, []
+    for entry in range(ndim * (ndim + 1)):
+        change = np.zeros((ndim + 1, ndim + 1))
+        change[:-1].flat[entry] = 1e-2
+        ahead, behind = (measure.terms(np.eye(ndim + 1) + sign * change, False)[0].score for sign in (1, -1))
+        expected.append((ahead - behind) / 2e-2)
+    assert np.linalg.norm(gradient - expected) < 0.1 * np.linalg.norm(expected)
+
+
+def test_a_climb_ends_at_the_transform_that_made_the_image(rng):
+    fixed = lattice(smooth(rng, 1, 60, 60))
+    true = np.array([[1.02, 0.05, 1.5], [-0.03, 0.97, -1.0], [0.0, 0.0, 1.0]])
+    inverse = np.linalg.inv(true)
+    offset = (inverse[:2, :2] @ fixed.origin_mm + inverse[:2, 2] - fixed.origin_mm) / 2.0
+    moving = lattice(ndimage.affine_transform(fixed.values[0], inverse[:2, :2], offset, order=3, mode="nearest")[None])
+    found = climb(LocalCorrelation(moving, fixed, np.eye(3)), np.eye(3), "affine", np.zeros(2), 20)
+    corners = np.array([[sign * 40.0, other * 40.0, 1.0] for sign in (1, -1) for other in (1, -1)])
+    assert np.abs(corners @ (found - true).T).max() < 0.5
+
+
+def test_a_scale_for_each_axis_keeps_the_volume_of_noisy_images(rng):
+    image, grid = head(3)
+    true = affine_about(rotation_about((5.0, -4.0, 6.0)) @ np.diag([1.08, 0.95, 1.03]), np.zeros(3), np.full(3, 4.0))
+    moving = moving_for(image, grid, true, grid)
+    moving, image = (array + 0.03 * rng.normal(size=array.shape) * (array > 0.05) for array in (moving, image))
+    found = register_affine(moving, grid, image, grid, dof=9)
+    volume = np.linalg.det(found.matrix[:3, :3]) / np.linalg.det(true.matrix[:3, :3])
+    assert abs(volume - 1) < 0.003
+
+
+def tissues(image):
+    """Two maps that sum to 1 everywhere."""
+    return np.stack([image, 1 - image], axis=-1)
+
+
+def noise_first(image, rng):
+    return np.stack([rng.uniform(size=image.shape), image], axis=-1)
+
+
+def blank_first(image):
+    return np.stack([np.zeros_like(image), image], axis=-1)
+
+
+@pytest.mark.parametrize("channels", ["tissues", "noise", "blank"])
+def test_all_channels_count(channels, rng):
+    image, grid = head(2)
+    moving = moving_for(image, grid, TURN, grid)
+    make = {"tissues": tissues, "noise": lambda array: noise_first(array, rng), "blank": blank_first}[channels]
+    images = [SpatialImage(make(array).astype("float32"), grid) for array in (moving, image)]
+    result = register_images(*images, settings=RegistrationSettings(affine="register", dof=3, refine=0))
+    assert error_mm(result.affine, TURN, image, grid) < 3.0
+
+
+def test_unlike_numbers_of_channels_are_compared_each_with_each(rng):
+    image, grid = head(2)
+    moving = noise_first(moving_for(image, grid, TURN, grid), rng)
+    assert error_mm(register_affine(moving, grid, image, grid, dof=3), TURN, image, grid) < 1.5
+
+
+def test_headers_that_are_right_stay_right_where_one_scan_shows_less():
+    """Half of the head is cut off, and noise of its own covers each scan."""
+    rng = np.random.default_rng(3)
+    image = phantom((64, 64), seed=7, noise=0.0).image
+    grid = grid_of(image.shape, (2.0, 2.0))
+    first, second = (image + 0.08 * rng.normal(size=image.shape) for _ in range(2))
+    half = second[:, :34]
+    part = grid_of(half.shape, (2.0, 2.0), centre_mm=np.array([0.0, -30.0]))
+    found = register_affine(first, grid, half, part, dof=6)
+    points = part.points()[half > 0.2]
+    assert np.linalg.norm(found.map(points) - points, axis=-1).max() < 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_landmarks_of_a_lung_lie_within_four_millimetres(masked):
+    """The stiff wall of the chest no longer outvotes the lung; the landmarks are used for nothing but this."""
+    moving, fixed = load("lung-ct", "moving.nii.gz"), load("lung-ct", "fixed.nii.gz")
+    masks = [load("lung-ct", f"{side}_mask.nii.gz")[0] > 0 if masked else None for side in ("moving", "fixed")]
+    found = register_affine(*moving, *fixed, moving_mask=masks[0], fixed_mask=masks[1])
+    landmarks = [
+        np.loadtxt(DATA / "lung-ct" / f"{side}_landmarks_lps.csv", delimiter=",", skiprows=1) * [-1, -1, 1]
+        for side in ("moving", "fixed")
+    ]
+    assert np.linalg.norm(found.map(landmarks[1]) - landmarks[0], axis=-1).mean() < 4.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moving", "fixed"), [("310", "207"), ("089", "132")])
+def test_hippocampi_whose_headers_are_right_lose_hardly_any_dice(moving, fixed):
+    names = [f"hippocampus_{number}.nii.gz" for number in (moving, fixed)]
+    images = [load("hippocampus", "images", name) for name in names]
+    (labels, grid), (target, target_grid) = (load("hippocampus", "labels", name) for name in names)
+    found = register_affine(*images[0], *images[1])
+
+    def score(transform):
+        indices = grid.to_indices(transform.map(target_grid.points()))
+        moved = interpolate(labels[..., None].astype("float32"), indices, "nearest")[..., 0]
+        return np.mean(list(dice(moved.astype("uint8"), target.astype("uint8"), (1, 2)).values()))
+
+    assert score(found) > score(identity(3)) - 0.02
