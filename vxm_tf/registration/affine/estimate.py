@@ -25,11 +25,11 @@ STAGES = {
 # Degrees of freedom in 2-D that replace numbers that exist only in 3-D.
 PLANE_DOF = {7: 4, 12: 6}
 # Number of voxels of the coarse, middle and fine lattices, for 2-D and 3-D.
-VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 400000)}
+VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 700000)}
 # Number of points of the ascent of mutual information, and its first and last step length; see `AffineAscent`.
 SAMPLES, ASCENT_STEPS = 8000, (0.02, 1e-3)
 # Largest number of steps of an ascent of the local correlation, and of such ascents on one lattice.
-STEPS, ROUNDS = 5, 3
+STEPS, ROUNDS = 6, 2
 # Distance in voxels up to which two transforms of a lattice count as one.
 ALIKE = 0.25
 LARGEST_SCALE = 3.0
@@ -49,9 +49,10 @@ def register_affine(
 ) -> AffineTransform:
     """Find the affine transform from fixed to moving world space that aligns two scans.
 
-    Mutual information (Mattes et al., SPIE 2001) is maximised over a coarse set of positions and rotations, then with
-    gradients: over rigid, similarity and affine transforms, and finally on finer voxels in both directions. The scans
-    need neither overlap in world space nor share spacing, orientation, contrast or field of view. The same input
+    Mutual information (Mattes et al., SPIE 2001) is maximised over a coarse set of positions and rotations, then over
+    rigid transforms. From there, and from the headers' own position, the local correlation of both directions is
+    maximised over rigid, similarity and affine transforms, on finer and finer voxels; both measures choose between the
+    two, and the headers' position is not given up for a transform that they call worse. The scans need neither overlap in world space nor share spacing, orientation, contrast or field of view. The same input
     always gives the same result: samples are seeded, and sums run in one order.
 
     Args:
@@ -187,7 +188,8 @@ def _lattices(moving: Scan, fixed: Scan, voxels: int) -> tuple[Lattice, Lattice]
     volume = np.prod(last - first + (2 * margin if fixed.background is not None else 0))
     spacing = max((volume / voxels) ** (1 / fixed.ndim), min(moving.spacing_mm, fixed.spacing_mm))
     spacing = float(f"{spacing:.2g}")
-    return lattice_of(moving, spacing, 4 * margin), lattice_of(fixed, spacing, margin)
+    # Neighbourhoods that hold the object's edge are complete in both.
+    return lattice_of(moving, spacing, 4 * margin + 4 * spacing), lattice_of(fixed, spacing, margin + 4 * spacing)
 
 
 def _check_plausible(matrix: np.ndarray, similarity: Similarity) -> None:

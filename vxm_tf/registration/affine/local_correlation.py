@@ -16,15 +16,15 @@ from vxm_tf.registration.affine.scan import Lattice, channel_pairs
 
 # Width of the neighbourhood, in voxels of the lattice.
 WINDOW = 5
-# Share of the neighbourhoods that vary whose variance is held for noise; it dampens the correlation of all of them.
-QUIET = 0.25
+# Variance of values from 0 to 1 below which a neighbourhood counts as flat: it is noise rather than anatomy.
+FLAT = 1e-5
 # Squared correlation that neighbourhoods without a common structure reach by chance.
 CHANCE = 0.02
 # Width of the Gaussian that scans are smoothed with, in voxels: interpolation of sharp noise between voxels smooths it,
 # which would draw an ascent to transforms that map voxels between voxels.
 SMOOTHING = 0.5
-# Factor by which a learnt contrast has to correlate better than the scan's own to be used.
-CLEARLY = 1.1
+# Gain in explained variance, of 1, from which the contrasts of two scans count as unlike.
+UNLIKE = 0.15
 # Number of intensities for which the mean intensity of the other scan is learnt.
 LEVELS = 32
 
@@ -34,7 +34,7 @@ class Terms:
     """The measure and its derivatives with respect to the first `ndim` rows of a transform, row by row.
 
     Attributes:
-        score: mean of log(1 + squared correlation / `CHANCE`), 0 where nothing is alike.
+        score: sum of log(1 + squared correlation / `CHANCE`) over the points, divided by their number.
         gradient: `[ndim * (ndim + 1)]`, None where it was not asked for.
         curvature: Gauss-Newton approximation of the negative second derivative, `[ndim * (ndim + 1)] * 2`, or None.
     """
@@ -47,9 +47,9 @@ class Terms:
 class LocalCorrelation:
     """Local correlation of two lattices, averaged over both directions and over the channels.
 
-    Points outside the other lattice, or outside its mask, count as uncorrelated. Where it correlates better, an
-    intensity of one scan is replaced by the mean intensity of the other scan that it meets under `matrix`, so that any
-    relation between the contrasts of two scans will do.
+    Points outside the other lattice, or outside its mask, count as uncorrelated. If intensities of the scans are far
+    from a linear function of each other, as in T1 and T2, those of one scan are replaced by the mean intensity of the
+    other scan that they meet under `matrix`.
 
     Args:
         moving: lattice of the moving scan.
@@ -61,8 +61,11 @@ class LocalCorrelation:
         moving, fixed = _smoothed(moving), _smoothed(fixed)
         self.moving, self.fixed, self.channels = moving, fixed, channel_pairs(moving, fixed)
         swapped = [(second, first) for first, second in self.channels]
-        self.there = _Direction(fixed, moving, matrix, swapped)
-        self.back = _Direction(moving, fixed, np.linalg.inv(matrix), self.channels)
+        # One number for both directions: if each had the number of its own points, the direction with the tighter field
+        # of view would count more, and its bias towards enlarging or shrinking would not cancel.
+        count = len(self.channels) * max(fixed.points().shape[1], 1)
+        self.there = _Direction(fixed, moving, matrix, swapped, count)
+        self.back = _Direction(moving, fixed, np.linalg.inv(matrix), self.channels, count)
 
     def __call__(self, matrix: np.ndarray) -> float:
         """The measure under a transform `[ndim + 1, ndim + 1]` from the fixed to the moving frame; higher is better."""
@@ -86,23 +89,21 @@ class _Direction:
         source: lattice that is sampled.
         matrix: transform from the target's to the source's frame that roughly aligns them.
         channels: channels to compare, (target, source).
+        count: number by which sums are divided.
     """
 
-    def __init__(self, target: Lattice, source: Lattice, matrix: np.ndarray, channels: list[tuple[int, int]]) -> None:
-        self.target, self.source, self.channels = target, source, channels
+    def __init__(
+        self, target: Lattice, source: Lattice, matrix: np.ndarray, channels: list[tuple[int, int]], count: int
+    ) -> None:
+        self.target, self.source, self.channels, self.count = target, source, channels, count
         compared, indices = self._met(matrix)
-        self.sampled, self.noise = [], []
+        self.sampled = []
         for first, second in channels:
-            values, partner = source.values[second], target.values[first]
-            translated = _translated(values, _at(values, indices), partner[compared])
-            choices = [values, translated]
-            totals = []
-            for choice in choices:
-                noise = _noise(partner, target.mask), _noise(choice, source.mask)
-                totals.append(_Correlation(partner, _placed(_at(choice, indices), compared), compared, noise).total())
-            chosen = choices[int(totals[1] > CLEARLY * totals[0])]
+            values, partners = source.values[second], target.values[first][compared]
+            translated = _translated(values, _at(values, indices), partners)
+            gain = _explained(_at(translated, indices), partners) - _explained(_at(values, indices), partners)
+            chosen = translated if gain > UNLIKE else values
             self.sampled.append((chosen, np.gradient(chosen, source.spacing_mm)))
-            self.noise.append((_noise(partner, target.mask), _noise(chosen, source.mask)))
 
     def __call__(self, matrix: np.ndarray, derivatives: bool) -> Terms:
         """The measure under a transform; derivatives are with respect to the same transform."""
@@ -110,9 +111,9 @@ class _Direction:
         ndim = len(indices)
         positions = self._positions(compared)
         score, gradient, curvature = 0.0, np.zeros(ndim * (ndim + 1)), np.zeros((ndim * (ndim + 1),) * 2)
-        for (first, _), (values, slopes), noise in zip(self.channels, self.sampled, self.noise):
+        for (first, _), (values, slopes) in zip(self.channels, self.sampled):
             placed = _placed(_at(values, indices), compared)
-            correlation = _Correlation(self.target.values[first], placed, compared, noise)
+            correlation = _Correlation(self.target.values[first], placed, compared)
             score += correlation.total()
             if derivatives:
                 along = [_at(slope, indices) for slope in slopes]
@@ -121,9 +122,8 @@ class _Direction:
                 # The part of a change that is constant in a neighbourhood alters no correlation.
                 change = _per_parameter([correlation.centred(slope) for slope in along], positions)
                 curvature += (change * weight) @ change.T
-        mask = self.target.mask
-        count = len(self.channels) * max(compared.size if mask is None else np.count_nonzero(mask), 1)
-        return Terms(score / count, gradient / count, curvature / count) if derivatives else Terms(score / count)
+        score, gradient, curvature = (value / self.count for value in (score, gradient, curvature))
+        return Terms(score, gradient, curvature) if derivatives else Terms(score)
 
     def _met(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(bool `[*spatial]` of the target's points that meet the source, their indices there `[ndim, points]`)."""
@@ -160,11 +160,11 @@ def _translated(values: np.ndarray, met: np.ndarray, partners: np.ndarray) -> np
     return ((translated - translated.min()) / max(float(np.ptp(translated)), 1e-12)).astype("float32")
 
 
-def _noise(values: np.ndarray, mask: np.ndarray | None) -> float:
-    """Variance of quiet neighbourhoods of an image `[*spatial]`, of those that vary at all."""
-    variance = _mean(values**2) - _mean(values) ** 2
-    variance = variance[variance > 1e-6] if mask is None else variance[mask & (variance > 1e-6)]
-    return max(float(np.quantile(variance, QUIET)), 1e-6) if variance.size else 1e-6
+def _explained(values: np.ndarray, partners: np.ndarray) -> float:
+    """Share of the partners' variance that a linear function of the values explains."""
+    if len(values) < LEVELS or np.ptp(values) < 1e-6 or np.ptp(partners) < 1e-6:
+        return 0.0
+    return float(np.corrcoef(values, partners)[0, 1] ** 2)
 
 
 def _placed(values: np.ndarray, compared: np.ndarray) -> np.ndarray:
@@ -179,12 +179,9 @@ def _at(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 class _Correlation:
-    """Sums over the neighbourhoods of two images `[*spatial]`, of the voxels where `compared` is true.
+    """Sums over the neighbourhoods of two images `[*spatial]`, of the voxels where `compared` is true."""
 
-    `noise` holds the variances of both images that are no anatomy.
-    """
-
-    def __init__(self, first: np.ndarray, second: np.ndarray, compared: np.ndarray, noise: tuple[float, float]) -> None:
+    def __init__(self, first: np.ndarray, second: np.ndarray, compared: np.ndarray) -> None:
         self.compared, weight = compared, compared.astype("float32")
         self.share = np.maximum(_mean(weight), 1e-6)
         self.first, self.second = first * weight, second * weight
@@ -192,8 +189,8 @@ class _Correlation:
         self.first_variance = _mean(self.first**2) / self.share - self.first_mean**2
         second_variance = _mean(self.second**2) / self.share - self.second_mean**2
         covariance = _mean(self.first * self.second) / self.share - self.first_mean * self.second_mean
-        self.first_variance = np.maximum(self.first_variance, 0) + noise[0]
-        self.slope = covariance / (np.maximum(second_variance, 0) + noise[1])
+        self.first_variance = np.maximum(self.first_variance, 0) + FLAT
+        self.slope = covariance / (np.maximum(second_variance, 0) + FLAT)
         self.squared = covariance * self.slope / self.first_variance
 
     def total(self) -> float:
