@@ -52,8 +52,9 @@ def register_affine(
     Mutual information (Mattes et al., SPIE 2001) is maximised over a coarse set of positions and rotations, then over
     rigid transforms. From there, and from the headers' own position, the local correlation of both directions is
     maximised over rigid, similarity and affine transforms, on finer and finer voxels; both measures choose between the
-    two, and the headers' position is not given up for a transform that they call worse. The scans need neither overlap in world space nor share spacing, orientation, contrast or field of view. The same input
-    always gives the same result: samples are seeded, and sums run in one order.
+    two, and the headers' position is not given up for a transform that they call worse. The scans need neither overlap
+    in world space nor share spacing, orientation, contrast or field of view. The same input always gives the same
+    result: samples are seeded, and sums run in one order.
 
     Args:
         moving: image `[*spatial]` or `[*spatial, channels]`, 2-D or 3-D, any intensities. All channels count.

@@ -122,8 +122,9 @@ class _Direction:
                 # The part of a change that is constant in a neighbourhood alters no correlation.
                 change = _per_parameter([correlation.centred(slope) for slope in along], positions)
                 curvature += (change * weight) @ change.T
-        score, gradient, curvature = (value / self.count for value in (score, gradient, curvature))
-        return Terms(score, gradient, curvature) if derivatives else Terms(score)
+        if not derivatives:
+            return Terms(score / self.count)
+        return Terms(score / self.count, gradient / self.count, curvature / self.count)
 
     def _met(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(bool `[*spatial]` of the target's points that meet the source, their indices there `[ndim, points]`)."""
