@@ -17,7 +17,7 @@ from vxm_tf.registration.affine.scan import Lattice, channel_pairs
 # Width of the neighbourhood, in voxels of the lattice.
 WINDOW = 5
 # Variance of values from 0 to 1 below which a neighbourhood counts as flat: it is noise rather than anatomy.
-FLAT = 1e-5
+FLAT = 1e-4
 # Squared correlation that neighbourhoods without a common structure reach by chance.
 CHANCE = 0.02
 # Width of the Gaussian that scans are smoothed with, in voxels: interpolation of sharp noise between voxels smooths it,
