@@ -84,6 +84,7 @@ def register_images(
             working_images=images,
             similarity=settings.similarity,
             uncertainty=uncertainty,
+            fill_value=settings.fill_value,
         )
 
     result = in_world_space(displacement, inverse)

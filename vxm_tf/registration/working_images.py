@@ -9,6 +9,7 @@ import numpy as np
 from vxm_tf.data import normalize
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, input_settings
+from vxm_tf.registration.masking import masked, windowed
 from vxm_tf.registration.settings import RegistrationSettings
 from vxm_tf.spatial import AffineTransform, Grid, SpatialImage, resample
 from vxm_tf.spatial.resampling import smoothed_for
@@ -63,9 +64,16 @@ class PreparedPair:
 
     def working_images(self, grid: Grid, affine: AffineTransform) -> ImagePair:
         """Both images on a grid, the moving one after the affine part, normalised as the network was trained."""
-        normalization = input_settings(self.network)["normalization"] if self.network else "percentile"
-        moving, fixed = _on_grid(self.moving, grid, affine), _on_grid(self.fixed, grid, None)
-        return normalize(moving, normalization), normalize(fixed, normalization)
+        return (
+            self._normalized(self.moving, self.masks[0], "moving", grid, affine),
+            self._normalized(self.fixed, self.masks[1], "fixed", grid, None),
+        )
+
+    def _normalized(
+        self, image: SpatialImage, mask: np.ndarray | None, role: str, grid: Grid, affine: AffineTransform | None
+    ) -> np.ndarray:
+        inside = None if mask is None else _mask_on_grid(image.with_array(mask), role, grid, affine)
+        return normalize(_on_grid(image, grid, affine), normalization_of(self.network), inside)
 
 
 def prepared_pair(
@@ -75,14 +83,27 @@ def prepared_pair(
     network: RegistrationNetwork | None,
     settings: RegistrationSettings,
 ) -> PreparedPair:
-    """The pair prepared for registration; see `PreparedPair`."""
+    """The pair prepared for registration; see `PreparedPair`.
+
+    Raises:
+        InputError: an unusable mask, or a window or mask in which an image has one value.
+    """
     choice = grid_settings(network, fixed, settings)
-    images = [_masked(moving, masks[0]), _masked(fixed, masks[1])]
+    windows = settings.moving_window or settings.window, settings.fixed_window or settings.window
+    images = [
+        masked(windowed(image, window, mask), mask, normalization_of(network))
+        for image, window, mask in zip((moving, fixed), windows, masks)
+    ]
     if choice.orientation:
         # From here on nothing depends on the order of axes in the files.
         images = [_rounded(image.reoriented("RAS")) for image in images]
         masks = (_mask_reoriented(moving, masks[0]), _mask_reoriented(fixed, masks[1]))
     return PreparedPair(images[0], images[1], masks, network, settings, choice)
+
+
+def normalization_of(network: RegistrationNetwork | None) -> str:
+    """Name of the method that normalises images for a network, or for optimisation without one."""
+    return input_settings(network)["normalization"] if network else "percentile"
 
 
 def grid_settings(
@@ -108,6 +129,10 @@ def _check_spacing(spacing_mm: float, fixed: SpatialImage) -> None:
         )
 
 
+def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray | None:
+    return None if mask is None else image.with_array(mask).reoriented("RAS").array
+
+
 def _rounded(image: SpatialImage) -> SpatialImage:
     """An image whose grid is free of the headers' rounding errors, which optimisation would amplify.
 
@@ -121,14 +146,16 @@ def _rounded(image: SpatialImage) -> SpatialImage:
     return SpatialImage(image.array, Grid(image.grid.shape, affine))
 
 
-def _masked(image: SpatialImage, mask: np.ndarray | None) -> SpatialImage:
-    if mask is None:
-        return image
-    return image.with_array(np.where(mask[..., None], image.array, image.array.min()))
-
-
-def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray | None:
-    return None if mask is None else image.with_array(mask).reoriented("RAS").array
+def _mask_on_grid(mask: SpatialImage, role: str, grid: Grid, affine: AffineTransform | None) -> np.ndarray:
+    share = _on_grid(mask.with_array(mask.array[..., None].astype("float32")), grid, affine)[..., 0]
+    # A mask thinner than a voxel of the grid reaches one half nowhere.
+    inside = share >= 0.5 if np.any(share >= 0.5) else share > 0.0
+    if not inside.any():
+        raise InputError(
+            f"The mask of the {role} image covers nothing of the grid that the images are aligned on. Check that it "
+            "belongs to this image, or bring the images together with --affine register."
+        )
+    return inside
 
 
 def _on_grid(image: SpatialImage, grid: Grid, affine: AffineTransform | None) -> np.ndarray:

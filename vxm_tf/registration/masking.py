@@ -1,0 +1,82 @@
+"""The intensities that a registration compares: those inside a mask, and inside a window."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from vxm_tf.data.normalization import fill_outside
+from vxm_tf.files.errors import InputError
+from vxm_tf.spatial import SpatialImage
+
+# CT in Hounsfield units: air is -1000, so part of the image lies around it, and nothing but metal lies above 4095.
+AIR_HU = (-1100.0, -900.0)
+AIR_SHARE = 0.05
+BRIGHTEST_HU = 4100.0
+
+
+def windowed(image: SpatialImage, window: Sequence[float], mask: np.ndarray | None = None) -> SpatialImage:
+    """An image with its intensities clipped to a window, for the estimate of a transform only.
+
+    Args:
+        image: the image, float `[*spatial, channels]`.
+        window: (lowest, highest) intensity of every channel; empty to keep all, with a warning for CT without a mask.
+        mask: mask of the image, bool `[*spatial]`; None for none.
+
+    Raises:
+        InputError: a window in which every voxel has one value.
+    """
+    if not window:
+        if mask is None and looks_like_hounsfield(image.array):
+            logging.warning(
+                "%s looks like CT in Hounsfield units, where soft tissue takes up a small part of the range. To align "
+                "the image by soft tissue give a window, such as --window 0,100 for the brain or --window -160,240 for "
+                "the abdomen.",
+                image.name,
+            )
+        return image
+    clipped = np.clip(image.array, *window)
+    if clipped.min() == clipped.max():
+        raise InputError(
+            f"The window {window[0]:g},{window[1]:g} leaves one value in every voxel of {image.name}, whose "
+            f"intensities go from {image.array.min():g} to {image.array.max():g}."
+        )
+    return image.with_array(clipped)
+
+
+def looks_like_hounsfield(array: np.ndarray) -> bool:
+    """Whether an image `[*spatial, channels]` has a channel that looks like CT in Hounsfield units, air included."""
+    for channel in np.moveaxis(array, -1, 0):
+        if channel.min() > AIR_HU[1] or np.percentile(channel, 99.5) > BRIGHTEST_HU:
+            continue
+        # Padding beyond the scanner's field of view may be far below air.
+        if np.mean((channel >= AIR_HU[0]) & (channel <= AIR_HU[1])) >= AIR_SHARE:
+            return True
+    return False
+
+
+def masked(image: SpatialImage, mask: np.ndarray | None, normalization: str) -> SpatialImage:
+    """An image without what lies outside its mask; see `fill_outside`.
+
+    Args:
+        image: the image, float `[*spatial, channels]`.
+        mask: bool `[*spatial]`; None for the whole image.
+        normalization: name of the method that will normalise the image.
+
+    Raises:
+        InputError: a mask of another shape, an empty mask, or one in which every channel has one value.
+    """
+    if mask is None:
+        return image
+    if mask.shape != image.grid.shape or mask.dtype != bool or not mask.any():
+        raise InputError(
+            f"A mask of {image.name} is bool of shape {image.grid.shape} with at least one voxel inside; got "
+            f"{mask.dtype} of shape {mask.shape} with {np.count_nonzero(mask)} voxels inside."
+        )
+    inside = image.array[mask]
+    if np.all(inside.min(axis=0) == inside.max(axis=0)):
+        raise InputError(
+            f"Every voxel inside the mask of {image.name} has one value, {inside.flat[0]:g}, so there is nothing to "
+            "align. Is the mask that of another image?"
+        )
+    return image.with_array(fill_outside(image.array, mask, normalization))
