@@ -17,6 +17,7 @@ from vxm_tf.serving.graph import graph_resampling as resampling
 from vxm_tf.serving.graph import intensity, nifti_reading, nifti_writing, orientation
 from vxm_tf.serving.graph.graph_working_grid import working_grid as graph_working_grid
 from vxm_tf.spatial import Grid, SpatialImage, resample
+from vxm_tf.spatial.background import background_values
 from vxm_tf.spatial.grid import reoriented_grid
 from vxm_tf.spatial.working_grid import GridSettings, content_box, working_grid
 
@@ -118,6 +119,18 @@ def test_the_content_box(kind):
     elif kind == "bright":
         image = 1000 - image
     np.testing.assert_array_equal(intensity.content_box(image[..., 0]), content_box(image))
+
+
+@pytest.mark.parametrize("kind", ("blob", "air", "noise", "one voxel thick"))
+def test_the_background(kind):
+    image = blob(GRIDS["anisotropic"]).array
+    if kind == "air":
+        image = np.where(image > 200, image - 300, -1024).astype("float32")
+    elif kind == "noise":
+        image = image - 50 + RNG.random(image.shape).astype("float32")
+    elif kind == "one voxel thick":
+        image = np.round(image[:, :1])
+    np.testing.assert_allclose(intensity.background_value(image[..., 0]), background_values(image)[0])
 
 
 def test_smoothing_is_scipys():

@@ -7,7 +7,7 @@ from skimage.filters import threshold_otsu
 # A smaller range of intensities, which are normalised to [0, 1], is rounding error.
 _TINY = 1e-5
 # The background is bright if at least this share of the outermost voxels lies this close to the largest value.
-BRIGHT_BORDER_SHARE, BRIGHT_MARGIN = 0.95, 0.05
+BRIGHT_BORDER_SHARE, BRIGHT_MARGIN = 0.95, 0.1
 
 
 def foreground(image: np.ndarray, smoothing: float = 0.6) -> np.ndarray:

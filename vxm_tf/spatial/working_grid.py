@@ -16,10 +16,10 @@ Box: TypeAlias = Sequence[tuple[int, int]]
 # Letter of an orientation -> (world axis, sign).
 WORLD_AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
-BACKGROUND_MARGIN = 0.05
-"""Share of the range of intensities within which voxels count as background."""
-BRIGHT_BORDER_SHARE = 0.95
-"""Share of the outermost voxels that are bright where the background is."""
+CONTRAST = 0.05
+"""Share of the range of intensities by which content differs from the background."""
+BRIGHT_BACKGROUND, BORDER_PERCENTILE = 0.1, 5
+"""The background is bright if this percentile of the outermost voxels lies this share of the range below the brightest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +47,9 @@ class GridSettings:
 def content_box(image: np.ndarray) -> Box:
     """The smallest box that holds every voxel of an image that differs from its background in some channel.
 
-    Content is brighter than 5 % of the way from the minimum to the 99.5th percentile; where nearly all of the outermost
-    voxels are within 5 % of that percentile, the background is bright, as in histology, and content is darker. If every
-    channel is constant, the box is the whole image.
+    Content is brighter than 5 % of the way from the minimum to the 99.5th percentile. Where 95 % of the outermost
+    voxels are within 10 % of that percentile, the background is bright, as in histology, and content is darker than
+    they are. If every channel is constant, the box is the whole image.
 
     Args:
         image: `[*spatial, channels]`.
@@ -65,10 +65,11 @@ def content_box(image: np.ndarray) -> Box:
 def _content(values: np.ndarray) -> np.ndarray:
     """Bool `[*spatial]`, the voxels of one channel that differ from its background."""
     low, high = float(values.min()), float(np.percentile(values, 99.5))
-    margin = BACKGROUND_MARGIN * ((high if high > low else float(values.max())) - low)
-    if high > low and np.mean(border(values) >= high - margin) >= BRIGHT_BORDER_SHARE:
-        return values < high - margin
-    return values > low + margin
+    extent = (high if high > low else float(values.max())) - low
+    darkest = float(np.percentile(border(values), BORDER_PERCENTILE))
+    if high > low and darkest >= high - BRIGHT_BACKGROUND * extent:
+        return values < darkest - CONTRAST * extent
+    return values > low + CONTRAST * extent
 
 
 def working_grid(fixed_grid: Grid, box: Box, settings: GridSettings, margin_voxels: int = 0) -> Grid:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from vxm_tf.data.normalization import FREESURFER_BRIGHT
 from vxm_tf.serving.graph.conditions import after, require
 from vxm_tf.spatial.background import BACKGROUND_SHARE
-from vxm_tf.spatial.working_grid import BACKGROUND_MARGIN, BRIGHT_BORDER_SHARE
+from vxm_tf.spatial.working_grid import BORDER_PERCENTILE, BRIGHT_BACKGROUND, CONTRAST
 
 
 def percentile_high(values: tf.Tensor, share: float) -> tf.Tensor:
@@ -66,10 +66,10 @@ def content_box(values: tf.Tensor) -> tf.Tensor:
     Computed as by `vxm_tf.spatial.working_grid.content_box`.
     """
     low, high = tf.reduce_min(values), percentile_high(tf.reshape(values, [-1]), 0.995)
-    margin = BACKGROUND_MARGIN * (tf.where(high > low, high, tf.reduce_max(values)) - low)
-    bright_share = tf.reduce_mean(tf.cast(border(values) >= high - margin, tf.float32))
-    bright_background = (high > low) & (bright_share >= BRIGHT_BORDER_SHARE)
-    content = tf.where(bright_background, values < high - margin, values > low + margin)
+    extent = tf.where(high > low, high, tf.reduce_max(values)) - low
+    darkest = percentile_low(border(values), BORDER_PERCENTILE / 100)
+    bright = (high > low) & (darkest >= high - BRIGHT_BACKGROUND * extent)
+    content = tf.where(bright, values < darkest - CONTRAST * extent, values > low + CONTRAST * extent)
     box = []
     for axis in range(3):
         occupied = tf.where(tf.reduce_any(content, axis=[a for a in range(3) if a != axis]))[:, 0]
@@ -82,17 +82,26 @@ def content_box(values: tf.Tensor) -> tf.Tensor:
 
 def border(values: tf.Tensor) -> tf.Tensor:
     """The outermost voxels of an image `[x, y, z]`, in one axis."""
-    last = tf.shape(values) - 1
-    indices = tf.meshgrid(*(tf.range(last[k] + 1) for k in range(3)), indexing="ij")
-    outermost = [(index == 0) | (index == last[k]) for k, index in enumerate(indices)]
-    return tf.boolean_mask(values, outermost[0] | outermost[1] | outermost[2])
+    faces = []
+    for axis in range(3):
+        before = (slice(None),) * axis
+        first, rest = values[(*before, slice(0, 1))], values[(*before, slice(1, None))]
+        # An axis of one voxel has one face.
+        faces += [first, rest[(*before, slice(-1, None))]]
+        values = rest[(*before, slice(0, -1))]
+    return tf.concat([tf.reshape(face, [-1]) for face in faces], axis=0)
 
 
 def background_value(values: tf.Tensor) -> tf.Tensor:
-    """The background of an image `[x, y, z]`, a scalar, computed as by `vxm_tf.spatial.background.background_values`."""
+    """The background of an image `[x, y, z]`, a scalar.
+
+    Computed as by `vxm_tf.spatial.background.background_values`.
+    """
     outermost = border(values)
     found, _, counts = tf.unique_with_counts(outermost)
     # Of values with equal counts, NumPy's sorted ones come lowest first.
     most = tf.reduce_min(tf.boolean_mask(found, counts == tf.reduce_max(counts)))
-    common = tf.reduce_max(counts) >= tf.cast(tf.math.ceil(BACKGROUND_SHARE * tf.cast(tf.size(outermost), tf.float64)), tf.int32)
+    common = tf.reduce_max(counts) >= tf.cast(
+        tf.math.ceil(BACKGROUND_SHARE * tf.cast(tf.size(outermost), tf.float64)), tf.int32
+    )
     return tf.where(common, most, tf.minimum(tf.reduce_min(values), 0.0))
