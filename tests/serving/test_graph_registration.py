@@ -121,13 +121,13 @@ def test_the_content_box(kind):
     np.testing.assert_array_equal(intensity.content_box(image[..., 0]), content_box(image))
 
 
-@pytest.mark.parametrize("kind", ("blob", "air", "noise", "one voxel thick"))
+@pytest.mark.parametrize("kind", ("blob", "air", "noisy air", "negative", "one voxel thick"))
 def test_the_background(kind):
     image = blob(GRIDS["anisotropic"]).array
     if kind == "air":
         image = np.where(image > 200, image - 300, -1024).astype("float32")
-    elif kind == "noise":
-        image = image - 50 + RNG.random(image.shape).astype("float32")
+    elif kind in ("noisy air", "negative"):
+        image = image - (1000 if kind == "noisy air" else 50) + RNG.random(image.shape).astype("float32")
     elif kind == "one voxel thick":
         image = np.round(image[:, :1])
     np.testing.assert_allclose(intensity.background_value(image[..., 0]), background_values(image)[0])

@@ -8,9 +8,10 @@ from absl import logging
 from vxm_tf.data.normalization import fill_outside
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial import SpatialImage
+from vxm_tf.spatial.background import AIR_HU
 
 # CT in Hounsfield units: air is -1000, so part of the image lies around it, and nothing but metal lies above 4095.
-AIR_HU = (-1100.0, -900.0)
+LOWEST_AIR_HU = -1100.0
 AIR_SHARE = 0.05
 BRIGHTEST_HU = 4100.0
 
@@ -47,10 +48,10 @@ def windowed(image: SpatialImage, window: Sequence[float], mask: np.ndarray | No
 def looks_like_hounsfield(array: np.ndarray) -> bool:
     """Whether an image `[*spatial, channels]` has a channel that looks like CT in Hounsfield units, air included."""
     for channel in np.moveaxis(array, -1, 0):
-        if channel.min() > AIR_HU[1] or np.percentile(channel, 99.5) > BRIGHTEST_HU:
+        if channel.min() > AIR_HU or np.percentile(channel, 99.5) > BRIGHTEST_HU:
             continue
         # Padding beyond the scanner's field of view may be far below air.
-        if np.mean((channel >= AIR_HU[0]) & (channel <= AIR_HU[1])) >= AIR_SHARE:
+        if np.mean((channel >= LOWEST_AIR_HU) & (channel <= AIR_HU)) >= AIR_SHARE:
             return True
     return False
 

@@ -82,9 +82,8 @@ class RegistrationSettings:
 
     fill_value: float | None = option(
         None,
-        "Value of the moved image outside the moving image's field of view; if it is not given, the background that "
-        "surrounds the moving image, such as -1024 in CT, else 0 or, in an image that holds negative values, the "
-        "lowest one.",
+        "Value of the moved image outside the moving image's field of view. If it is not given, the moving image's own "
+        "background: the value that surrounds it, else the lowest one in CT, which is air, and 0 in other images.",
     )
 
     def __post_init__(self) -> None:

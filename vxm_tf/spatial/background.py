@@ -7,6 +7,8 @@ from vxm_tf.spatial.image import SpatialImage
 from vxm_tf.spatial.resampling import resample
 from vxm_tf.spatial.transforms import Transform
 
+AIR_HU = -900.0
+"""Largest value of air in Hounsfield units, which is about -1000."""
 BACKGROUND_SHARE = 0.5
 """Share of an image's outermost voxels that have one value if that value is the background's."""
 
@@ -21,8 +23,8 @@ def border(array: np.ndarray) -> np.ndarray:
 def background_values(array: np.ndarray) -> list[float]:
     """The background of each channel of an image, in the image's intensities.
 
-    It is the value that at least half of the outermost voxels have. If there is none, it is 0, or the lowest value of
-    an image that holds negative values, such as CT in Hounsfield units.
+    It is the value that at least half of the outermost voxels have. If there is none, it is the lowest value of an
+    image that holds air in Hounsfield units, and 0 in every other image.
 
     Args:
         array: `[*spatial, channels]`.
@@ -43,7 +45,8 @@ def _background(channel: np.ndarray) -> float:
     values, counts = np.unique(border(channel), return_counts=True)
     if counts.max() >= BACKGROUND_SHARE * counts.sum():
         return float(values[counts.argmax()])
-    return min(0.0, float(channel.min()))
+    lowest = float(channel.min())
+    return lowest if lowest <= AIR_HU else 0.0
 
 
 def moved_image(

@@ -19,7 +19,8 @@ WORLD_AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1),
 CONTRAST = 0.05
 """Share of the range of intensities by which content differs from the background."""
 BRIGHT_BACKGROUND, BORDER_PERCENTILE = 0.1, 5
-"""The background is bright if this percentile of the outermost voxels lies this share of the range below the brightest."""
+"""A background is bright if this percentile of the outermost voxels is hardly darker than the brightest voxels, by at
+most this share of the range."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from vxm_tf.data.normalization import FREESURFER_BRIGHT
 from vxm_tf.serving.graph.conditions import after, require
-from vxm_tf.spatial.background import BACKGROUND_SHARE
+from vxm_tf.spatial.background import AIR_HU, BACKGROUND_SHARE
 from vxm_tf.spatial.working_grid import BORDER_PERCENTILE, BRIGHT_BACKGROUND, CONTRAST
 
 
@@ -104,4 +104,5 @@ def background_value(values: tf.Tensor) -> tf.Tensor:
     common = tf.reduce_max(counts) >= tf.cast(
         tf.math.ceil(BACKGROUND_SHARE * tf.cast(tf.size(outermost), tf.float64)), tf.int32
     )
-    return tf.where(common, most, tf.minimum(tf.reduce_min(values), 0.0))
+    lowest = tf.reduce_min(values)
+    return tf.where(common, most, tf.where(lowest <= AIR_HU, lowest, 0.0))
