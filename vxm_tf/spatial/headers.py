@@ -14,7 +14,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.placement import has_place, read_header
 from vxm_tf.files.units import spacing_of_axes, unit_of
 from vxm_tf.files.volumes import Volume
-from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
+from vxm_tf.spatial.grid import Grid, apply_affine, check_affine, same_grid
 
 # Largest distance, in millimetres, between a corner's positions by two affines of one header that count as equal.
 DISAGREEMENT_MM = 0.1
@@ -45,6 +45,25 @@ def grid_of(volume: Volume) -> Grid:
         return Grid(shape, _plane(affine, volume.path) if len(shape) == 2 else affine)
     except InputError as error:
         raise InputError(f"{volume.path}: {error}") from None
+
+
+def share_grid(first: Volume, second: Volume) -> bool:
+    """Whether two volumes from files lie on one grid, so that one can be laid on the other voxel by voxel.
+
+    Shapes must be equal and, where both files store their position, voxels must lie at the same places; see
+    `vxm_tf.spatial.grid.same_grid`. A file without a position (NPZ, NIfTI with neither sform nor qform) is compared by
+    its shape alone.
+
+    Args:
+        first: an image or a label map.
+        second: an image or a label map.
+
+    Raises:
+        InputError: a header that `grid_of` refuses.
+    """
+    if first.spatial_shape != second.spatial_shape:
+        return False
+    return not (has_place(first) and has_place(second)) or same_grid(grid_of(first), grid_of(second))
 
 
 def stated_grid(path: str | os.PathLike, axes: int) -> tuple[tuple[float, ...] | None, str | None]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import Volume, image_in_memory, labels_in_memory, read_image
+from vxm_tf.spatial.grid import same_grid
 from vxm_tf.spatial.image import IN_MEMORY, SpatialImage, on_grid_of, read_spatial_labels, read_together
 
 Source: TypeAlias = str | os.PathLike | nibabel.spatialimages.SpatialImage | SpatialImage
@@ -85,7 +86,7 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
     if isinstance(labels, str | os.PathLike):
         return read_spatial_labels(labels, image, what).array
     if isinstance(labels, SpatialImage):
-        if labels.grid.shape != image.grid.shape or not labels.grid.is_same(image.grid):
+        if not same_grid(labels.grid, image.grid):
             raise InputError(f"The {what} lies on another grid than {image.name}. Resample it there first.")
         return _whole_numbers(labels, what)
     if isinstance(labels, nibabel.spatialimages.SpatialImage):

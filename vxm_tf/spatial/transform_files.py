@@ -15,7 +15,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, x5
 from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, VECTOR, read_intent
 from vxm_tf.spatial.formats.reading import reading
-from vxm_tf.spatial.grid import Grid
+from vxm_tf.spatial.grid import Grid, same_grid
 from vxm_tf.spatial.transforms import DisplacementField, Transform, flattened
 
 _NIFTI = (".nii.gz", ".nii")
@@ -164,7 +164,7 @@ def check_belongs(transform: Transform, fixed_grid: Grid, path: str | os.PathLik
                     f"belongs to another image. It lies on {_described(part.grid)}, the image on "
                     f"{_described(fixed_grid)}. Give the transform of this image, or check both headers."
                 )
-            if number == 0 and not part.grid.is_same(fixed_grid):
+            if number == 0 and not same_grid(part.grid, fixed_grid):
                 warnings.warn(
                     f"{path}: its displacement field lies on {_described(part.grid)}, not on the fixed image's grid, "
                     f"{_described(fixed_grid)}; it covers {covered:.0%} of the image and is interpolated.",
