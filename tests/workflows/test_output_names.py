@@ -2,7 +2,6 @@
 
 import pytest
 
-from vxm_tf.files import InputError
 from vxm_tf.workflows import RegisterConfig
 from vxm_tf.workflows.output_names import Names, beside, with_bids_names
 
@@ -53,9 +52,11 @@ def test_two_files_of_one_name_are_told_apart_by_their_folders():
     assert with_bids_names(config).transform == "out/from-bertnorm_to-ernienorm_mode-image_xfm.nii.gz"
 
 
-def test_one_file_twice_is_refused():
-    with pytest.raises(InputError, match="have one name"):
-        with_bids_names(RegisterConfig(moving="a/norm.mgz", fixed="a/norm.mgz", output_dir="out"))
+def test_one_file_twice_is_told_apart_by_its_roles():
+    named = with_bids_names(RegisterConfig(moving="a/norm.mgz", fixed="a/norm.mgz", output_dir="out"))
+    assert named.transform == "out/from-movingnorm_to-fixednorm_mode-image_xfm.nii.gz"
+    assert named.moved == "out/space-fixednorm_desc-moved_image.nii.gz"
+    assert named.fixed_moved == "out/space-movingnorm_desc-moved_image.nii.gz"
 
 
 @pytest.mark.parametrize("name", ("x_xfm.nii.gz", "x_xfm.h5", "x_xfm.mgz"))

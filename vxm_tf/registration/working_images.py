@@ -10,6 +10,7 @@ from vxm_tf.data import normalize
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, input_settings
 from vxm_tf.registration.masking import masked, windowed
+from vxm_tf.registration.optimization.pyramid import MIN_VOXELS
 from vxm_tf.registration.settings import RegistrationSettings
 from vxm_tf.spatial import AffineTransform, Grid, SpatialImage, resample
 from vxm_tf.spatial.resampling import smoothed_for
@@ -50,6 +51,11 @@ class PreparedPair:
 
     def working_grid(self) -> Grid:
         """The grid that the pair is registered on."""
+        grid = self._chosen_grid()
+        optimises = self.settings.refine > 0 or (self.network is None and self.settings.refine < 0)
+        return _long_enough(grid) if optimises else grid
+
+    def _chosen_grid(self) -> Grid:
         fixed, settings, choice = self.fixed, self.settings, self.grid_choice
         if self.network is None:
             fixed = fixed.reoriented(settings.orientation) if settings.orientation else fixed
@@ -127,6 +133,16 @@ def _check_spacing(spacing_mm: float, fixed: SpatialImage) -> None:
             f"spacing_mm is a voxel size in millimetres; {spacing_mm:g} makes {voxels:.3g} voxels of {fixed.name}, "
             f"whose field of view is {' x '.join(f'{extent:.4g}' for extent in extent_mm)} mm."
         )
+
+
+def _long_enough(grid: Grid) -> Grid:
+    """A grid with at least as many voxels along each axis as optimisation needs, the new ones before and after."""
+    missing = np.maximum(0, MIN_VOXELS - np.array(grid.shape))
+    if not missing.any():
+        return grid
+    affine = grid.affine.copy()
+    affine[:-1, -1] = grid.to_world(-(missing // 2))
+    return Grid(tuple(missing + grid.shape), affine)
 
 
 def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray | None:

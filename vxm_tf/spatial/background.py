@@ -50,14 +50,14 @@ def _background(channel: np.ndarray) -> float:
 
 
 def moved_image(
-    image: SpatialImage, to_grid: Grid, transform: Transform, fill_value: float | None = None
+    image: SpatialImage, to_grid: Grid, transform: Transform | None = None, fill_value: float | None = None
 ) -> np.ndarray:
     """An image moved onto another grid by one interpolation, float32 `[*to_grid.shape, channels]`.
 
     Args:
         image: image to move, `[*spatial, channels]`.
         to_grid: grid to move it onto.
-        transform: transform from that grid's world space to the image's.
+        transform: transform from that grid's world space to the image's; None for the identity.
         fill_value: value outside the image's field of view; None for the background of each channel.
     """
     channels = [

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from vxm_tf.files.atomic import check_output_dir
-from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
 from vxm_tf.registration import RegistrationSettings
 from vxm_tf.spatial.image import IN_MEMORY
@@ -45,26 +44,19 @@ class Names:
 def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[Names, Names]:
     """The names of two images; where both have one, their spaces are named after the folders that differ, or the roles.
 
-    Raises:
-        InputError: moving and fixed are one file.
+    The roles, "moving" and "fixed", tell apart an image in memory, and a file that is registered with itself.
     """
     first, second = Names.of(moving), Names.of(fixed)
     if first.space != second.space:
         return first, second
-    if any(str(source).endswith(IN_MEMORY) for source in (moving, fixed)):
-        # Such an image may have the name of a file that it was changed from, but no folder.
-        spaces = "moving" + first.space, "fixed" + second.space
-        return dataclasses.replace(first, space=spaces[0]), dataclasses.replace(second, space=spaces[1])
     folders = [[re.sub(r"[^A-Za-z0-9]", "", part) for part in Path(p).resolve().parts[-2::-1]] for p in (moving, fixed)]
-    for one, other in zip(*folders):
-        if one != other:
-            return (
-                dataclasses.replace(first, space=one + first.space),
-                dataclasses.replace(second, space=other + second.space),
-            )
-    raise InputError(
-        f"{moving} and {fixed} have one name, so outputs in --output_dir would be mixed up. Name the outputs one by "
-        "one."
+    # An image in memory may have the name of a file that it was changed from, but no folder.
+    in_memory = any(str(source).endswith(IN_MEMORY) for source in (moving, fixed))
+    parts = ((one, other) for one, other in zip(*folders) if one != other and not in_memory)
+    one, other = next(parts, ("moving", "fixed"))
+    return (
+        dataclasses.replace(first, space=one + first.space),
+        dataclasses.replace(second, space=other + second.space),
     )
 
 
@@ -76,7 +68,7 @@ def in_output_dir(config: RegisterConfig, settings: RegistrationSettings) -> Reg
         settings: settings of the registration.
 
     Raises:
-        InputError: a folder that cannot be written, or one name for both images' spaces.
+        InputError: a folder that cannot be written.
     """
     check_output_dir(config.output_dir)
     uncertainty = settings.uncertainty or settings.samples > 0
@@ -93,9 +85,6 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False, error_
         config: a configuration with an `output_dir`.
         uncertainty: whether a map of the uncertainty is written too.
         error_bound: whether a map of the error bound is written too.
-
-    Raises:
-        InputError: both images would have one name for their space.
     """
     moving, fixed = names_of_pair(config.moving, config.fixed)
     onto, back = f"{moving.prefix}space-{fixed.space}", f"{fixed.prefix}space-{moving.space}"
