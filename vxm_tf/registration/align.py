@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
+from vxm_tf.data import normalize
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.registration.affine.estimate import register_affine
@@ -138,14 +139,22 @@ def _affine(
     logging.info("Searching for an affine transform with %d degrees of freedom.", settings.dof)
     first, second = prepared.moving, prepared.fixed
     return register_affine(
-        first.array[..., 0],
+        _weighed(first.array, prepared.masks[0]),
         first.grid,
-        second.array[..., 0],
+        _weighed(second.array, prepared.masks[1]),
         second.grid,
         dof=settings.dof,
         moving_mask=prepared.masks[0],
         fixed_mask=prepared.masks[1],
     )
+
+
+def _weighed(array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """One channel `[*spatial]` that shows what every channel of an image shows."""
+    if array.shape[-1] == 1:
+        return array[..., 0]
+    # Channels that sum to one, such as tissue probabilities, would cancel with equal weights.
+    return normalize(array, "minmax", mask) @ np.linspace(1.0, 2.0, array.shape[-1], dtype="float32")
 
 
 def _align(

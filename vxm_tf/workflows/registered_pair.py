@@ -75,8 +75,8 @@ class RegisteredPair(RegistrationResult):
         """
         if points is not None and not isinstance(points, str | os.PathLike):
             raise InputError(
-                f"points is the path of a table of landmarks; got {type(points).__name__}. For landmarks in memory call "
-                "points(points_mm) of the registration."
+                f"points is the path of a table of landmarks; got {type(points).__name__}. Landmarks in memory are moved "
+                "by points(points_mm) of the registration."
             )
         start = time.perf_counter() - self.elapsed_seconds
         config = RegisterConfig(
