@@ -36,7 +36,7 @@ def windowed(image: SpatialImage, window: Sequence[float], mask: np.ndarray | No
                 image.name,
             )
         return image
-    clipped = np.clip(image.array, *window)
+    clipped = np.clip(image.array, window[0], window[1])
     if clipped.min() == clipped.max():
         raise InputError(
             f"The window {window[0]:g},{window[1]:g} leaves one value in every voxel of {image.name}, whose "

@@ -75,7 +75,7 @@ class RegisteredPair(RegistrationResult):
         """
         if points is not None and not isinstance(points, str | os.PathLike):
             raise InputError(
-                f"points is the path of a table of landmarks; got {type(points).__name__}. Landmarks in memory are moved "
+                f"points is the path of a table of landmarks; got {type(points).__name__}. Landmarks in memory move "
                 "by points(points_mm) of the registration."
             )
         start = time.perf_counter() - self.elapsed_seconds
