@@ -37,7 +37,8 @@ def windowed(image: SpatialImage, window: Sequence[float], mask: np.ndarray | No
             )
         return image
     clipped = np.clip(image.array, window[0], window[1])
-    if clipped.min() == clipped.max():
+    axes = tuple(range(image.grid.ndim))
+    if np.array_equal(clipped.min(axis=axes), clipped.max(axis=axes)):
         raise InputError(
             f"The window {window[0]:g},{window[1]:g} leaves one value in every voxel of {image.name}, whose "
             f"intensities go from {image.array.min():g} to {image.array.max():g}."
