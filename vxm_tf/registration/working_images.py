@@ -7,12 +7,13 @@ from typing import TypeAlias
 import numpy as np
 
 from vxm_tf.data import normalize
+from vxm_tf.data.normalization import fill_outside
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, input_settings
-from vxm_tf.registration.masking import masked, windowed
 from vxm_tf.registration.optimization.pyramid import MIN_VOXELS
 from vxm_tf.registration.settings import RegistrationSettings
 from vxm_tf.spatial import AffineTransform, Grid, SpatialImage, resample
+from vxm_tf.spatial.intensity_window import windowed
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
@@ -97,7 +98,7 @@ def prepared_pair(
     choice = grid_settings(network, fixed, settings)
     windows = settings.moving_window or settings.window, settings.fixed_window or settings.window
     images = [
-        masked(windowed(image, window, mask), mask, normalization_of(network))
+        _masked(windowed(image, window, mask), mask, normalization_of(network))
         for image, window, mask in zip((moving, fixed), windows, masks)
     ]
     if choice.orientation:
@@ -143,6 +144,33 @@ def _long_enough(grid: Grid) -> Grid:
     affine = grid.affine.copy()
     affine[:-1, -1] = grid.to_world(-(missing // 2))
     return Grid(tuple(missing + grid.shape), affine)
+
+
+def _masked(image: SpatialImage, mask: np.ndarray | None, normalization: str) -> SpatialImage:
+    """An image without what lies outside its mask; see `fill_outside`.
+
+    Args:
+        image: the image, float `[*spatial, channels]`.
+        mask: bool `[*spatial]`; None for the whole image.
+        normalization: name of the method that will normalise the image.
+
+    Raises:
+        InputError: a mask of another shape, an empty mask, or one in which every channel has one value.
+    """
+    if mask is None:
+        return image
+    if mask.shape != image.grid.shape or mask.dtype != bool or not mask.any():
+        raise InputError(
+            f"A mask of {image.name} is bool of shape {image.grid.shape} with at least one voxel inside; got "
+            f"{mask.dtype} of shape {mask.shape} with {np.count_nonzero(mask)} voxels inside."
+        )
+    inside = image.array[mask]
+    if np.all(inside.min(axis=0) == inside.max(axis=0)):
+        raise InputError(
+            f"Every voxel inside the mask of {image.name} has one value, {inside.flat[0]:g}, so there is nothing to "
+            "align. Is the mask that of another image?"
+        )
+    return image.with_array(fill_outside(image.array, mask, normalization))
 
 
 def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray | None:

@@ -1,14 +1,13 @@
-"""The intensities that a registration compares: those inside a mask, and inside a window."""
+"""Windows of intensities, and CT in Hounsfield units, which needs them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 
-from vxm_tf.data.normalization import fill_outside
 from vxm_tf.files.errors import InputError
-from vxm_tf.spatial import SpatialImage
 from vxm_tf.spatial.background import AIR_HU
+from vxm_tf.spatial.image import SpatialImage
 
 # CT in Hounsfield units: air is -1000, so part of the image lies around it, and nothing but metal lies above 4095.
 LOWEST_AIR_HU = -1100.0
@@ -55,30 +54,3 @@ def looks_like_hounsfield(array: np.ndarray) -> bool:
         if np.mean((channel >= LOWEST_AIR_HU) & (channel <= AIR_HU)) >= AIR_SHARE:
             return True
     return False
-
-
-def masked(image: SpatialImage, mask: np.ndarray | None, normalization: str) -> SpatialImage:
-    """An image without what lies outside its mask; see `fill_outside`.
-
-    Args:
-        image: the image, float `[*spatial, channels]`.
-        mask: bool `[*spatial]`; None for the whole image.
-        normalization: name of the method that will normalise the image.
-
-    Raises:
-        InputError: a mask of another shape, an empty mask, or one in which every channel has one value.
-    """
-    if mask is None:
-        return image
-    if mask.shape != image.grid.shape or mask.dtype != bool or not mask.any():
-        raise InputError(
-            f"A mask of {image.name} is bool of shape {image.grid.shape} with at least one voxel inside; got "
-            f"{mask.dtype} of shape {mask.shape} with {np.count_nonzero(mask)} voxels inside."
-        )
-    inside = image.array[mask]
-    if np.all(inside.min(axis=0) == inside.max(axis=0)):
-        raise InputError(
-            f"Every voxel inside the mask of {image.name} has one value, {inside.flat[0]:g}, so there is nothing to "
-            "align. Is the mask that of another image?"
-        )
-    return image.with_array(fill_outside(image.array, mask, normalization))
