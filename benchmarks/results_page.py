@@ -16,7 +16,7 @@ from vxm_tf.files.json_file import write_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "contest"))
 
-from differences import differences, interval_text, read_pairs  # noqa: E402 - a neighbour of the contest's programs
+from differences import differences, interval_text, read_pairs
 
 HERE = Path(__file__).resolve().parent
 RESULTS, STUDIES = HERE / "results", HERE.parent / "studies" / "results"
@@ -90,7 +90,8 @@ def accuracy_at_2_mm() -> str:
         "All ordered pairs of the five people in `brains-2mm/val`; networks were trained on 15 other people. Every "
         "tool has the settings documented for brains. Dice is the mean of "
         f"{len(whole['affine']['labels'])} labels (standard deviation over pairs). The interval of "
-        "a difference is over the 5 people, whose pairs are alike: Student's, of the jackknife over people. Seconds are medians of a steady process on "
+        "a difference is over the five people, whose pairs are alike: Student's, of the jackknife over people. Seconds "
+        "are medians of a steady process on "
         f"{result['settings']['cores']} cores.",
         *_contest_table(whole, reference),
         "",
@@ -121,8 +122,8 @@ def learned() -> str:
         lines.append(_row([*cells, interval_text(compared), f"{compared['pairs']}", f"{compared['people']}"]))
     return _section(
         "What training adds",
-        "The same 20 pairs, registered by each network before a single step of training. A `VxmPyramid` has a descent on "
-        "the local correlation built in, which does nearly all of its work.",
+        "The same 20 pairs, registered by each network before a single step of training. A `VxmPyramid` has a descent "
+        "on the local correlation built in, which does nearly all of its work.",
         *lines,
     )
 
