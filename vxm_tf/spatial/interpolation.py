@@ -53,6 +53,29 @@ def interpolate(
     return values.reshape(*locations.shape[:-1], array.shape[-1])
 
 
+def interpolate_present(array: np.ndarray, indices: ArrayLike, fill_value: float | None = 0.0) -> np.ndarray:
+    """An array's values at any locations, linearly, from the voxels that are not NaN.
+
+    The weights of the voxels around a location are divided by their sum over those that are not NaN. A location gets
+    NaN where more than half of the weight belongs to voxels that are NaN, so that a region without values keeps its
+    border to within half a voxel.
+
+    Args:
+        array: float `[*spatial, channels]`.
+        indices: `[..., ndim]`, voxel indices with fractions.
+        fill_value: value outside the array; None repeats the edge everywhere.
+
+    Returns:
+        `[..., channels]`, float32 or float64.
+    """
+    missing = np.isnan(array)
+    values = interpolate(np.where(missing, 0, array), indices, fill_value=fill_value)
+    weights = interpolate((~missing).astype("float32"), indices, fill_value=None if fill_value is None else 1.0)
+    # Half the weight, up to rounding, is enough.
+    enough = weights > 0.5 - 1e-6
+    return np.where(enough, values / np.where(enough, weights, 1), np.nan).astype(values.dtype, copy=False)
+
+
 def native(array: ArrayLike) -> np.ndarray:
     """An array in the machine's byte order, floats in 32 or 64 bits, so that SciPy makes no copies."""
     values = np.asarray(array)
