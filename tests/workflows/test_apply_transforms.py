@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from vxm_tf.files import InputError
+from vxm_tf.files import InputError, read_image, write_volume
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid
 from vxm_tf.spatial.transform_files import read_transform, write_transform
 from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
@@ -259,3 +259,39 @@ def test_no_image_of_a_transform_is_overwritten(files, victim):
 def test_a_transform_is_not_inverted_onto_itself(files):
     with pytest.raises(InputError, match="--output and --transform are one file"):
         invert_file(InvertConfig(transform=files["shift"], moving=files["moving"], output=files["shift"]))
+
+
+def test_a_statistic_map_keeps_its_holes_and_loses_no_voxel_beside_them(files, tmp_path):
+    image = ramp(MOVING)
+    image[:3] = np.nan
+    path = save(tmp_path / "zstat.nii.gz", image, MOVING)
+    apply(files, "shift", image=path, moved=files["out"])
+    points = Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5)
+    moved, location = load(files["out"]), Grid(SHAPE, MOVING).to_indices(points)
+    mask = inside(points)
+    whole, hole = mask & (location[..., 0] >= 3), mask & (location[..., 0] < 2.49)
+    assert whole.any() and hole.any()
+    np.testing.assert_allclose(moved[whole], points[whole] @ (1.0, -2.0, 0.5) + 100.0, atol=1e-3)
+    assert np.isnan(moved[hole]).all() and np.isfinite(moved[mask & (location[..., 0] > 2.51)]).all()
+
+
+@pytest.mark.parametrize("ending", (".nii.gz", ".mgz", ".nrrd", ".mha"))
+def test_ct_outside_its_field_of_view_is_air_in_every_format(files, tmp_path, ending):
+    ct = (10 * ramp(MOVING)).astype("int16")
+    source, out = str(tmp_path / f"ct{ending}"), str(tmp_path / f"moved{ending}")
+    write_volume(source, ct, read_image(files["moving"]))
+    apply(files, "shift", image=source, moved=out, fill_value=-1024.0)
+    moved = read_image(out).array[..., 0]
+    location = Grid(SHAPE, MOVING).to_indices(Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5))
+    outside = np.any((location < -0.51) | (location > np.array(SHAPE) - 0.49), axis=-1)
+    assert outside.mean() > 0.2 and np.all(moved[outside] == -1024)
+    reference = str(tmp_path / "moved_by_nifti.nii.gz")
+    apply(files, "shift", image=save(tmp_path / "ct2.nii.gz", ct, MOVING), moved=reference, fill_value=-1024.0)
+    np.testing.assert_allclose(moved, load(reference), atol=1e-2)
+
+
+def test_allen_ids_come_through(files, tmp_path):
+    ids = np.array([0, 496345672, 496345664, 182305697, 2**32 - 7])
+    labels = ids[np.random.default_rng(0).integers(0, 5, SHAPE)].astype("uint32")
+    apply(files, "shift", labels=save(tmp_path / "ccf.nii.gz", labels, MOVING), moved_labels=files["out"])
+    assert set(np.unique(load(files["out"])).tolist()) == set(ids.tolist())

@@ -48,16 +48,25 @@ def resample(
         axes, signs, first = lattice
         return _pick(array, axes, signs, first, to_grid.shape, fill_value, dtype)
     moved = np.empty((*to_grid.shape, array.shape[-1]), dtype)
-    holes = interpolation == "linear" and array.dtype.kind == "f" and bool(np.isnan(array).any())
+    present = _present(array) if interpolation == "linear" else None
+    array = array if present is None else np.nan_to_num(array)
     for start, stop in slabs(to_grid.shape):
         points = to_grid.slab_points(start, stop)
         points = points if transform is None else transform.map(points)
         indices = grid.to_indices(points)
-        if holes:
-            moved[start:stop] = interpolate_present(array, indices, fill_value)
-        else:
+        if present is None:
             moved[start:stop] = interpolate(array, indices, interpolation, fill_value)
+        else:
+            moved[start:stop] = interpolate_present(array, present, indices, fill_value)
     return moved
+
+
+def _present(array: np.ndarray) -> np.ndarray | None:
+    """1 where an array has a number and 0 where it has NaN, float32; None if it has no NaN."""
+    if array.dtype.kind != "f":
+        return None
+    missing = np.isnan(array)
+    return (~missing).astype("float32") if missing.any() else None
 
 
 def smoothed_for(array: np.ndarray, grid: Grid, to_grid: Grid) -> np.ndarray:

@@ -48,9 +48,7 @@ class ApplyConfig:
     fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view.")
     labels: str = option("", "Label map to move by nearest neighbour.")
     moved_labels: str = option("", "Output file of the moved label map.")
-    points: str = option(
-        "", "Landmarks in millimetres: a table with columns x, y, z, or Slicer's .fcsv or .mrk.json."
-    )
+    points: str = option("", "Landmarks in millimetres: a table with columns x, y, z, or Slicer's .fcsv or .mrk.json.")
     moved_points: str = option("", "Output file of the moved landmarks, of the kind of --points.")
     points_convention: str = option(
         "RAS",
