@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from vxm_tf.files.errors import VolumeError
+from vxm_tf.files.extensions import names_volume
 from vxm_tf.files.placement import has_place, orientation_of, spacing_mm_of
 from vxm_tf.files.volumes import read_image, read_labels, read_series
 from vxm_tf.files.writing import check_output, write_volume
@@ -223,3 +224,10 @@ def test_an_analyze_file_with_spm_s_mat_file_has_that_place(tmp_path, values):
     nibabel.save(nibabel.Spm99AnalyzeImage(values, affine), tmp_path / "v.img")
     assert (tmp_path / "v.mat").exists()
     np.testing.assert_allclose(read_spatial_image(tmp_path / "v.hdr").grid.affine, affine)
+
+
+def test_a_pair_of_files_is_one_volume_in_a_folder(tmp_path, values):
+    nibabel.save(nibabel.Nifti1Pair(values, np.eye(4)), tmp_path / "v.img")
+    (tmp_path / "alone.img").write_bytes(b"x")
+    (tmp_path / "v.raw").write_bytes(b"x")
+    assert sorted(p.name for p in tmp_path.iterdir() if names_volume(p)) == ["alone.img", "v.hdr"]

@@ -85,6 +85,12 @@ def check_points_output(path: str | os.PathLike, source: str | os.PathLike) -> N
         raise InputError(_other_kind(path, is_markups(source)))
 
 
+def points_suffix(path: str | os.PathLike) -> str:
+    """The end of a points file's name, where `.mrk.json` is one ending."""
+    name = str(path)
+    return name[-len(".mrk.json") :] if name.lower().endswith(".mrk.json") else Path(path).suffix
+
+
 def _other_kind(path: str | os.PathLike, markups: bool) -> str:
     kind = "Slicer's markups: give a name that ends in .mrk.json" if markups else "a table: give a name such as x.csv"
     return f"{path}: moved points are written in the kind of file that they come from, {kind}."

@@ -42,10 +42,10 @@ class ApplyConfig:
         "Moving image of the transforms, for formats whose numbers depend on its grid (FSL); empty for the image or "
         "the labels that are moved.",
     )
-    image: str = option("", "Image to move: a volume, or a series of volumes.")
+    image: str = option("", "Image to move: a volume, or a series of volumes. Voxels may be NaN; they are left out.")
     moved: str = option("", "Output file of the moved image.")
     interpolation: str = option("linear", "Interpolation of the image.", choices=tuple(ORDERS))
-    fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view.")
+    fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view; -1024 for CT.")
     labels: str = option("", "Label map to move by nearest neighbour.")
     moved_labels: str = option("", "Output file of the moved label map.")
     points: str = option("", "Landmarks in millimetres: a table with columns x, y, z, or Slicer's .fcsv or .mrk.json.")
