@@ -216,6 +216,7 @@ def test_an_analyze_file_lies_as_in_spm_and_fsl_and_says_that_left_and_right_are
         found = read_spatial_image(tmp_path / "v.img")
     np.testing.assert_array_equal(found.array[..., 0], values)
     np.testing.assert_allclose(found.grid.affine[:3, :3], np.diag([-2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(found.grid.affine, nibabel.load(tmp_path / "v.img").affine)
 
 
 def test_an_analyze_file_with_spm_s_mat_file_has_that_place(tmp_path, values):

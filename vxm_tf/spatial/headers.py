@@ -27,7 +27,7 @@ def grid_of(volume: Volume) -> Grid:
     A `UserWarning` states the assumption if the header stores no position or contradicts itself:
 
     - no affine (NPZ, or NIfTI without sform and qform): spacing from the file, else 1 mm; axes R, A, S;
-    - an Analyze file: axes L, A, S, as in SPM and FSL;
+    - an Analyze file: axes L, A, S, as in SPM and FSL, around the origin that SPM stores, else around the middle;
     - sform and qform more than 0.1 mm apart, or an invalid qform: the sform is used;
     - units of metres or micrometres: converted to millimetres.
 
@@ -134,10 +134,9 @@ def _nifti_affine(path: Path, image: nibabel.Nifti1Image, affine: np.ndarray, sh
     if image.extra.get(ANALYZE):
         warnings.warn(
             f"{path}: is an Analyze file, which stores no orientation: left and right cannot be told from it. Taken as "
-            "SPM and FSL take it, with axes to the left, anterior and superior; compare with a NIfTI file.",
+            "SPM takes it, with axes to the left, anterior and superior around its middle; compare with a NIfTI file.",
             stacklevel=4,
         )
-        affine = np.diag([-1.0, 1.0, 1.0, 1.0]) @ np.diag([*_zooms(header), 1.0])
     elif sform is None and qform is None:
         warnings.warn(
             f"{path}: has neither sform nor qform, so its place in space is unknown; taken with its voxel size "
