@@ -240,3 +240,9 @@ def test_a_file_is_compressed_or_not_whatever_its_name_says(tmp_path, kind):
 def test_a_volume_under_the_name_of_another_format_is_called_what_it_is(tmp_path, head, ending):
     (tmp_path / "v.nii").write_bytes(head + bytes(400))
     refused(read_image, tmp_path / "v.nii", f"let its name end in {ending}")
+
+
+def test_a_compressed_file_cut_near_its_start_is_truncated(write_nibabel, rng):
+    path = write_nibabel("v.nii.gz", rng.integers(0, 30000, SHAPE).astype("int16"))
+    path.write_bytes(path.read_bytes()[:250])
+    refused(read_image, path, "truncated")

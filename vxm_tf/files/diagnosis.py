@@ -1,7 +1,6 @@
 """Why a file cannot be read, in one sentence for each reason."""
 
 import contextlib
-import gzip
 import os
 import zlib
 
@@ -35,13 +34,13 @@ def stand_in(path: str | os.PathLike) -> str | None:
             start = stream.read(1024)
     except OSError as error:
         return f"it cannot be opened ({error.strerror or error})."
+    if not start:
+        return "it is empty, with a size of 0 bytes. Copy or download it again."
     if start.startswith(_GZIP):
-        start = _unpacked(path)
+        start = _unpacked(start)
         if start.startswith(_GZIP):
             return "it is compressed twice. Unpack it once, by gunzip."
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not start:
-        return "it is empty, with a size of 0 bytes. Copy or download it again."
     if text.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS, not the data. Fetch the data: `git lfs pull`."
     if len(start) < 1024 and b"annex/objects" in start:
@@ -58,10 +57,10 @@ def stand_in(path: str | os.PathLike) -> str | None:
     return None
 
 
-def _unpacked(path: str | os.PathLike) -> bytes:
-    """The first bytes inside a gzip file; none where it is damaged."""
-    with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as stream:
-        return stream.read(1024)
+def _unpacked(start: bytes) -> bytes:
+    """What the start of a gzip file holds; nothing where it is damaged."""
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(wbits=31).decompress(start, 1024)
     return b""
 
 
