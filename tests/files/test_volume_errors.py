@@ -195,6 +195,10 @@ POINTERS = {
     "it is empty": b"",
     "dcm2niix": bytes(128) + b"DICM" + bytes(800),
     "ZIP archive": b"PK\x03\x04" + bytes(100),
+    "web page, not the data": gzip.compress(b"<html><body>404</body></html>"),
+    "compressed twice": gzip.compress(gzip.compress(bytes(500))),
+    "tar archive": gzip.compress(b"a.nii" + bytes(252) + b"ustar" + bytes(250)),
+    "picture (PNG)": b"\x89PNG\r\n\x1a\n" + bytes(100),
 }
 
 
@@ -242,3 +246,15 @@ def test_a_file_is_compressed_or_not_whatever_its_name_says(tmp_path, kind):
         np.testing.assert_array_equal(volume.array[..., 0], RAMP)
         np.testing.assert_allclose(volume.source.affine, affine)
         assert spacing_mm_of(tmp_path / name) == (2.0, 3.0, 4.0)
+
+
+@pytest.mark.parametrize("head, ending", [(b"NRRD0004\n", ".nrrd"), (b"ObjectType = Image\n", ".mha")])
+def test_a_volume_under_the_name_of_another_format_is_called_what_it_is(tmp_path, head, ending):
+    (tmp_path / "v.nii").write_bytes(head + bytes(400))
+    refused(read_image, tmp_path / "v.nii", f"let its name end in {ending}")
+
+
+def test_a_compressed_file_cut_near_its_start_is_truncated(write_nibabel, rng):
+    path = write_nibabel("v.nii.gz", rng.integers(0, 30000, SHAPE).astype("int16"))
+    path.write_bytes(path.read_bytes()[:250])
+    refused(read_image, path, "truncated")

@@ -36,6 +36,7 @@ def table(tmp_path):
         ("mark.csv", "\ufeffx,y,z\r\n1.5,-2.25,3\r\n10,20.125,-30.5\r\n"),
         ("spaced.csv", ' x , y , z , label\n 1.5 , -2.25 , 3 , "a, b"\n10, 20.125, -30.5, c \n'),
         ("words.txt", 'label x y z\n"left anterior"  1.5 -2.25 3\ntip 10 20.125   -30.5 \n'),
+        ("empty.csv", "x,y,z,label\n1.5,-2.25,3,a\n10,20.125,-30.5,b\n,,,\n,,,\n"),
         ("r.txt", '"x" "y" "z"\n"1" 1.5 -2.25 3\n"2" 10 20.125 -30.5\n'),
         ("noted.csv", "# by hand\nx;y;z\n1.5;-2.25;3\n\n10;20.125;-30.5\n"),
     ],
@@ -150,3 +151,8 @@ def test_quotes_and_comments_come_back(table, tmp_path):
     )
     _, again = read_points(tmp_path / "moved.csv")
     assert [row[1] for row in again.body if not isinstance(row, str)] == ["left, anterior", 'says "tip"']
+
+
+def test_a_spreadsheet_s_unicode_text_is_read(tmp_path):
+    (tmp_path / "a.txt").write_bytes("x\ty\tz\n1.5\t-2.25\t3\n10\t20.125\t-30.5\n".encode("utf-16"))
+    np.testing.assert_array_equal(read_points(tmp_path / "a.txt")[0], POINTS)

@@ -30,7 +30,9 @@ def whole_numbers(array: np.ndarray, what: str) -> np.ndarray:
     if array.dtype.kind in "bui":
         return _narrowed(array, what)
     if not np.all(np.isfinite(array)):
-        raise VolumeError(f"{what} holds NaN or infinite values, but labels are whole numbers.")
+        raise VolumeError(
+            f"{what} holds NaN or infinite values, but labels are whole numbers. Replace them, for example by 0."
+        )
     rounded = np.rint(array)
     distance = np.abs(array - rounded)
     off = distance > np.minimum(_ABSOLUTE + _RELATIVE * np.abs(rounded), _LIMIT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vxm_tf.files.diagnosis import absence
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats.itk_kinds import turned
 
@@ -85,9 +86,12 @@ def read_table(path: str | os.PathLike, convention: str, ndim: int | None) -> tu
 
 def _lines(path: str | os.PathLike) -> list[str]:
     if not Path(path).is_file():
-        raise InputError(f"{path}: there is no such file.")
+        raise InputError(f"{path}: {absence(path)}")
     try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+        content = Path(path).read_bytes()
+        # Spreadsheets save "Unicode text" in UTF-16.
+        encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        return content.decode(encoding).splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}).") from error
 
@@ -151,7 +155,9 @@ def _body(
 
     try:
         for row in _rows(records(), delimiter):
-            body.append((started[1], tuple(row)))
+            # Spreadsheets write rows of empty fields below a table.
+            if any(row):
+                body.append((started[1], tuple(row)))
             del started[1:]
     except csv.Error as error:
         raise InputError(f"{path}, line {started[-1]}: cannot be read as a table ({error}).") from error

@@ -138,3 +138,21 @@ def test_a_field_of_two_axes(tmp_path):
     found = read_transform(tmp_path / "flat.nii")
     assert isinstance(found, DisplacementField)
     np.testing.assert_allclose(found.displacement_mm, np.broadcast_to((1.0, -2.0), (6, 7, 2)), atol=1e-6)
+
+
+def test_displacements_are_not_read_as_positions(store, field):
+    for format in ("spm", "niftyreg"):
+        with pytest.raises(InputError, match="no positions: they lie close together, as displacements do"):
+            read_transform(store(field.displacement_mm), format=format)
+
+
+@pytest.mark.parametrize(("name", "format"), [("NREG_TRANS", "spm"), ("Mapping", "niftyreg")])
+def test_one_tool_s_field_is_not_read_as_the_other_s(store, moved, name, format):
+    with pytest.raises(InputError, match=f"its intent's name is '{name}'; the format that it was taken for has"):
+        read_transform(store(moved, name, 1.0), format=format)
+
+
+@pytest.mark.parametrize("format", ("spm", "niftyreg"))
+def test_positions_without_a_signature_are_read_where_the_format_is_given(store, moved, fixed_grid, format):
+    found = read_transform(store(moved), format=format)
+    np.testing.assert_allclose(found.map(fixed_grid.points()), moved, atol=1e-3)

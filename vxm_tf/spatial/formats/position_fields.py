@@ -12,12 +12,14 @@ import os
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.spatial.formats.nifti_fields import NIFTYREG_NAME, SPM_NAME, VECTOR, read_vectors, write_vectors
+from vxm_tf.spatial.formats.nifti_fields import NIFTYREG_NAME, SPM_NAME, VECTOR, read_vectors, signature, write_vectors
 from vxm_tf.spatial.formats.parts import check_axes
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
 from vxm_tf.spatial.transforms import DisplacementField, Transform, dense
 
+# Positions that spread less than this part of the grid's own are displacements.
+_LEAST_SPREAD = 0.2
 # NiftyReg's kinds of vectors.
 _POSITIONS, _DISPLACEMENTS = 0, 1
 _OTHER_KINDS = {
@@ -36,6 +38,7 @@ def read_niftyreg_field(path: str | os.PathLike) -> DisplacementField:
         InputError: control points or velocities; another shape; values that are not finite.
     """
     with reading(path):
+        _check_name(path, NIFTYREG_NAME)
         field = read_vectors(path, "5-D")
         kind = int(field.intent_p1)
         if kind in _OTHER_KINDS:
@@ -56,6 +59,7 @@ def read_spm_field(path: str | os.PathLike) -> DisplacementField:
         InputError: another shape, or values that are not finite.
     """
     with reading(path):
+        _check_name(path, SPM_NAME)
         field = read_vectors(path, "5-D")
         return _from_positions(field.vectors * field.mm_per_unit, field.grid)
 
@@ -94,6 +98,13 @@ def _positions(transform: Transform, grid: Grid) -> np.ndarray:
     return dense(transform, grid).displacement_mm + grid.points()
 
 
+def _check_name(path: str | os.PathLike, expected: str) -> None:
+    """Raise `InputError` if a file bears the name of the other tool's fields; one without a name may be either's."""
+    _, name = signature(path)
+    if name and name != expected:
+        raise InputError(f"its intent's name is {name!r}; the format that it was taken for has {expected!r}.")
+
+
 def _from_positions(positions_mm: np.ndarray, grid: Grid) -> DisplacementField:
     missing = np.count_nonzero(~np.isfinite(positions_mm).all(axis=-1))
     if missing:
@@ -101,4 +112,11 @@ def _from_positions(positions_mm: np.ndarray, grid: Grid) -> DisplacementField:
             f"its field has no position at {missing} of {np.prod(grid.shape)} voxels (NaN or infinite). Fill them, for "
             "example with the positions of the nearest voxels."
         )
-    return DisplacementField(grid, (positions_mm - grid.points()).astype("float32"))
+    points, axes = grid.points(), tuple(range(grid.ndim))
+    spread, own = (np.linalg.norm(places.std(axis=axes)) for places in (positions_mm, points))
+    if spread < _LEAST_SPREAD * own:
+        raise InputError(
+            "its vectors are no positions: they lie close together, as displacements do. If ITK or ANTs wrote it, its "
+            "format is itk."
+        )
+    return DisplacementField(grid, (positions_mm - points).astype("float32"))
