@@ -45,7 +45,7 @@ def _background(channel: np.ndarray) -> float:
     values, counts = np.unique(border(channel), return_counts=True)
     if counts.max() >= BACKGROUND_SHARE * counts.sum():
         return float(values[counts.argmax()])
-    lowest = float(channel.min())
+    lowest = float(np.nanmin(channel))
     return lowest if lowest <= AIR_HU else 0.0
 
 
@@ -60,14 +60,8 @@ def moved_image(
         transform: transform from that grid's world space to the image's; None for the identity.
         fill_value: value outside the image's field of view; None for the background of each channel.
     """
-    channels = [
-        resample(
-            image.array[..., c : c + 1],
-            image.grid,
-            to_grid,
-            transform,
-            fill_value=background if fill_value is None else fill_value,
-        )
-        for c, background in enumerate(background_values(image.array))
-    ]
+    fills = background_values(image.array) if fill_value is None else [fill_value]
+    # A transform is mapped once for all channels with one background.
+    groups = [image.array] if len(set(fills)) == 1 else np.split(image.array, len(fills), axis=-1)
+    channels = [resample(array, image.grid, to_grid, transform, fill_value=fill) for array, fill in zip(groups, fills)]
     return np.concatenate(channels, axis=-1) if len(channels) > 1 else channels[0]

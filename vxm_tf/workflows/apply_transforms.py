@@ -12,6 +12,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import Volume, read_labels, read_series
 from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.spatial import SpatialImage, resample
+from vxm_tf.spatial.background import background_values
 from vxm_tf.spatial.chain_files import check_axes, read_chain
 from vxm_tf.spatial.image import read_beside
 from vxm_tf.spatial.interpolation import ORDERS
@@ -91,7 +92,7 @@ def _moving_file(config: ApplyConfig) -> tuple[str, Callable[..., Volume]]:
 
 def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage, moving: SpatialImage) -> None:
     """Move the image and the labels, if they are given, onto the fixed image's grid."""
-    files: tuple[tuple[str, Callable[..., Volume], str, str, float], ...] = (
+    files: tuple[tuple[str, Callable[..., Volume], str, str, float | None], ...] = (
         (config.image, read_series, config.moved, config.interpolation, config.fill_value),
         (config.labels, read_labels, config.moved_labels, "nearest", 0.0),
     )
@@ -100,6 +101,8 @@ def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage,
             continue
         source = moving if (path, read) == _moving_file(config) else read_beside(path, read, moving)
         check_axes(source, transform, config.transforms)
+        # A series has one background, that of its first volume.
+        fill_value = background_values(source.array[..., :1])[0] if fill_value is None else fill_value
         moved = resample(
             source.array, source.grid, fixed.grid, transform, interpolation=interpolation, fill_value=fill_value
         )
