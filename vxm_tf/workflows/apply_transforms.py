@@ -46,7 +46,11 @@ class ApplyConfig:
     image: str = option("", "Image to move: a volume, or a series of volumes. Voxels may be NaN; they are left out.")
     moved: str = option("", "Output file of the moved image.")
     interpolation: str = option("linear", "Interpolation of the image.", choices=tuple(ORDERS))
-    fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view; -1024 for CT.")
+    fill_value: float | None = option(
+        None,
+        "Value of the moved image outside the moving image's field of view. If it is not given, the moving image's own "
+        "background: the value that surrounds it, else the lowest one in CT, which is air, and 0 in other images.",
+    )
     labels: str = option("", "Label map to move by nearest neighbour.")
     moved_labels: str = option("", "Output file of the moved label map.")
     points: str = option("", "Landmarks in millimetres: a table with columns x, y, z, or Slicer's .fcsv or .mrk.json.")
