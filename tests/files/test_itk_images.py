@@ -232,3 +232,11 @@ def test_a_pair_of_files_is_one_volume_in_a_folder(tmp_path, values):
     (tmp_path / "alone.img").write_bytes(b"x")
     (tmp_path / "v.raw").write_bytes(b"x")
     assert sorted(p.name for p in tmp_path.iterdir() if names_volume(p)) == ["alone.img", "v.hdr"]
+
+
+@pytest.mark.parametrize("dtype", (">i2", ">f8", "bool", "float16", "uint64"))
+def test_every_number_type_is_written(tmp_path, values, dtype):
+    stored = np.abs(values % 100).astype(dtype)
+    for name in ("v.nrrd", "v.mha"):
+        write_volume(tmp_path / name, stored)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name))).T, stored)

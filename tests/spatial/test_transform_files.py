@@ -238,3 +238,10 @@ def test_another_images_transform_is_refused(x_mm):
 def test_a_transform_with_other_axes_is_refused():
     with pytest.raises(InputError, match="warp.h5: has 2 axes, the fixed image 3"):
         check_belongs(AffineTransform(np.eye(3)), grid_at(0), "warp.h5")
+
+
+@pytest.mark.parametrize("name", ["warp.nii.gz", "warp.h5", "warp.mgz", "warp.mat"])
+def test_a_pointer_in_place_of_a_transform_is_called_what_it_is(tmp_path, name):
+    (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n")
+    with pytest.raises(InputError, match=f"{name}: cannot be read: it is a pointer of Git LFS"):
+        read_transform(tmp_path / name)

@@ -127,7 +127,8 @@ def write_itk_image(
     whole[:3, :3] = direction
     components = array.ndim > space
     axes = [*range(space - 1, -1, -1), *([space] if components else [])]
-    values = np.ascontiguousarray(np.transpose(array, axes))
+    # SimpleITK takes the machine's byte order alone.
+    values = np.ascontiguousarray(np.transpose(array, axes), array.dtype.newbyteorder("="))
     image = sitk.GetImageFromArray(values, isVector=components)
     image.SetSpacing([float(size) for size in (*spacing, step or 1.0)[:space]])
     image.SetOrigin([float(x) for x in (*lps[:3, 3], 0.0)[:space]])

@@ -20,13 +20,15 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         raise InputError(f"{path}: {absence(path)}")
     try:
         yield
-    except InputError as error:
-        # Opening a volume names the file already.
-        text = str(error)
-        raise InputError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
     except Exception as error:
-        if reason := stand_in(path):
+        # A reader that finds an empty text says what it expected.
+        empty_text = isinstance(error, InputError) and not os.path.getsize(path)
+        if (reason := stand_in(path)) and not empty_text:
             raise InputError(f"{path}: cannot be read: {reason}") from error
+        if isinstance(error, InputError):
+            # Opening a volume names the file already.
+            text = str(error)
+            raise InputError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
         raise InputError(
             f"{path}: cannot be read ({type(error).__name__}: {error}). The file may be truncated or damaged, or of "
             "another format than it was taken for; copy it again, or say which format it has."
