@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from vxm_tf.configuration import check_choices, described, option
-from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import Volume, read_labels, read_series
@@ -141,4 +140,4 @@ def _check(config: ApplyConfig) -> None:
     for output in filter(None, (config.moved, config.moved_labels)):
         check_output(output)
     if config.moved_points:
-        check_output_dir(Path(config.moved_points).parent)
+        check_output_file(config.moved_points)

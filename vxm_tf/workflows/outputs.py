@@ -2,14 +2,13 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from vxm_tf.data import normalize
-from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output, write_json
@@ -52,7 +51,7 @@ def check_outputs(config: RegisterConfig, settings: RegistrationSettings, ndim: 
         outputs["the picture of --transform"] = beside(config.transform, ".png")
     check_distinct(outputs, {f"--{name}": getattr(config, name) for name in READ})
     if config.moved_points:
-        check_output_dir(Path(config.moved_points).parent)
+        check_output_file(config.moved_points)
     for name in VOLUMES:
         if getattr(config, name):
             check_output(getattr(config, name))
