@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.spatial.sources import LabelSource, source_name
 from vxm_tf.workflows.output_names import in_output_dir
@@ -70,9 +71,11 @@ class RegisteredPair(RegistrationResult):
             The folder.
 
         Raises:
-            InputError: a folder that cannot be written, an unusable segmentation or table, or two images with the same
-                name.
+            InputError: a folder that is no path or cannot be written, an unusable segmentation or table, or two images
+                with the same name.
         """
+        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+            raise InputError(f"The folder to save in is a path, such as out; got {folder!r:.200}.")
         start = time.perf_counter() - self.elapsed_seconds
         config = RegisterConfig(
             moving=self.config.moving,
