@@ -369,7 +369,8 @@ def test_what_the_caller_does_with_an_array_afterwards_does_not_reach_the_result
 
 @pytest.mark.parametrize("folder", [None, "", 3])
 def test_a_folder_that_is_no_path_is_refused(folder):
-    images = [SpatialImage(np.ones((8, 9, 1), "float32"), Grid((8, 9), np.eye(3))) for _ in range(2)]
+    ramp = np.arange(72, dtype="float32").reshape(8, 9, 1)
+    images = [SpatialImage(values, Grid((8, 9), np.eye(3))) for values in (ramp, ramp + 1)]
     result = vxm_tf.register(*images, "none", refine=0)
     with pytest.raises(InputError, match="The folder to save in is a path, such as out; got"):
         result.save(folder)

@@ -117,6 +117,9 @@ def _check_positional(rest: Sequence[str], positional: Sequence[str]) -> None:
 def _log_plainly() -> None:
     """Log messages of this package with the time of day, and of other packages only warnings."""
     logging.use_absl_handler()
+    # Otherwise absl begins with a line about flags, which it thinks are not parsed yet.
+    flags.FLAGS.mark_as_parsed()
+    flags.FLAGS["logtostderr"].value = True
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
