@@ -109,9 +109,10 @@ def test_a_variable_that_is_no_number_of_threads_is_refused(monkeypatch, text):
         machine.threads()
 
 
-def test_less_than_one_thread_is_refused():
-    with pytest.raises(InputError, match="number of threads is 1 or more; got 0"):
-        machine.use_threads(0)
+@pytest.mark.parametrize("count", [0, -3, 1.5, "2"])
+def test_what_is_no_number_of_threads_is_refused(count):
+    with pytest.raises(InputError, match=f"number of threads is 1 or more; got {count!r}"):
+        machine.use_threads(count)
 
 
 def test_tensorflow_starts_with_the_number_of_the_environment():

@@ -40,8 +40,8 @@ def use_threads(count: int | None = None) -> int:
         InputError: a number below 1, or TensorFlow computes already with another number.
     """
     if count is not None:
-        if count < 1:
-            raise InputError(f"The number of threads is 1 or more; got {count}.")
+        if not isinstance(count, int) or count < 1:
+            raise InputError(f"The number of threads is 1 or more; got {count!r:.50}.")
         os.environ[CHOICE] = str(count)
     number = threads()
     if not _limit_tensorflow(number) and count is not None:

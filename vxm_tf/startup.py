@@ -24,7 +24,9 @@ NOISE = re.compile(
 def is_command() -> bool:
     """Whether this process is a command of this package, rather than a program that uses it as a library."""
     program = Path(sys.argv[0] if sys.argv else "")
-    if program.name.startswith("vxm-") or any(part.startswith("vxm_tf.cli.") for part in sys.orig_argv[1:3]):
+    # While `python -m` imports this package, no other place has the module's name.
+    module = sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] if "-m" in sys.orig_argv else []
+    if program.name.startswith("vxm-") or any(name.startswith("vxm_tf.cli.") for name in module):
         return True
     return program.suffix == ".py" and program.resolve().parent in (ROOT, ROOT / "export")
 
