@@ -109,5 +109,9 @@ def convolve_block(
 
 def spatial_layer(kind: str, ndim: int) -> Callable[..., keras.layers.Layer]:
     """The constructor of a Keras layer for `ndim` spatial axes, such as `Conv3D`, with channels on the last axis."""
+    layer = getattr(keras.layers, f"{kind}{ndim}D")
+    if layer is keras.layers.UpSampling1D:
+        # Its channels are always last.
+        return layer
     # Given explicitly, because the default comes from the user's keras.json.
-    return functools.partial(getattr(keras.layers, f"{kind}{ndim}D"), data_format="channels_last")
+    return functools.partial(layer, data_format="channels_last")
