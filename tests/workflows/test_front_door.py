@@ -377,3 +377,12 @@ def test_what_the_caller_does_with_an_array_afterwards_does_not_reach_the_result
     result = vxm_tf.register(*images, "none", refine=0)
     arrays[0][:] = 7.0
     assert not np.any(result.moved == 7.0)
+
+
+@pytest.mark.parametrize("folder", [None, "", 3])
+def test_a_folder_that_is_no_path_is_refused(folder):
+    ramp = np.arange(72, dtype="float32").reshape(8, 9, 1)
+    images = [SpatialImage(values, Grid((8, 9), np.eye(3))) for values in (ramp, ramp + 1)]
+    result = vxm_tf.register(*images, "none", refine=0)
+    with pytest.raises(InputError, match="The folder to save in is a path, such as out; got"):
+        result.save(folder)

@@ -71,8 +71,10 @@ class RegisteredPair(RegistrationResult):
             The folder.
 
         Raises:
-            InputError: a folder that cannot be written, or an unusable segmentation or table.
+            InputError: a folder that is no path or cannot be written, or an unusable segmentation or table.
         """
+        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+            raise InputError(f"The folder to save in is a path, such as out; got {folder!r:.200}.")
         if points is not None and not isinstance(points, str | os.PathLike):
             raise InputError(
                 f"points is the path of a table of landmarks; got {type(points).__name__}. Landmarks in memory move "
