@@ -12,7 +12,8 @@ MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "vxm_tf").rglob
 FLOORS = (
     {"_version"},
     {"ops", "files", "metrics"},
-    {"configuration", "layers", "losses", "data", "spatial"},
+    {"configuration", "layers", "losses", "spatial"},
+    {"data"},
     {"models"},
     {"trust", "report", "serving"},
     {"registration"},
@@ -25,7 +26,7 @@ FORBIDDEN = {
     "configuration": {"ops", "metrics"},
     "layers": {"files", "metrics"},
     "losses": {"files", "metrics"},
-    "data": {"metrics"},
+    "data": {"metrics", "configuration", "layers", "losses"},
     "spatial": {"metrics"},
     "models": {"metrics", "configuration", "losses", "data", "spatial"},
     "report": {"layers", "losses"},
