@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from absl import logging
 
 from vxm_tf.data.atlas import Atlas
-from vxm_tf.data.pair_grid import first_apart
+from vxm_tf.data.pair_grid import check_common_place
 from vxm_tf.data.scan_store import ScanStore
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import Grid, same_grid
@@ -33,7 +33,7 @@ def check_grids(store: ScanStore, pairs: Collection[Sequence[int]] | None = None
     if len({image.ndim for image in images}) > 1:
         return
     for group in [range(len(rows))] if pairs is None else {(int(m), int(f)) for m, f in pairs}:
-        _check_common_place([(names[k], grids[k]) for k in group])
+        check_common_place([(names[k], grids[k]) for k in group])
         _check_unplaced([(names[k], grids[k], spacings[k]) for k in group])
     placed = [(name, grid) for name, grid in zip(names, grids) if grid is not None]
     others = [name for name, grid in placed if not same_grid(grid, placed[0][1])]
@@ -57,18 +57,6 @@ def check_grids(store: ScanStore, pairs: Collection[Sequence[int]] | None = None
         )  # fmt: skip
 
 
-def _check_common_place(scans: Sequence[tuple[str, Grid | None]]) -> None:
-    placed = [(name, grid) for name, grid in scans if grid is not None]
-    apart = first_apart([grid for _, grid in placed]) if len(placed) > 1 else None
-    if apart:
-        (one, first), (other, second) = (placed[k] for k in apart)
-        raise InputError(
-            f"{one} and {other} have no common place in world space: their fields of view are centred at "
-            f"{_rounded(first)} and {_rounded(second)} mm. Align the scans to one image first (vxm-register --affine "
-            "register --moved)."
-        )
-
-
 def _check_unplaced(scans: Sequence[tuple[str, Grid | None, tuple[float, ...] | None]]) -> None:
     bare, bare_spacing = next(
         ((name, spacing) for name, grid, spacing in scans if grid is None and spacing), ("", None)
@@ -79,7 +67,3 @@ def _check_unplaced(scans: Sequence[tuple[str, Grid | None, tuple[float, ...] | 
                 f"{bare} has voxels of {bare_spacing} mm, {name} of {spacing} mm, and the first does not say where it "
                 "lies in space, so they cannot be laid on each other. Resample them onto one grid first."
             )
-
-
-def _rounded(grid: Grid) -> tuple[float, ...]:
-    return tuple(round(float(value), 1) for value in grid.centre_mm)

@@ -21,6 +21,7 @@ WORDS = {
     **dict.fromkeys(("ct", "cta"), "CT"),
     **{word: word.upper() for word in ("dwi", "adc", "pet", "swi", "mra", "angio", "asl", "t2star", "t2starw")},
 }
+_NUMBERED = re.compile(r"t\d+")
 _SEPARATORS = re.compile(r"[\s_.\-/]+")
 
 
@@ -38,8 +39,13 @@ def check_modalities(directory: Path, images: Iterable[Path]) -> None:
     """
     examples: dict[str, Path] = {}
     subjects: dict[str, dict[str, Path]] = {}
-    for image in images:
-        modality, subject = _modality_and_subject(directory, image)
+    words_of = {image: _words(directory, image) for image in images}
+    # Beside a t0 or a t3, t1 and t2 are numbers of scans.
+    numbered = any(_NUMBERED.fullmatch(word) and word not in WORDS for words in words_of.values() for word in words)
+    known = {word: modality for word, modality in WORDS.items() if not (numbered and _NUMBERED.fullmatch(word))}
+    for image, words in words_of.items():
+        modality = next((known[word] for word in reversed(words) if word in known), "")
+        subject = subject_of(stem(image)) or "/".join(word for word in words if word not in known)
         if modality:
             examples.setdefault(modality, image)
             subjects.setdefault(subject, {}).setdefault(modality, image)
@@ -58,10 +64,8 @@ def check_modalities(directory: Path, images: Iterable[Path]) -> None:
         )  # fmt: skip
 
 
-def _modality_and_subject(directory: Path, image: Path) -> tuple[str, str]:
-    """(modality, name of the subject), from the words of the path; an empty modality where no word states one."""
+def _words(directory: Path, image: Path) -> list[str]:
+    """The words of an image's path below a folder, in lower case."""
     relative = image.relative_to(directory)
-    words = [word for word in _SEPARATORS.split("/".join((*relative.parts[:-1], stem(image)))) if word]
-    stated = [WORDS[word.lower()] for word in words if word.lower() in WORDS]
-    others = [word for word in words if word.lower() not in WORDS]
-    return (stated[-1] if stated else ""), subject_of(stem(image)) or "/".join(others)
+    path = "/".join((*relative.parts[:-1], stem(image)))
+    return [word for word in _SEPARATORS.split(path.lower()) if word]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vxm_tf.data.padding import common_shape, pad_to
+from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.grid import SAME_GRID_VOXELS, Grid, same_grid
 from vxm_tf.spatial.headers import says_same
 from vxm_tf.spatial.resampling import resample, smoothed_for
@@ -99,6 +100,23 @@ def atlas_grid(atlas: Grid | None, scans: Sequence[Grid | None]) -> Grid | None:
     if all(grid is None or same_grid(grid, lattice) for grid in scans):
         return lattice
     return covering(lattice, atlas)
+
+
+def check_common_place(scans: Sequence[tuple[str, Grid | None]]) -> None:
+    """Raise `InputError` if two of some scans have no common place in world space.
+
+    Args:
+        scans: name and grid of each scan; a grid that is None, because the file states no position, is passed over.
+    """
+    placed = [(name, grid) for name, grid in scans if grid is not None]
+    apart = first_apart([grid for _, grid in placed]) if len(placed) > 1 else None
+    if apart:
+        (one, first), (other, second) = (placed[k] for k in apart)
+        centres = [tuple(round(float(value), 1) for value in grid.centre_mm) for grid in (first, second)]
+        raise InputError(
+            f"{one} and {other} have no common place in world space: their fields of view are centred at {centres[0]} "
+            f"and {centres[1]} mm. Align the scans to one image first (vxm-register --affine register --moved)."
+        )
 
 
 def _shape(onto: Grid | tuple[int, ...]) -> tuple[int, ...]:

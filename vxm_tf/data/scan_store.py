@@ -98,6 +98,11 @@ class ScanStore:
         """The grid of a scan in world space; None if its file states no position."""
         return self._grids[index]
 
+    @property
+    def named_grids(self) -> list[tuple[str, Grid | None]]:
+        """Path and grid of each scan, see `grid`."""
+        return [(str(scan.image), grid) for scan, grid in zip(self.scans, self._grids)]
+
     def spacing_mm(self, index: int) -> tuple[float, ...] | None:
         """The voxel size that a scan's file states, in millimetres; None if it states none."""
         grid = self._grids[index]

@@ -68,7 +68,7 @@ def evaluate(config: EvaluateConfig) -> list[PairScores]:
     store = ScanStore(scans, settings["normalization"], multichannel=settings["multichannel"])
     if config.atlas:
         # The last scan, as `find_pairs` says.
-        place_atlas(store, len(scans) - 1, [store.grid(index) for index in range(len(scans) - 1)])
+        place_atlas(store, len(scans) - 1, store.named_grids[:-1])
     check_grids(store, pairs)
     # Read now: a bad segmentation is reported before the first pair, not after hours of them.
     for index in range(len(store)):
