@@ -1,5 +1,6 @@
 """Scores of files that lie on different grids are those of the same anatomy on one grid."""
 
+import keras
 import nibabel
 import numpy as np
 import pytest
@@ -85,6 +86,24 @@ def test_a_segmentation_on_finer_voxels_is_brought_onto_its_image(images, score)
     fine = AFFINE @ np.array([[0.5, 0, 0, -0.25], [0, 0.5, 0, -0.25], [0, 0, 0.5, -0.25], [0, 0, 0, 1]])
     images["moving"][1] = nibabel.Nifti1Image(labels, fine)
     assert score(images) == expected
+
+
+def test_scans_are_turned_to_the_orientation_that_the_network_records(images, score, tmp_path, monkeypatch, caplog):
+    seen = []
+
+    def spy(network, moving, fixed):
+        seen.append(fixed)
+        return register_pair(network, moving, fixed)
+
+    expected = score(images)
+    network = keras.models.load_model(tmp_path / "model.keras")
+    network.metadata = {**network.metadata, "grid": {"orientation": "LIA", "spacing_mm": [2.0, 2.0, 2.0]}}
+    network.save(tmp_path / "model.keras")
+    monkeypatch.setattr(run_evaluation, "register_pair", spy)
+    assert score(images)[0] == expected[0]
+    turned = np.asarray(reoriented(images["fixed"][0], "LIA").dataobj, "float32")[..., None]
+    np.testing.assert_array_equal(seen[-1], normalize(turned, "minmax"))
+    assert "as they are stored" not in caplog.text
 
 
 @pytest.mark.parametrize("orientation", ("RAS", "PIR"))

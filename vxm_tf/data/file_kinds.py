@@ -136,6 +136,13 @@ class FileKinds:
         return OTHER_SEGMENTATION if _SEGMENTATION.search(name) else "FreeSurfer's other files"
 
 
+def says_segmentation(file: Path) -> bool:
+    """Whether a file's name or one of its folders says that it is a segmentation; the path is relative to the set."""
+    return bool(_SEGMENTATION.search(stem(file))) or any(
+        SEGMENTATION_FOLDER.fullmatch(part) for part in file.parts[:-1]
+    )
+
+
 def _by_name(name: str, folders: Collection[str]) -> str:
     if _MASK.search(name) or any(MASK_FOLDER.fullmatch(folder) for folder in folders):
         return MASK

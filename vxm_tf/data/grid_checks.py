@@ -32,11 +32,13 @@ def check_grids(store: ScanStore, pairs: Collection[Sequence[int]] | None = None
     names, images, grids, spacings = zip(*rows)
     if len({image.ndim for image in images}) > 1:
         return
-    for group in [range(len(rows))] if pairs is None else {(int(m), int(f)) for m, f in pairs}:
-        check_common_place([(names[k], grids[k]) for k in group])
-        _check_unplaced([(names[k], grids[k], spacings[k]) for k in group])
     placed = [(name, grid) for name, grid in zip(names, grids) if grid is not None]
     others = [name for name, grid in placed if not same_grid(grid, placed[0][1])]
+    groups = [tuple(range(len(rows)))] if pairs is None else sorted({(int(m), int(f)) for m, f in pairs})
+    for group in groups if others else ():
+        check_common_place([(names[k], grids[k]) for k in group])
+    for group in groups if len(placed) < len(rows) else ():
+        _check_unplaced([(names[k], grids[k], spacings[k]) for k in group])
     if others:
         logging.warning(
             "%d of %d scans lie on another grid than %s, such as %s: each pair is laid on the voxels of its fixed scan "

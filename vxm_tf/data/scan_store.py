@@ -12,13 +12,15 @@ from absl import logging
 from vxm_tf.data.normalization import normalize
 from vxm_tf.data.pair_grid import laid_image
 from vxm_tf.data.scan_grids import labels_on_grid, scan_places
-from vxm_tf.data.scan_names import Scan
+from vxm_tf.data.scan_names import Scan, listed
 from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import check_ids, read_image, read_labels
 from vxm_tf.spatial.grid import Grid, same_grid
 
 CACHES = ("memory", "disk")
+# An image of this many voxels or more has more different values than a segmentation has labels, as a rule.
+FEW_VALUES, ENOUGH_VOXELS = 64, 10_000
 
 
 class ScanStore:
@@ -58,7 +60,14 @@ class ScanStore:
         self.cache_dir = Path(cache_dir) if cache == "disk" and cache_dir is not None else None
         self._labels: dict[int, np.ndarray] = {}
         self._brought = False
+        self._doubtful: list[str] = []
         self._images = self._read_all(progress or (lambda done, total: None))
+        if self._doubtful:
+            logging.warning(
+                "%d of %d scans hold only a few whole numbers, as masks and segmentations do, and are taken as images: "
+                "%s. If they are none, say how names of images end with --image_suffix.",
+                len(self._doubtful), len(self.scans), listed(sorted(self._doubtful)),
+            )  # fmt: skip
         self._places = scan_places(self.scans, [image.shape[:-1] for image in self._images])
         self._grids = [place.grid for place in self._places]
 
@@ -176,4 +185,13 @@ class ScanStore:
 
     def _load(self, index: int) -> np.ndarray:
         image = read_image(self.scans[index].image, multichannel=self.multichannel)
+        if _resembles_labels(image.array):
+            self._doubtful.append(self.scans[index].name)
         return normalize(image.array, self.normalization)
+
+
+def _resembles_labels(image: np.ndarray) -> bool:
+    values = image.reshape(-1)[:: max(1, image.size // 200_000)]
+    if len(values) < ENOUGH_VOXELS or not np.array_equal(values, np.rint(values)):
+        return False
+    return len(np.unique(values)) <= FEW_VALUES

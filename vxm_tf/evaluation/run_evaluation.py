@@ -40,7 +40,8 @@ from vxm_tf.models import RegistrationNetwork, input_settings, load_model
 from vxm_tf.models.saved import model_path
 from vxm_tf.registration import register_pair
 from vxm_tf.report import SetReport
-from vxm_tf.spatial.headers import says_same, stated_grid
+from vxm_tf.spatial.grid import reoriented_grid
+from vxm_tf.spatial.headers import says_same
 
 
 def evaluate(config: EvaluateConfig) -> list[PairScores]:
@@ -69,12 +70,13 @@ def evaluate(config: EvaluateConfig) -> list[PairScores]:
     if config.atlas:
         # The last scan, as `find_pairs` says.
         place_atlas(store, len(scans) - 1, store.named_grids[:-1])
+    _turn_to_network(network, store)
     check_grids(store, pairs)
     # Read now: a bad segmentation is reported before the first pair, not after hours of them.
     for index in range(len(store)):
         store.labels(index)
     _count_labelled(scans, pairs)
-    _warn_of_other_grids(network, scans, len(store.image_shape))
+    _warn_of_other_grids(network, store)
     network = network.for_shape(store.image_shape)
     # The first call builds the graph, which the seconds of the pairs leave out.
     register_pair(network, *image_pair(store, *pairs[0]))
@@ -185,17 +187,29 @@ def _label_scores_of_pair(
     )
 
 
-def _warn_of_other_grids(network: RegistrationNetwork, scans: list[Scan], axes: int) -> None:
-    """Warn, once, of scans on another grid than that of the training scans: they are scored as they are stored."""
+def _turn_to_network(network: RegistrationNetwork, store: ScanStore) -> None:
+    """Bring scans whose files state their position into the orientation that the network was trained on."""
+    orientation = (network.metadata.get("grid") or {}).get("orientation") or ""
+    for index in range(len(store)):
+        grid = store.grid(index)
+        if grid is not None and len(orientation) == grid.ndim and grid.orientation != orientation:
+            store.move(index, reoriented_grid(grid, orientation))
+
+
+def _warn_of_other_grids(network: RegistrationNetwork, store: ScanStore) -> None:
+    """Warn, once, of scans on another grid than that of the training scans: they are scored on their own voxels."""
     trained = network.metadata.get("grid") or {}
-    for path in (scan.image for scan in scans):
-        stored: dict[str, Any] = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
+    for index, scan in enumerate(store.scans):
+        grid, spacing = store.grid(index), store.spacing_mm(index)
+        # Headers hold float32, whose further digits are noise.
+        rounded = tuple(float(f"{size:.5g}") for size in spacing) if spacing else None
+        stored: dict[str, Any] = {"spacing_mm": rounded, "orientation": grid.orientation if grid else None}
         both = [name for name in stored if stored[name] and trained.get(name)]
         if not all(says_same(stored[name], trained[name]) for name in both):
             logging.warning(
                 "%s has %s, but the network was trained on %s: the scores hold for the scans as they are stored. "
                 "register.py brings any scan onto the network's grid.",
-                path, _listed(stored, both), _listed(trained, both),
+                scan.image, _listed(stored, both), _listed(trained, both),
             )  # fmt: skip
             return
 
