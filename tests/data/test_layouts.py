@@ -169,7 +169,7 @@ def test_a_joined_segmentation_does_not_count_as_its_last_part(make):
     ],
 )
 def test_several_modalities_of_one_subject_are_not_paired(make, names):
-    with pytest.raises(InputError, match="several modalities of one subject: .*--image_suffix") as caught:
+    with pytest.raises(InputError, match="several modalities side by side: .*--image_suffix") as caught:
         find_scans(make(*names))
     assert names[0] in str(caught.value) and names[1] in str(caught.value)
 
@@ -192,3 +192,10 @@ def test_numbered_scans_are_no_modalities(make, messages):
 def test_a_file_in_place_of_a_folder_is_named_with_the_flags_for_lists(make):
     with pytest.raises(InputError, match="list.txt: is a file.*--train_list"):
         find_scans(make("list.txt") / "list.txt")
+
+
+def test_channels_of_one_case_are_told(make, messages):
+    names = [f"imagesTr/case_00{case}_000{channel}.nii.gz" for case in (1, 2) for channel in (0, 1)]
+    assert len(found(make(*names))) == 4
+    assert "case_001_0000.nii.gz and case_001_0001.nii.gz are channels of one case" in messages()
+    assert len(found(make(*names), image_suffix="_0000")) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 from absl import logging
 
 from vxm_tf.data.bids_names import subject_of
+from vxm_tf.data.file_kinds import IMAGE_FOLDER
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
 
@@ -22,6 +23,7 @@ WORDS = {
     **{word: word.upper() for word in ("dwi", "adc", "pet", "swi", "mra", "angio", "asl", "t2star", "t2starw")},
 }
 _NUMBERED = re.compile(r"t\d+")
+_CHANNEL = re.compile(r"(.*\d.*)_\d{4}")
 _SEPARATORS = re.compile(r"[\s_.\-/]+")
 
 
@@ -35,8 +37,10 @@ def check_modalities(directory: Path, images: Iterable[Path]) -> None:
         images: images that will be paired with each other.
 
     Raises:
-        InputError: images of several modalities of one subject.
+        InputError: images of several modalities of one subject, or side by side in one folder.
     """
+    images = list(images)
+    _warn_of_channels(directory, images)
     examples: dict[str, Path] = {}
     subjects: dict[str, dict[str, Path]] = {}
     words_of = {image: _words(directory, image) for image in images}
@@ -53,7 +57,7 @@ def check_modalities(directory: Path, images: Iterable[Path]) -> None:
         if len(found) > 1:
             listed = ", ".join(f"{modality} ({image.relative_to(directory)})" for modality, image in found.items())
             raise InputError(
-                f"{directory}: holds images of several modalities of one subject: {listed}. They would be paired with "
+                f"{directory}: holds images of several modalities side by side: {listed}. They would be paired with "
                 "each other. Choose one with --image_suffix, such as _T1w, or name the scans or pairs in a list."
             )
     if len(examples) > 1:
@@ -62,6 +66,22 @@ def check_modalities(directory: Path, images: Iterable[Path]) -> None:
             "with --image_suffix.",
             directory, ", ".join(f"{modality} ({image.name})" for modality, image in examples.items()),
         )  # fmt: skip
+
+
+def _warn_of_channels(directory: Path, images: Iterable[Path]) -> None:
+    """Warn of nnU-Net's channels, case_001_0000 and case_001_0001, which may be modalities or time points."""
+    cases: dict[str, Path] = {}
+    for image in images:
+        match = _CHANNEL.fullmatch(stem(image))
+        if match and any(IMAGE_FOLDER.fullmatch(part) for part in image.relative_to(directory).parts[:-1]):
+            other = cases.setdefault(match[1], image)
+            if other != image:
+                logging.warning(
+                    "%s: %s and %s are channels of one case, such as modalities, and are paired with each other and "
+                    "with those of other cases. Choose one with --image_suffix %s.",
+                    directory, other.name, image.name, stem(other)[-5:],
+                )  # fmt: skip
+                return
 
 
 def _words(directory: Path, image: Path) -> list[str]:
