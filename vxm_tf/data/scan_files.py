@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.extensions import extension
+from vxm_tf.files.extensions import extension, names_volume
 
 # Names of missing files that one message lists.
 MOST_NAMES = 10
@@ -60,7 +60,7 @@ def folder_content(directory: str | os.PathLike) -> FolderContent:
             if path.is_symlink() and not path.exists():
                 if extension(path) or not path.suffix:
                     dangling.append(path)
-            elif extension(path) and path.is_file():
+            elif names_volume(path) and path.is_file():
                 files.append(path)
     return FolderContent(sorted(files), sorted(dangling), read_before)
 

@@ -148,3 +148,18 @@ def test_other_damage_is_named(tmp_path, fixed_grid, moving_grid, field):
     flat = Grid((15, 18), np.eye(3))
     with pytest.raises(InputError, match="three axes; this one has 2"):
         write_fsl(path, AffineTransform(np.eye(3)), flat, flat)
+
+
+@pytest.mark.parametrize("unit", ["meter", "micron"])
+def test_a_field_in_another_unit_is_the_same_transform(tmp_path, field, fixed_grid, moving_grid, unit):
+    """FSL does not look at the unit, so its vectors are in it, as its voxel sizes are."""
+    write_fsl(tmp_path / "mm.nii", field, fixed_grid, moving_grid)
+    scale = {"meter": 1e-3, "micron": 1e3}[unit]
+    stored = nibabel.load(tmp_path / "mm.nii")
+    image = nibabel.Nifti1Image(scale * stored.get_fdata(), np.diag([scale] * 3 + [1.0]) @ stored.affine)
+    image.header["intent_code"] = 2006
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "scaled.nii")
+    found = read_fsl(tmp_path / "scaled.nii", moving_grid)
+    points = fixed_grid.points()
+    np.testing.assert_allclose(found.map(points), field.map(points), atol=1e-2)

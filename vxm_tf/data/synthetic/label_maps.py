@@ -39,7 +39,7 @@ def find_label_maps(directory: str | os.PathLike) -> list[Path]:
         raise InputError(
             f"{directory}: no label map found. Expected files with one of the extensions {', '.join(EXTENSIONS)}."
         )
-    named = [file for file in content.files if says_segmentation(file.relative_to(directory))]
+    named = {file for file in content.files if says_segmentation(file.relative_to(directory))}
     chosen = [file for file in content.files if file in named or extension(file) == ".npz"] if named else content.files
     if len(chosen) < len(content.files):
         logging.info(
