@@ -176,7 +176,8 @@ def _order(pairs: Sequence[Any]) -> str:
         return "Lowest Dice first."
     if not labelled:
         return "No pair has segmentations, so the lowest correlation with the fixed image comes first."
-    return "Lowest Dice first; pairs without segmentations follow, lowest correlation first."
+    bare = len(pairs) - labelled
+    return f"Lowest Dice first; {bare} pair(s) without segmentations follow, lowest correlation first."
 
 
 def _facts(pairs: Sequence[Any]) -> str:
@@ -185,8 +186,9 @@ def _facts(pairs: Sequence[Any]) -> str:
     rows = [("Pairs", str(len(pairs)), "")]
     if dice:
         before, after = np.mean(dice, axis=0)
-        rows.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
-        rows.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
+        count = f", of {len(dice)} of {len(pairs)} pairs" if len(dice) < len(pairs) else ""
+        rows.append(("Mean Dice", f"{before:.3f} → {after:.3f}", f"before and after{count}"))
+        rows.append(("Worse than before", str(sum(b > a for b, a in dice)), f"pairs whose Dice fell{count}"))
     rows.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
     seconds = [pair.after.seconds for pair in pairs if not math.isnan(pair.after.seconds)]
     if seconds:

@@ -1,10 +1,9 @@
 """The files of one registration: paths of its inputs and of its outputs."""
 
 import dataclasses
-import os
 from typing import Any
 
-from vxm_tf.configuration import check_choices, check_types, described, option
+from vxm_tf.configuration import check_choices, check_types, described, option, paths_as_text
 from vxm_tf.files.errors import InputError
 from vxm_tf.models.saved import SHIPPED
 from vxm_tf.registration import RegistrationSettings
@@ -89,10 +88,7 @@ class RegisterConfig:
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, os.PathLike):
-                object.__setattr__(self, field.name, os.fspath(value))
+        paths_as_text(self)
         check_types(self)
         check_choices(self)
 
