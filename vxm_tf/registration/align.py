@@ -84,6 +84,7 @@ def register_images(
             working_images=images,
             similarity=settings.similarity,
             uncertainty=uncertainty,
+            fill_value=settings.fill_value,
         )
 
     result = in_world_space(displacement, inverse)
@@ -103,7 +104,8 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 def _check_axes(network: RegistrationNetwork | None, moving: SpatialImage, fixed: SpatialImage) -> None:
     if moving.grid.ndim != fixed.grid.ndim:
         raise InputError(
-            f"{moving.name} has {moving.grid.ndim} axes and {fixed.name} {fixed.grid.ndim}; both must have as many."
+            f"The moving image {moving.name} has {moving.grid.ndim} axes and the fixed image {fixed.name} "
+            f"{fixed.grid.ndim}; both must have as many."
         )
     taken = len(network.settings["image_shape"]) if network else fixed.grid.ndim
     if taken != fixed.grid.ndim:
