@@ -23,8 +23,8 @@ CHANCE = 0.02
 # Width of the Gaussian that scans are smoothed with, in voxels: interpolation of sharp noise between voxels smooths it,
 # which would draw an ascent to transforms that map voxels between voxels.
 SMOOTHING = 0.5
-# Gain in explained variance, of 1, from which the contrasts of two scans count as unlike.
-UNLIKE = 0.15
+# Factor that learning the contrast has to leave of the unexplained variance for the contrasts to count as unlike.
+UNLIKE = 0.7
 # Number of intensities for which the mean intensity of the other scan is learnt.
 LEVELS = 32
 
@@ -101,8 +101,8 @@ class _Direction:
         for first, second in channels:
             values, partners = source.values[second], target.values[first][compared]
             translated = _translated(values, _at(values, indices), partners)
-            gain = _explained(_at(translated, indices), partners) - _explained(_at(values, indices), partners)
-            chosen = translated if gain > UNLIKE else values
+            left = [1 - _explained(_at(choice, indices), partners) for choice in (values, translated)]
+            chosen = translated if left[1] < UNLIKE * left[0] else values
             self.sampled.append((chosen, np.gradient(chosen, source.spacing_mm)))
 
     def __call__(self, matrix: np.ndarray, derivatives: bool) -> Terms:
