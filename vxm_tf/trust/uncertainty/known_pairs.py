@@ -43,7 +43,13 @@ class KnownPair:
 
 
 def phantom_pairs(
-    shape: Sequence[int], count: int, seed: int = 0, *, alike: bool = False, spacing_mm: Sequence[float] = ()
+    shape: Sequence[int],
+    count: int,
+    seed: int = 0,
+    *,
+    alike: bool = False,
+    spacing_mm: Sequence[float] = (),
+    magnitudes: tuple[float, float] | None = None,
 ) -> Iterator[KnownPair]:
     """Pairs of head phantoms; pair k depends on `(seed, k)` alone.
 
@@ -53,9 +59,10 @@ def phantom_pairs(
         seed: seed of the pairs.
         alike: whether every pair has the same magnitude and noise, the defaults of `phantom`, instead of random ones.
         spacing_mm: voxel size to give the phantoms, along each axis in millimetres.
+        magnitudes: see `deformed_pairs`.
     """
     for number in range(count):
-        drawn = {} if alike else _magnitude_and_noise(np.random.default_rng((seed, number)))
+        drawn = {} if alike else _magnitude_and_noise(np.random.default_rng((seed, number)), magnitudes)
         seeds = (np.random.SeedSequence((seed, number, k)) for k in (0, 1))
         moving, fixed = (phantom(shape, each, **drawn) for each in seeds)
         truth = composed(moving.inverse_displacement, fixed.displacement)
@@ -63,7 +70,12 @@ def phantom_pairs(
 
 
 def deformed_pairs(
-    images: Sequence[np.ndarray], count: int, seed: int = 0, *, spacings_mm: Sequence[Sequence[float]] = ()
+    images: Sequence[np.ndarray],
+    count: int,
+    seed: int = 0,
+    *,
+    spacings_mm: Sequence[Sequence[float]] = (),
+    magnitudes: tuple[float, float] | None = None,
 ) -> Iterator[KnownPair]:
     """Pairs of a scan with itself; each copy has its own deformation, smooth gain and noise.
 
@@ -72,11 +84,12 @@ def deformed_pairs(
         count: number of pairs.
         seed: seed of the pairs; pair k depends on `(seed, k)` alone.
         spacings_mm: voxel size of each image along each axis, in millimetres; empty if they are not known.
+        magnitudes: range of the magnitude of each deformation, as a fraction of an axis; None for `MAGNITUDES`.
     """
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         image = np.asarray(images[number % len(images)], "float32")
-        magnitude, noise = _magnitude_and_noise(rng).values()
+        magnitude, noise = _magnitude_and_noise(rng, magnitudes).values()
         (there, back), (onto, _) = (random_diffeomorphism(rng, image.shape[:-1], magnitude) for _ in range(2))
         moving, fixed = (warp_array(image, field) for field in (there, onto))
         spacing = tuple(spacings_mm[number % len(images)]) if spacings_mm else ()
@@ -84,9 +97,9 @@ def deformed_pairs(
         yield KnownPair(*images_of_pair, composed(back, onto), content(fixed), spacing)
 
 
-def _magnitude_and_noise(rng: np.random.Generator) -> dict[str, float]:
+def _magnitude_and_noise(rng: np.random.Generator, magnitudes: tuple[float, float] | None) -> dict[str, float]:
     """Magnitude and noise of one pair by name, the logarithm of each drawn uniformly."""
-    ranges = {"magnitude": MAGNITUDES, "noise": NOISES}
+    ranges = {"magnitude": magnitudes or MAGNITUDES, "noise": NOISES}
     return {name: float(np.exp(rng.uniform(*np.log(limits)))) for name, limits in ranges.items()}
 
 
