@@ -71,6 +71,7 @@ def test_it_covers_pairs_like_those_and_says_which_are_not(model, tmp_path, monk
 
 
 def test_the_promise_names_pairs_and_interval(model, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
     found = calibrate_file(config(model, tmp_path))
     low, high = 100 * found.lowest_coverage, 100 * found.highest_coverage
     assert low < 80 < high

@@ -49,12 +49,13 @@ def test_an_array_without_header_lies_on_the_networks_grid_if_its_shape_does(net
 
 
 def test_scans_of_other_axes_or_channels_are_refused(network, tmp_path):
-    np.savez(tmp_path / "flat.npz", vol=np.ones((24, 24)))
+    np.savez(tmp_path / "flat.npz", vol=phantom((24, 24), 1).image)
     with pytest.raises(InputError, match="has 2 axes and 1 channel"):
         prepared(tmp_path / "flat.npz", network)
 
 
 def test_people_who_did_not_train_come_first(tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
     for part, name in (("train", "a"), ("train", "b"), ("val", "c")):
         (tmp_path / part).mkdir(exist_ok=True)
         np.savez(tmp_path / part / f"{name}.npz", vol=np.ones((4, 4, 4)))

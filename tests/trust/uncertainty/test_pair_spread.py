@@ -131,11 +131,12 @@ def test_register_py_writes_the_bound_of_a_calibrated_network(files, tmp_path):
     remember(network, CALIBRATION)
     network.save(tmp_path / "calibrated.keras")
     target = tmp_path / "bound.nii.gz"
-    asked = {"error_bound": str(target), "samples": 2, "transform": str(tmp_path / "transform.nii.gz")}
+    asked = {"error_bound": str(target), "samples": 2, "output_dir": str(tmp_path / "out")}
     result = registered(*files, model=str(tmp_path / "calibrated.keras"), **asked)
     assert result.uncertainty.bound_mm.min() > 0.0
     np.testing.assert_allclose(nibabel.load(target).get_fdata(), result.error_bound_mm(), rtol=1e-4)
-    summary = json.loads((tmp_path / "transform.json").read_text())["Metrics"]["uncertainty"]
+    sidecars = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
+    (summary, *_) = [sidecar["Metrics"]["uncertainty"] for sidecar in sidecars if "Metrics" in sidecar]
     # This calibration records no range.
     assert summary["bound_in_range"] is False and summary["bound_beyond"] == list(result.uncertainty.beyond)
     plain = {"model": str(tmp_path / "plain.keras")}
