@@ -50,7 +50,8 @@ def main():
                     setting = {"pairs": pairs, "promised": coverage, "scale": scale, "deviation": deviation}
                     found = simulated(rng, pairs, coverage, scale, deviation, error, options.repetitions)
                     rows.append({**setting, "error": error, **found})
-        print(line(pairs, coverage, [row for row in rows if (row["pairs"], row["promised"]) == (pairs, coverage)]))
+        promised = [row for row in rows if (row["pairs"], row["promised"]) == (pairs, coverage)]
+        print(line(pairs, coverage, promised), flush=True)
     write_json(RESULTS / "few-pairs.json", {"settings": vars(options) | {"voxels": VOXELS}, "rows": rows})
 
 
@@ -64,8 +65,8 @@ def simulated(rng, pairs, coverage, scale, deviation, error, repetitions):
     together, covered, within = np.sort(further, axis=None), {}, []
     for logs in drawn(repetitions, pairs, VOXELS):
         found = pair_factor(list(logs), coverage)
-        factors = {"voxels": rank_of_voxels(logs, coverage), "hierarchical": hierarchical(logs, coverage)}
-        for rule, factor in {**factors, "pairs": math.log(found.factor)}.items():
+        factors = {"by voxels": rank_of_voxels(logs, coverage), "hierarchical": hierarchical(logs, coverage)}
+        for rule, factor in {**factors, "by pairs": math.log(found.factor)}.items():
             covered.setdefault(rule, []).append(np.searchsorted(together, factor) / together.size)
         each = np.mean(further[:200] <= math.log(found.factor), axis=-1)
         # One voxel of a pair is 1 %.
@@ -89,7 +90,7 @@ def line(pairs, coverage, rows):
     """A row of a Markdown table: for each rule the coverage with lognormal scales 0.5, and its range over settings."""
     cells = [f"{pairs}", f"{100 * coverage:g} %", f"{100 * most_coverage(pairs):.1f} %"]
     usual = [row for row in rows if row["scale"] == "lognormal" and row["deviation"] == 0.5]
-    for rule in ("voxels", "hierarchical", "pairs"):
+    for rule in ("by voxels", "hierarchical", "by pairs"):
         means = [100 * row[rule]["mean"] for row in rows]
         tenth = 100 * np.mean([row[rule]["tenth"] for row in usual])
         mean = 100 * np.mean([row[rule]["mean"] for row in usual])

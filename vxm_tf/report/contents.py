@@ -35,6 +35,7 @@ class ReportContents:
         steps: number of optimisation steps.
         affine_volume: determinant of the affine part.
         coverage: probability with which the true displacement lies within `error_bound_mm`, or None.
+        beyond: reasons why the pair lies outside what `error_bound_mm` was measured on.
     """
 
     moving: np.ndarray
@@ -55,6 +56,7 @@ class ReportContents:
     affine_volume: float = 1.0
     error_bound_mm: np.ndarray | None = None
     coverage: float | None = None
+    beyond: tuple[str, ...] = ()
 
 
 def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> ReportContents:
@@ -91,6 +93,7 @@ def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> Re
         affine_volume=float(np.linalg.det(result.affine.matrix[:-1, :-1])),
         error_bound_mm=on_page(uncertainty.bound_mm) if uncertainty and uncertainty.coverage else None,
         coverage=uncertainty and uncertainty.coverage,
+        beyond=uncertainty.beyond if uncertainty else (),
     )
 
 
