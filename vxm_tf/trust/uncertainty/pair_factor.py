@@ -96,7 +96,7 @@ def pair_factor(logs: Sequence[np.ndarray], coverage: float) -> PairFactor:
 
     further = stats.t.ppf((np.arange(FURTHER_PAIRS) + 0.5) / FURTHER_PAIRS, pairs - 1)
     low, high = middle + further[[0, -1]] * deviation + residuals[[0, -1]]
-    for _ in range(80):
+    for _ in range(50):
         between = 0.5 * (low + high)
         low, high = (low, between) if covered(between, further).mean() >= level - 1e-12 else (between, high)
     if high > math.log(np.finfo("float32").max):
