@@ -15,6 +15,7 @@ from vxm_tf.models.saved import input_settings
 from vxm_tf.registration import RegistrationSettings
 from vxm_tf.registration.working_images import prepared_pair
 from vxm_tf.spatial import SpatialImage
+from vxm_tf.spatial.grid import same_grid
 from vxm_tf.spatial.headers import grid_of, says_same, stated_grid
 from vxm_tf.spatial.transforms import identity
 from vxm_tf.spatial.working_grid import GridSettings
@@ -100,7 +101,7 @@ def _prepared(path: str, network: RegistrationNetwork) -> PreparedScan:
     image = SpatialImage(volume.array, grid_of(volume), volume)
     prepared = prepared_pair(image, image, (None, None), network, RegistrationSettings())
     grid = prepared.working_grid()
-    if not grid.is_same(image.grid):
+    if not same_grid(grid, image.grid):
         logging.info(
             "%s is resampled onto the network's grid: %s voxels of %s mm.",
             path, " x ".join(map(str, grid.shape)), " x ".join(f"{size:.3g}" for size in grid.spacing_mm),
