@@ -142,6 +142,14 @@ def test_a_calibrated_uncertainty_says_its_bound(contents, registered):
         assert ("Error bound" in words) == ("0.75 mm" in words) == ("90 % of true displacements" in words) == said
 
 
+def test_a_bound_of_a_pair_beyond_its_calibration_is_qualified(contents, registered):
+    std = np.full((20, 22, 24), 0.25, "float32")
+    uncertainty = Uncertainty(std, 8, "samples", bound_mm=3 * std, coverage=0.9, beyond=("mean spread of 9 mm",))
+    registration = registered((1.0, 2.0, 0.0), (20, 22, 24), uncertainty=uncertainty)
+    words = re.sub("<[^>]+>", " ", registration_page(contents(registration=registration)))
+    assert "this pair lies outside: mean spread of 9 mm" in words and "as calibrated" not in words
+
+
 def test_noise_that_cannot_be_packed_still_fits(registered, tmp_path, rng):
     shape = (100, 104, 108)
     std = rng.random(shape, "float32")

@@ -144,7 +144,11 @@ def _uncertainty(contents: Any) -> list[tuple[str, str, str]]:
     rows = [("Uncertainty", f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm")]
     if contents.error_bound_mm is not None:
         bound, part = number(float(np.median(contents.error_bound_mm[shown]))), number(100 * contents.coverage)
-        rows.append(("Error bound", f"{bound} mm", f"median; {part} % of true displacements lie within, as calibrated"))
+        meaning = f"median; {part} % of true displacements lie within, as calibrated"
+        if contents.beyond:
+            reasons = "; ".join(contents.beyond)
+            meaning = f"median; promised for {part} % of true displacements, but this pair lies outside: {reasons}"
+        rows.append(("Error bound", f"{bound} mm", meaning))
     return rows
 
 
