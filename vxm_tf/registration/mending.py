@@ -33,7 +33,7 @@ def mended(result: RegistrationResult, finer: Finer = ()) -> RegistrationResult:
     before = certify_transform(result.transform)
     if before.passes:
         return dataclasses.replace(result, repair=TransformRepair())
-    logging.info("The transform folds at %d voxels; repairing it.", before.failing_voxels)
+    logging.info("The transform does not pass; repairing it. It is %s.", before.summary)
     steps, integrated = _integrated_finer(result, before, finer)
     change = np.linalg.norm(integrated.transform.displacement_mm - result.transform.displacement_mm, axis=-1)
     mended_field, report = repair_transform(integrated.transform, integrated.affine)

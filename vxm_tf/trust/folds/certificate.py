@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 from vxm_tf import metrics
 from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.spatial import DisplacementField, Grid, Transform
-from vxm_tf.spatial.transforms import slabs, voxel_displacement
+from vxm_tf.spatial.transforms import voxel_displacement
+from vxm_tf.trust.folds.inverse_consistency import InverseConsistency, inverse_consistency
 from vxm_tf.trust.folds.trilinear import Trilinear, trilinear
 
 
@@ -37,23 +37,6 @@ class Criterion:
     def __add__(self, other: "Criterion") -> "Criterion":
         smallest, largest = min(self.smallest, other.smallest), max(self.largest, other.largest)
         return Criterion(self.failing_voxels + other.failing_voxels, smallest, largest)
-
-
-@dataclasses.dataclass(frozen=True)
-class InverseConsistency:
-    """Length of inverse(transform(p)) - p, over the voxels p that the transform keeps inside the moving grid.
-
-    Attributes:
-        mean_mm: mean length, in millimetres.
-        percentile_95_mm: 95th percentile of the length, in millimetres.
-        max_mm: largest length, in millimetres.
-        inside: fraction of all voxels that stay inside the moving grid and are measured, 0 to 1.
-    """
-
-    mean_mm: float
-    percentile_95_mm: float
-    max_mm: float
-    inside: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +83,21 @@ class Certificate:
     def largest_determinant(self) -> float:
         """Largest tetrahedral determinant."""
         return self.tetrahedral.largest
+
+    @property
+    def summary(self) -> str:
+        """Both criteria with their counts and smallest determinants, in a clause."""
+        tetrahedra, between = self.tetrahedral, self.trilinear
+        failing = f"FOLDS at {tetrahedra.failing_voxels} voxels" if tetrahedra.failing_voxels else "folds nowhere"
+        parts = [f"tetrahedral: {failing}, determinants {tetrahedra.smallest:.3g} to {tetrahedra.largest:.3g}"]
+        if between.failing_cubes:
+            place = ", ".join(f"{position:.4g}" for position in between.place)
+            parts.append(f"trilinear: FOLDS in {between.failing_cubes} cubes, {between.smallest:.3g} at ({place})")
+        if between.undecided_cubes:
+            parts.append(f"trilinear: NOT PROVEN in {between.undecided_cubes} cubes, {between.smallest:.3g}")
+        if not between.unproven_cubes:
+            parts.append(f"trilinear: proven to fold nowhere, determinants above {between.bound:.3g}")
+        return "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,27 +195,6 @@ def undone(
 ) -> Certificate:
     """Add to a transform's certificate the inverse consistency of the transform and an inverse."""
     return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(transform, inverse, moving_grid))
-
-
-def inverse_consistency(
-    transform: DisplacementField, inverse: Transform, moving_grid: Grid
-) -> InverseConsistency | None:
-    """Measure how well one transform undoes another, see `InverseConsistency`; None if no voxel stays inside."""
-    lengths = []
-    for start, stop in slabs(transform.grid.shape):
-        points = transform.grid.slab_points(start, stop)
-        moved = points + transform.displacement_mm[start:stop]
-        inside = moving_grid.contains(moved)
-        lengths.append(np.linalg.norm(inverse.map(moved[inside]) - points[inside], axis=-1))
-    residuals = np.concatenate(lengths)
-    if not residuals.size:
-        return None
-    return InverseConsistency(
-        mean_mm=float(residuals.mean()),
-        percentile_95_mm=float(np.percentile(residuals, 95)),
-        max_mm=float(residuals.max()),
-        inside=residuals.size / math.prod(transform.grid.shape),
-    )
 
 
 def checked_spacing(spacing_mm: float | Sequence[float], ndim: int) -> tuple[float, ...]:

@@ -62,7 +62,7 @@ def trilinear(displacement: np.ndarray) -> Trilinear:
     return Trilinear(failing, undecided, search.smallest, search.bound, place)
 
 
-def unproven(displacement: np.ndarray, determinant: float = 0.0) -> np.ndarray:
+def unproven_cubes(displacement: np.ndarray, determinant: float = 0.0) -> np.ndarray:
     """Where trilinear interpolation is not proven to keep the determinant above a number, see `trilinear`.
 
     Args:
@@ -70,14 +70,10 @@ def unproven(displacement: np.ndarray, determinant: float = 0.0) -> np.ndarray:
         determinant: the number, 0 or more.
 
     Returns:
-        Bool `[*spatial]`: the voxels at the corners of every such cube.
+        Bool `[*(spatial - 1)]`: whether the cube ahead of each voxel fails or is undecided.
     """
-    cubes = _Search(displacement, determinant).verdicts != PROVEN
-    shape = np.shape(displacement)[:-1]
-    voxels = np.zeros([*shape, *[2] * (3 - len(shape))], bool)
-    for corner in CORNERS:
-        voxels[tuple(slice(step, step + size) for step, size in zip(corner, cubes.shape))] |= cubes
-    return voxels.any(axis=tuple(range(len(shape), 3)))
+    verdicts = _Search(displacement, determinant).verdicts
+    return verdicts.reshape(verdicts.shape[: np.ndim(displacement) - 1]) != PROVEN
 
 
 class _Search:
