@@ -35,7 +35,8 @@ def coefficients(corners: np.ndarray) -> np.ndarray:
 
 def rounding_errors(corners: np.ndarray) -> np.ndarray:
     """More than the rounding error of any of the `coefficients` of each cube, `[cubes]`."""
-    longest = [np.abs(part).sum(axis=2).max(axis=(0, 1)) for part in edges(corners)]
+    # 1 is the undeformed edge, whose sum with a difference of displacements is rounded too.
+    longest = [1.0 + np.abs(part).sum(axis=2).max(axis=(0, 1)) for part in edges(corners)]
     return 1e-14 * longest[0] * longest[1] * longest[2]
 
 
