@@ -100,7 +100,7 @@ def test_no_cube_is_called_proven_or_folding_that_is_not(rng):
     assert 100 < sum(verdicts) < 300
 
 
-@pytest.mark.parametrize("sizes", [(1, 8), (2**17, 2**12)])
+@pytest.mark.parametrize("sizes", [(1, 8), (2**18, 2**12)])
 @pytest.mark.parametrize("strength", [0.15, 0.3])
 def test_a_field_is_decided_cube_by_cube_whatever_the_slabs(sizes, strength, rng, monkeypatch):
     monkeypatch.setattr(room, "SLAB_CUBES", sizes[0])
