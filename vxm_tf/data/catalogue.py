@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.extensions import EXTENSIONS, extension, stem
+from vxm_tf.files.extensions import EXTENSIONS, names_volume, stem
 from vxm_tf.files.volumes import own_labels
 
 LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
@@ -54,7 +54,7 @@ def find_scans(directory: str | os.PathLike, *, image_suffix: str = "", labels_s
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"{directory}: there is no such folder.")
-    files = sorted(f for f in directory.rglob("*") if f.is_file() and extension(f) and not f.name.startswith("."))
+    files = sorted(f for f in directory.rglob("*") if f.is_file() and names_volume(f) and not f.name.startswith("."))
     suffixes = (labels_suffix,) if labels_suffix else LABELS_SUFFIXES
     images: dict[_Key, Path] = {}
     segmentations: dict[_Key, Path] = {}

@@ -10,6 +10,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
 from vxm_tf.registration import RegistrationSettings
 from vxm_tf.spatial.image import IN_MEMORY
+from vxm_tf.spatial.points import points_suffix
 from vxm_tf.workflows.register_config import RegisterConfig
 
 SUFFIXES = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "inplaneT1", "inplaneT2", "bold", "dwi", "epi", "ct", "pet")
@@ -117,7 +118,7 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False, error_
     if config.labels:
         names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"
     if config.points:
-        names["moved_points"] = f"{onto}_desc-moved_points{Path(config.points).suffix}"
+        names["moved_points"] = f"{onto}_desc-moved_points{points_suffix(config.points)}"
     folder = Path(config.output_dir)
     return dataclasses.replace(
         config, **{name: getattr(config, name) or str(folder / value) for name, value in names.items()}

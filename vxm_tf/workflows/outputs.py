@@ -2,14 +2,12 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from vxm_tf.data import normalize
-from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output, write_json
@@ -18,7 +16,7 @@ from vxm_tf.metrics import foreground
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.report import registration_panel, write_picture, write_registration_report
 from vxm_tf.spatial import dense, reoriented_grid, resample
-from vxm_tf.spatial.points import write_points
+from vxm_tf.spatial.points import check_points_output, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.gate.verdict import log_verdict, write_verdict
@@ -52,7 +50,7 @@ def check_outputs(config: RegisterConfig, settings: RegistrationSettings, ndim: 
         outputs["the picture of --transform"] = beside(config.transform, ".png")
     check_distinct(outputs, {f"--{name}": getattr(config, name) for name in READ})
     if config.moved_points:
-        check_output_dir(Path(config.moved_points).parent)
+        check_points_output(config.moved_points, config.points)
     for name in VOLUMES:
         if getattr(config, name):
             check_output(getattr(config, name))

@@ -28,7 +28,7 @@ class RegisterConfig:
     model: str = option(
         SHIPPED,
         "The .keras file of the network; shipped for the network that comes with the package, for 3-D heads and brains "
-        "of any contrast; none to register by optimisation alone.",
+        "of any MR contrast; none to register by optimisation alone.",
     )
     moving_mask: str = option("", "Brain mask of the moving image, on its grid; only voxels inside it are aligned.")
     fixed_mask: str = option("", "Brain mask of the fixed image, on its grid; only voxels inside it are aligned.")

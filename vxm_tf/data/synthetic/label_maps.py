@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.extensions import EXTENSIONS, extension
+from vxm_tf.files.extensions import EXTENSIONS, names_volume
 from vxm_tf.files.placement import orientation_of
 from vxm_tf.files.volumes import read_labels
 
@@ -27,7 +27,7 @@ def find_label_maps(directory: str | os.PathLike) -> list[Path]:
         InputError: no folder, or no volume in it.
     """
     directory = Path(directory)
-    files = [file for file in directory.rglob("*") if file.is_file() and extension(file) and file.name[0] != "."]
+    files = [file for file in directory.rglob("*") if file.is_file() and names_volume(file) and file.name[0] != "."]
     if not files:
         what = "there is no such folder" if not directory.is_dir() else "no label map found"
         raise InputError(f"{directory}: {what}. Expected files with one of the extensions {', '.join(EXTENSIONS)}.")
