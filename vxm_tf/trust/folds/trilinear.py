@@ -108,7 +108,7 @@ class _Search:
         bounds = quick_bounds(components)
         flat = bounds.ravel()
         # The smallest determinant is often where the bound is lowest; knowing it spares many a closer look.
-        self._cubes(components, np.argmin(bounds)[None], bounds.shape, start)
+        self._cubes(components, np.atleast_1d(np.argmin(bounds)), bounds.shape, start)
         goal = self._goal
         self.bound = min(self.bound, float(flat.min(where=flat > goal, initial=np.inf)))
         cubes = np.flatnonzero(~(flat > goal))
@@ -191,11 +191,11 @@ def quick_bounds(components: np.ndarray) -> np.ndarray:
     straight = (inverse.astype("float32") @ components.reshape(3, -1).astype("float32")).reshape(components.shape)
     # More than the rounding error in float32.
     slack = np.float32(4e-6 * (1.0 + float(np.abs(straight).max())))
-    trace, lengths = np.float32(1.0) - slack, []
+    trace, lengths = np.full([size - 1 for size in straight.shape[1:]], np.float32(1.0) - slack), []
     for axis in range(3):
         edge = np.diff(straight, axis=axis + 1)
         edge += (inverse - np.eye(3)).astype("float32")[:, axis, None, None, None]
-        trace = trace + _over_cubes(np.minimum, edge[axis], axis)
+        trace += _over_cubes(np.minimum, edge[axis], axis)
         lengths.append(_over_cubes(np.maximum, np.abs(edge, out=edge).sum(axis=0), axis) + slack)
     first, second, third = lengths
     minors = first * second
