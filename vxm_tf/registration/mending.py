@@ -65,7 +65,7 @@ def check_affine(affine: AffineTransform, *grids: Grid) -> None:
 def _integrated_finer(
     result: RegistrationResult, before: Certificate, finer: Finer
 ) -> tuple[int | None, RegistrationResult]:
-    """(steps, registration) of the first finer one that folds nowhere, else of the last that halved the folding volume.
+    """(steps, registration) of the first finer one that passes `certify`, else of the last that halved the folding volume.
 
     If there is neither, None and the given registration.
     """

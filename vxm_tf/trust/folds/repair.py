@@ -119,7 +119,7 @@ def repair_transform(field: DisplacementField, affine: AffineTransform) -> tuple
     """Repair a displacement field in world space, on its own grid and towards an affine transform; see `repair`.
 
     Returns:
-        (field, `Repair`): the same object if it folds nowhere.
+        (field, `Repair`): the same object if it passes `certify`.
 
     Raises:
         ValueError: an affine transform that folds, such as one that mirrors.
