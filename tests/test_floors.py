@@ -12,6 +12,7 @@ MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "vxm_tf").rglob
 FLOORS = (
     {"_version"},
     {"ops", "files", "metrics"},
+    {"machine"},
     {"configuration", "layers", "losses", "data", "spatial"},
     {"models"},
     {"trust", "report", "serving"},
@@ -32,8 +33,9 @@ FORBIDDEN = {
     "serving": {"metrics", "losses"},
 }
 ASIDE = {
-    "__init__": {"ops", "layers", "losses", "models", "backend", "_version"},
-    "backend": {"ops"},
+    "__init__": {"ops", "layers", "losses", "models", "backend", "startup", "_version"},
+    "backend": {"ops", "files", "machine"},
+    "startup": set(),
 }
 
 

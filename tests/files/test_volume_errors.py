@@ -119,6 +119,18 @@ def test_a_constant_image_is_named_with_its_value(write_nibabel):
     refused(read_image, write_nibabel("v.nii.gz", np.full(SHAPE, 7, "int16")), "every voxel is 7", "constant")
 
 
+def test_an_image_whose_channels_are_all_constant_is_named_with_their_values(write_nibabel):
+    array = np.zeros((*SHAPE, 2), "float32")
+    array[..., 1] = 3.5
+
+    def read(path):
+        return read_image(path, multichannel=True)
+
+    refused(read, write_nibabel("v.nii.gz", array), "every voxel is 0, 3.5", "constant")
+    array[2, 3, 4, 0] = 1.0
+    assert read(write_nibabel("w.nii.gz", array)).array.shape == array.shape
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (4, 5, 0)])
 def test_an_image_without_voxels_is_named(write_npz, shape):
     refused(read_image, write_npz("v.npz", vol=np.zeros(shape)), str(shape))

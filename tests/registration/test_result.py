@@ -167,7 +167,7 @@ def test_little_overlap_and_content_far_apart_are_told(shifting, caplog):
 
 def test_images_with_other_numbers_of_axes_are_refused(shifting):
     flat = SpatialImage(np.random.default_rng(0).random((9, 10, 1), dtype="float32"), Grid((9, 10), np.eye(3)))
-    with pytest.raises(InputError, match="3 axes and .* 2"):
+    with pytest.raises(InputError, match="The moving image .* has 3 axes and the fixed image .* 2; both"):
         register_images(image(), flat, shifting((0, 0, 0)))
 
 

@@ -291,6 +291,15 @@ def test_ct_outside_its_field_of_view_is_air_in_every_format(files, tmp_path, en
     np.testing.assert_allclose(moved, load(reference), atol=1e-2)
 
 
+def test_ct_is_its_air_outside_unasked(files, tmp_path):
+    ct = (np.arange(np.prod(SHAPE)).reshape(SHAPE) % 7 - 1010).astype("int16")
+    ct[2:-2, 2:-2, 2:-2] = 40
+    apply(files, "shift", image=save(tmp_path / "ct.nii.gz", ct, MOVING), moved=files["out"])
+    location = Grid(SHAPE, MOVING).to_indices(Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5))
+    outside = np.any((location < -0.51) | (location > np.array(SHAPE) - 0.49), axis=-1)
+    assert outside.mean() > 0.2 and np.all(load(files["out"])[outside] == -1010)
+
+
 def test_allen_ids_come_through(files, tmp_path):
     ids = np.array([0, 496345672, 496345664, 182305697, 2**32 - 7])
     labels = ids[np.random.default_rng(0).integers(0, 5, SHAPE)].astype("uint32")

@@ -11,6 +11,7 @@ from vxm_tf.data.scan_store import ScanStore
 from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.synthetic.label_maps import LabelMaps
 from vxm_tf.data.synthetic.synthesis import synthetic_pair
+from vxm_tf.machine import threads
 from vxm_tf.ops.tensors import Shape, Tensor
 
 
@@ -130,7 +131,7 @@ def _batches(
         return {name: tf.ensure_shape(array, element_shape) for name, array in zip(names, arrays)}
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(pairs, "int64")).enumerate()
-    dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(element, num_parallel_calls=threads(), deterministic=True)
     if None in element_shape:
         dataset = dataset.padded_batch(batch_size, drop_remainder=True)
     else:

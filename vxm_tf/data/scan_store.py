@@ -13,6 +13,7 @@ from vxm_tf.data.normalization import normalize
 from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import check_ids, read_image, read_labels
+from vxm_tf.machine import threads
 
 CACHES = ("memory", "disk")
 
@@ -101,7 +102,7 @@ class ScanStore:
     def _read_all(self, progress: Callable[[int, int], object]) -> list[np.ndarray]:
         images: list[np.ndarray] = []
         errors: list[str] = []
-        with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
+        with ThreadPoolExecutor(max_workers=min(8, threads())) as pool:
             for index, future in enumerate([pool.submit(self._read, i) for i in range(len(self.scans))]):
                 try:
                     images.append(future.result())

@@ -97,9 +97,17 @@ def _checked_image(path: str | os.PathLike, stored: _Stored, multichannel: bool)
     bad = array.size - np.count_nonzero(np.isfinite(array))
     if bad:
         raise VolumeError(f"{path}: {bad} of {array.size} voxels are NaN or infinite. Replace them, for example by 0.")
-    if array.min() == array.max():
-        raise VolumeError(f"{path}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
+    check_varies(path, array)
     return Volume(array, spacing_mm and spacing_mm[:spatial], source, Path(path))
+
+
+def check_varies(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Raise `VolumeError` if each channel of an image `[*spatial, channels]` has one value in all of its voxels."""
+    axes = tuple(range(array.ndim - 1))
+    values = array.reshape(-1, array.shape[-1])[0]
+    if np.array_equal(array.min(axis=axes), array.max(axis=axes)):
+        listed = ", ".join(f"{value:g}" for value in values)
+        raise VolumeError(f"{path}: every voxel is {listed}; a constant image cannot be registered.")
 
 
 def _axes_hint(multichannel: bool) -> str:

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
-from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_file, replace_atomically
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.extensions import ITK_EXTENSIONS, WRITTEN_EXTENSIONS, extension
 from vxm_tf.files.itk_images import simpleitk, write_itk_image
@@ -85,7 +85,7 @@ def check_output(path: str | os.PathLike) -> None:
         InputError: a folder that cannot be written.
     """
     _writable_extension(path)
-    check_output_dir(Path(path).parent)
+    check_output_file(path)
 
 
 def _storable(path: str | os.PathLike, array: np.ndarray, kind: str) -> np.ndarray:

@@ -65,9 +65,9 @@ def check_affine(affine: AffineTransform, *grids: Grid) -> None:
 def _integrated_finer(
     result: RegistrationResult, before: Certificate, finer: Finer
 ) -> tuple[int | None, RegistrationResult]:
-    """(steps, registration) of the first finer one that passes `certify`, else of the last that halved the folding volume.
+    """(steps, registration) of the first finer one that passes `certify`.
 
-    If there is neither, None and the given registration.
+    If none does, of the last that halved the folding volume; if there is none, None and the given registration.
     """
     chosen: tuple[int | None, RegistrationResult] = (None, result)
     volume = before.non_diffeomorphic_volume

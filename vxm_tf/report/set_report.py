@@ -89,7 +89,7 @@ class SetReport:
         # `register_pair` centres images of different shapes on each other in this way.
         centred = crop_from(pad_to(moving, common_shape(moving.shape[:-1], fixed.shape[:-1])), fixed.shape[:-1])
         images = centred, fixed, result.moved
-        alike = correlation(centred[..., 0], fixed[..., 0]), correlation(result.moved[..., 0], fixed[..., 0])
+        alike = _alike(centred, fixed), _alike(result.moved, fixed)
         pair = ReportedPair(before, after, alike)
         # The counter breaks ties, so that pictures are never compared.
         entry = (pair.badness, -len(self.pairs))
@@ -141,6 +141,13 @@ class SetReport:
             footer=f"vxm_tf {text(__version__)}. This page is one file and loads nothing.",
             script=asset("table.js"),
         )
+
+
+def _alike(image: np.ndarray, fixed: np.ndarray) -> float:
+    """Mean of the correlations of the channels that two images share; NaN if all of them are constant."""
+    channels = [correlation(*pair) for pair in zip(np.moveaxis(image, -1, 0), np.moveaxis(fixed, -1, 0))]
+    varying = [value for value in channels if not math.isnan(value)]
+    return float(np.mean(varying)) if varying else math.nan
 
 
 def _picture(

@@ -1,12 +1,13 @@
 """Interpolation of arrays at float64 locations, for whole volumes on a CPU."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
+
+from vxm_tf.machine import threads
 
 ORDERS = {"nearest": 0, "linear": 1}
 _CHUNK = 2**18
@@ -54,7 +55,7 @@ def interpolate(
             values[start : start + _CHUNK][~_inside(piece, array.shape[:-1])] = fill_value
 
     # SciPy releases Python's global lock while it interpolates.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(fill, range(0, len(values), _CHUNK)))
     return values.reshape(*locations.shape[:-1], array.shape[-1])
 

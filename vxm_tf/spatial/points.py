@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.point_tables import CONVENTIONS, PointTable, new_table, read_table
@@ -80,7 +80,7 @@ def check_points_output(path: str | os.PathLike, source: str | os.PathLike) -> N
         path: the file to write; its folder is created if it is missing.
         source: the file that the points come from.
     """
-    check_output_dir(Path(path).parent)
+    check_output_file(path)
     if is_markups(source) != is_markups(path):
         raise InputError(_other_kind(path, is_markups(source)))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.label_ids import whole_numbers
-from vxm_tf.files.volumes import Volume, image_in_memory, labels_in_memory, read_image
+from vxm_tf.files.volumes import Volume, check_varies, image_in_memory, labels_in_memory, read_image
 from vxm_tf.spatial.grid import same_grid
 from vxm_tf.spatial.image import IN_MEMORY, SpatialImage, on_grid_of, read_spatial_labels, read_together
 
@@ -133,6 +133,5 @@ def _checked(image: SpatialImage, role: str) -> SpatialImage:
         )
     if not np.isfinite(array).all():
         raise InputError(f"{name}: holds NaN or infinite voxels. Replace them, for example by 0.")
-    if array.min() == array.max():
-        raise InputError(f"{name}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
+    check_varies(name, array)
     return image.with_array(array)

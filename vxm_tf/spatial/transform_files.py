@@ -6,11 +6,10 @@ points to moving points in world millimetres, RAS+.
 
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, position_fields, text_matrices, x5
 from vxm_tf.spatial.grid import Grid, same_grid
@@ -141,7 +140,7 @@ def check_transform_output(
         raise InputError(f"{path}: holds an affine matrix only; for a displacement field choose one of {dense}.")
     if format == "x5":
         x5.x5_module(path)
-    check_output_dir(Path(path).parent)
+    check_output_file(path)
     return format
 
 

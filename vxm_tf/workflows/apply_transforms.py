@@ -12,6 +12,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import Volume, read_labels, read_series
 from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.spatial import SpatialImage, resample
+from vxm_tf.spatial.background import background_values
 from vxm_tf.spatial.chain_files import check_axes, read_chain
 from vxm_tf.spatial.image import read_beside
 from vxm_tf.spatial.interpolation import ORDERS
@@ -45,7 +46,11 @@ class ApplyConfig:
     image: str = option("", "Image to move: a volume, or a series of volumes. Voxels may be NaN; they are left out.")
     moved: str = option("", "Output file of the moved image.")
     interpolation: str = option("linear", "Interpolation of the image.", choices=tuple(ORDERS))
-    fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view; -1024 for CT.")
+    fill_value: float | None = option(
+        None,
+        "Value of the moved image outside the moving image's field of view. If it is not given, the moving image's own "
+        "background: the value that surrounds it, else the lowest one in CT, which is air, and 0 in other images.",
+    )
     labels: str = option("", "Label map to move by nearest neighbour.")
     moved_labels: str = option("", "Output file of the moved label map.")
     points: str = option("", "Landmarks in millimetres: a table with columns x, y, z, or Slicer's .fcsv or .mrk.json.")
@@ -91,7 +96,7 @@ def _moving_file(config: ApplyConfig) -> tuple[str, Callable[..., Volume]]:
 
 def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage, moving: SpatialImage) -> None:
     """Move the image and the labels, if they are given, onto the fixed image's grid."""
-    files: tuple[tuple[str, Callable[..., Volume], str, str, float], ...] = (
+    files: tuple[tuple[str, Callable[..., Volume], str, str, float | None], ...] = (
         (config.image, read_series, config.moved, config.interpolation, config.fill_value),
         (config.labels, read_labels, config.moved_labels, "nearest", 0.0),
     )
@@ -100,6 +105,8 @@ def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage,
             continue
         source = moving if (path, read) == _moving_file(config) else read_beside(path, read, moving)
         check_axes(source, transform, config.transforms)
+        # A series has one background, that of its first volume.
+        fill_value = background_values(source.array[..., :1])[0] if fill_value is None else fill_value
         moved = resample(
             source.array, source.grid, fixed.grid, transform, interpolation=interpolation, fill_value=fill_value
         )

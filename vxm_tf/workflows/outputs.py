@@ -15,7 +15,8 @@ from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.metrics import foreground
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.report import registration_panel, write_picture, write_registration_report
-from vxm_tf.spatial import dense, reoriented_grid, resample
+from vxm_tf.spatial import dense, reoriented_grid
+from vxm_tf.spatial.background import moved_image
 from vxm_tf.spatial.points import check_points_output, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 from vxm_tf.spatial.transforms import voxel_displacement
@@ -142,7 +143,8 @@ def _summary(config: RegisterConfig, result: RegistrationResult) -> dict[str, An
     summary |= {"refine_steps": result.steps, **result.measures()}
     summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
     if result.uncertainty:
-        summary["uncertainty"] = result.uncertainty.summary(foreground(result.working_images[1].mean(axis=-1)))
+        channels = np.moveaxis(result.working_images[1], -1, 0)
+        summary["uncertainty"] = result.uncertainty.summary(np.any([foreground(image) for image in channels], axis=0))
     inverted = any(getattr(config, name) for name in INVERTED) and not result.is_affine
     if inverted:
         summary["inverse_mean_residual_mm"] = result.inversion.mean_residual_mm
@@ -156,10 +158,13 @@ def _summary(config: RegisterConfig, result: RegistrationResult) -> dict[str, An
 
 def _draw_panel(path: str, result: RegistrationResult) -> None:
     """The panel of a registration, in the usual orientation, at the voxel size of the working grid."""
+    channels = result.fixed.array.shape[-1]
+    if channels > 1:
+        logging.info("%s shows the first of %d channels.", path, channels)
     grid = reoriented_grid(result.working_grid, DRAWN[result.fixed.grid.ndim])
-    moving = resample(result.moving.array, result.moving.grid, grid, result.affine)
-    fixed = resample(result.fixed.array, result.fixed.grid, grid)
-    moved = resample(result.moving.array, result.moving.grid, grid, result.chain)
+    moving = moved_image(result.moving, grid, result.affine, result.fill_value)
+    fixed = moved_image(result.fixed, grid)
+    moved = moved_image(result.moving, grid, result.chain, result.fill_value)
     moving, fixed, moved = (normalize(image, "percentile") for image in (moving, fixed, moved))
     displacement = voxel_displacement(dense(result.field, grid))
     orientation = DRAWN[grid.ndim] if result.fixed.has_place else ""

@@ -30,8 +30,12 @@ class RegisterConfig:
         "The .keras file of the network; shipped for the network that comes with the package, for 3-D heads and brains "
         "of any MR contrast; none to register by optimisation alone.",
     )
-    moving_mask: str = option("", "Brain mask of the moving image, on its grid; only voxels inside it are aligned.")
-    fixed_mask: str = option("", "Brain mask of the fixed image, on its grid; only voxels inside it are aligned.")
+    moving_mask: str = option(
+        "",
+        "Brain mask of the moving image, on its grid: a mask, a label map, or probabilities, which are inside above "
+        "0.5. Only voxels inside it are aligned, and only their intensities set the scale.",
+    )
+    fixed_mask: str = option("", "Brain mask of the fixed image, on its grid, as that of the moving image.")
     strip_command: str = option(
         "",
         "Command that writes a brain mask for an image without one, such as 'mri_synthstrip -i {image} -m {mask}'.",

@@ -12,6 +12,7 @@ from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import EXTENSIONS, names_volume
 from vxm_tf.files.placement import orientation_of
 from vxm_tf.files.volumes import read_labels
+from vxm_tf.machine import threads
 
 # SynthSeg's first id of structures outside the brain (skull, scalp, eyes), and FreeSurfer's id of the fluid around it.
 FIRST_OUTSIDE, FLUID = 500, 24
@@ -61,7 +62,7 @@ class LabelMaps:
         self.paths = list(paths)
         if len(self.paths) < 2:
             raise InputError(f"Two label maps or more are needed to make pairs of people; got {len(self.paths)}.")
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(min(4, threads())) as pool:
             maps, spacings = zip(*pool.map(_read, self.paths))
         axes = {(m.ndim, orientation_of(path, m.ndim)) for m, path in zip(maps, self.paths)}
         if len(axes) > 1:

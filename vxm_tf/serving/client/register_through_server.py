@@ -53,7 +53,7 @@ def register_through_server(config: ClientConfig) -> dict[str, Path]:
     Raises:
         InputError: a scan that cannot be read, or a folder that cannot be written.
         ServingError: no answer, or an error of the server.
-        ValueError: settings that contradict each other, or a package that is not installed.
+        InputError: settings that contradict each other, or a package that is not installed.
     """
     folder = Path(config.output_dir)
     outputs = {name: folder / f"{name}.nii.gz" for name in ("moved", "transform")}
@@ -80,7 +80,7 @@ def _client(config: ClientConfig) -> RegistrationCalls:
         try:
             from vxm_tf.serving.client.grpc_client import GrpcClient
         except ImportError as error:
-            raise ValueError(str(error)) from error
+            raise InputError(str(error)) from error
         return GrpcClient(config.url or GRPC_ADDRESS, **settings)
     return Client(config.url or REST_URL, **settings, progress=ProgressLog())
 
