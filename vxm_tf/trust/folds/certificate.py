@@ -39,6 +39,10 @@ class Criterion:
         return Criterion(self.failing_voxels + other.failing_voxels, smallest, largest)
 
 
+NOTHING = Criterion(0, np.inf, -np.inf)
+"""Summary of no determinants."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Certificate:
     """Statement of whether a displacement folds anywhere, made by `certify`.
@@ -236,18 +240,13 @@ def _criteria(displacement: np.ndarray) -> tuple[dict[str, Criterion], Criterion
     for _, determinants in slabs:
         fails, central = np.array(False), np.array(0.0)
         for name, _, determinant in determinants:
-            criteria[name] = _added(criteria.get(name), determinant)
+            criteria[name] = criteria.get(name, NOTHING) + Criterion.of(determinant)
             fails = fails | ~(determinant > 0.0)
             if not name.endswith("*"):
                 # A determinant is linear in each column, and a central difference is the mean of forward and backward.
                 central = central + determinant / 2 ** len(central_name)
-        criteria[central_name] = _added(criteria.get(central_name), central)
+        criteria[central_name] = criteria.get(central_name, NOTHING) + Criterion.of(central)
         failing += int(np.count_nonzero(fails))
     simplices = [criterion for name, criterion in criteria.items() if name != central_name]
     smallest, largest = min(one.smallest for one in simplices), max(one.largest for one in simplices)
     return criteria, Criterion(failing, smallest, largest)
-
-
-def _added(criterion: Criterion | None, determinant: np.ndarray) -> Criterion:
-    """A summary to which the determinants of one more slab are added."""
-    return Criterion.of(determinant) if criterion is None else criterion + Criterion.of(determinant)
