@@ -40,7 +40,6 @@ class Criterion:
 
 
 NOTHING = Criterion(0, np.inf, -np.inf)
-"""Summary of no determinants."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,9 +136,8 @@ def certify(
       `vxm_tf.trust.folds.trilinear`. In 1-D and 2-D this follows from the first.
 
     Together they prove that x + u(x), u interpolated linearly and continued beyond the image as its edge value, takes
-    no two points to one. Everything is computed in float64, and a rounding error is never taken for a proof. Central
-    differences continue the displacement beyond the image in the same way, so "000" is the mean of the corners;
-    `metrics.fold_fraction` takes one-sided differences at the border instead.
+    no two points to one. A rounding error is never taken for a proof. Central differences continue the displacement in
+    the same way; `metrics.fold_fraction` takes one-sided differences at the border instead.
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
@@ -236,8 +234,7 @@ def _criteria(displacement: np.ndarray) -> tuple[dict[str, Criterion], Criterion
     central_name = "0" * (displacement.ndim - 1)
     criteria: dict[str, Criterion] = {}
     failing = 0
-    slabs = itertools.groupby(metrics.simplex_determinants(displacement, "float64"), key=lambda one: one[1])
-    for _, determinants in slabs:
+    for _, determinants in itertools.groupby(metrics.simplex_determinants(displacement, "float64"), lambda one: one[1]):
         fails, central = np.array(False), np.array(0.0)
         for name, _, determinant in determinants:
             criteria[name] = criteria.get(name, NOTHING) + Criterion.of(determinant)
