@@ -68,6 +68,14 @@ def test_folds_are_counted_at_the_top(registered, contents):
     assert f"The transform folds at {failing} voxels." in page and 'class="badge bad"' in page
 
 
+def test_folds_between_the_voxels_are_told_apart_and_marked(registered, contents, trilinear_fold):
+    shown = contents(registration=registered(trilinear_fold, trilinear_fold.shape[:-1]))
+    page = registration_page(shown)
+    assert "Interpolated trilinearly, the transform folds in 1 cubes between voxels." in page
+    assert '<strong class="bad">in 1 cubes</strong>' in page and "The transform folds at 0 voxels" not in page
+    assert shown.folded.sum() == 8
+
+
 @pytest.mark.parametrize(("verdict", "kind"), [("pass", "good"), ("review", "warn"), ("fail", "bad")])
 def test_a_verdict_is_shown_with_its_reasons_and_measures(contents, verdict, kind):
     reasons, measures = ("One <b> thing.", "Another."), {"mutual_information": 1.25}

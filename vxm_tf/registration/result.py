@@ -25,6 +25,7 @@ from vxm_tf.spatial.inversion import measured
 from vxm_tf.spatial.sources import LabelSource, labels_on
 from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.folds.certificate import Certificate, PairCertificate, certify_transform, undone
+from vxm_tf.trust.folds.failing_places import failing_voxels
 from vxm_tf.trust.folds.repair import Repair, TransformRepair, repair_transform
 from vxm_tf.trust.gate.verdict import Verdict, judge
 from vxm_tf.trust.uncertainty.spread import Uncertainty
@@ -187,6 +188,11 @@ class RegistrationResult:
     def certificate(self) -> PairCertificate:
         """Whether the transform and its inverse fold, and how well each undoes the other."""
         return self._pair_certificate
+
+    @property
+    def failing_voxels(self) -> np.ndarray:
+        """Where the transform fails its certificate, bool `[*spatial]` on the fixed grid."""
+        return failing_voxels(self.displacement)
 
     def verdict(self) -> Verdict:
         """Whether the registration looks sound, see `vxm_tf.trust.judge`; folds are those of the certificate."""

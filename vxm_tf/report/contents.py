@@ -176,10 +176,7 @@ def _folded(result: Any, certificate: dict[str, Any], grid: Grid) -> np.ndarray:
     folded = np.zeros(grid.shape, bool)
     if certificate["transform"]["passes"]:
         return folded
-    failing = np.zeros(result.fixed.grid.shape, bool)
-    for _, part, determinant in metrics.simplex_determinants(result.displacement.astype("float64")):
-        failing[part] |= ~(determinant > 0.0)
-    points = result.fixed.grid.to_world(np.argwhere(failing))
+    points = result.fixed.grid.to_world(np.argwhere(result.failing_voxels))
     indices = np.round(grid.to_indices(points)).astype(int)
     inside = np.all((indices >= 0) & (indices < grid.shape), axis=-1)
     folded[tuple(indices[inside].T)] = True

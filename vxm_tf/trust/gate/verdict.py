@@ -62,7 +62,8 @@ def judge(
     Args:
         moving, fixed: float `[*spatial, channels]`, 1 to 3 axes, on one grid, already affinely aligned.
         displacement: `[*spatial, ndim]`, in voxels: moved(x) = moving(x + displacement(x)).
-        certificate: certificate of the displacement, whose failing voxels count as folds.
+        certificate: certificate of the displacement; the voxels that fail it, or the cubes if they are more, count as
+            folds.
         uncertainty: estimate of the uncertainty, anything with `displacement_std_mm`, `[*spatial]`.
         same_contrast: whether the images have the same contrast; if not, only their edges have to agree.
         spacing_mm: geometric mean of the voxel size, in millimetres; only `uncertainty` needs it.
@@ -85,8 +86,8 @@ def judge(
     moving, fixed, displacement = _checked(moving, fixed, displacement)
     measures = measures_of(moving, fixed, displacement, uncertainty, spacing_mm)
     if certificate is not None:
-        failing = certificate.failing_voxels / math.prod(certificate.shape)
-        measures["folds"] = max(measures["folds"], failing)
+        failing = max(certificate.failing_voxels, certificate.trilinear.unproven_cubes)
+        measures["folds"] = max(measures["folds"], failing / math.prod(certificate.shape))
     return judged(measures, same_contrast)
 
 
