@@ -20,8 +20,9 @@ from vxm_tf.trust.gate.unrest import unrest_mm
 WINDOW, MIRROR_WINDOW, DEEP = 1 / 20, 1 / 8, 1 / 20
 # A voxel whose volume changes by more than this factor is strongly deformed.
 STRONG = 2.5
-# What is smaller than this is judged as if it were enlarged to this size: a millimetre is much for a mouse's brain.
-SMALL_MM = 40.0
+# Sizes of organs, from a hippocampus to a head, for which the limits of unrest hold. What is smaller or larger is judged
+# as if it had the nearest of these sizes: a millimetre is much for a mouse's brain.
+SIZES_MM = 40.0, 150.0
 
 
 class Spread(Protocol):
@@ -67,7 +68,7 @@ def measures_of(
         "fixed_empty": float(all(np.ptp(channel) < TINY for _, channel in pairs)),
         "noise": max(_noise(channel) for pair in pairs for channel in pair),
         **{name: float(np.mean([measures[name] for measures in channels])) for name in channels[0]},
-        "unrest": unrest * max(1.0, SMALL_MM / views[0].size_mm),
+        "unrest": unrest * float(np.clip(views[0].size_mm, *SIZES_MM)) / views[0].size_mm,
         "unrest_mm": unrest,
         **_uncertainty(uncertainty, [channel for _, channel in pairs], views[0].size_mm),
     }

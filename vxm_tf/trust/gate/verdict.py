@@ -21,6 +21,8 @@ CLOSE = 0.94
 GOOD_FIT = 0.8
 # Fraction of the misfit whose disappearance is not due to chance.
 CLEAR_GAIN = 0.2
+# Between unlike contrasts edges lie a little elsewhere, so the same unrest counts for less.
+UNLIKE_REST = 0.5
 # Explanations whose fits differ by less than this count as equally good.
 EVEN = 0.03
 
@@ -107,10 +109,13 @@ def judged(measures: dict[str, float], same_contrast: bool = True) -> Verdict:
     measures = {**measures, **_misplaced(measures, same_contrast)}
     scores = {name: limit.score(measures[name]) for name, limit in LIMITS.items() if name in measures}
     sentences = {name: LIMITS[name].sentence.format(**measures) for name in scores}
+    # Edges agree and brightness does not: sound if the contrasts are unlike, which the caller may not have stated.
+    unlike = scores["similarity"] >= FAIL and scores["edges"] < REVIEW
+    if unlike or not same_contrast:
+        scores["unrest"] = LIMITS["unrest"].score(UNLIKE_REST * measures["unrest"])
     if not same_contrast:
         del scores["similarity"]
-    elif scores["similarity"] >= FAIL and scores["edges"] < REVIEW:
-        # Edges agree and brightness does not: sound if the contrasts are unlike, which the caller has not stated.
+    elif unlike:
         scores["similarity"] = UNLIKE
         sentences["similarity"] = SAME_CONTRAST.format(**measures)
     score = max(scores.values())
