@@ -3,8 +3,8 @@
     python -m studies.gate_pairs --set val --kinds --cache DIR
     python -m studies.gate --set val --cache DIR
 
-Pairs that `studies.gate_pairs` has registered are judged as they are, with the moving image spoiled (`studies.spoiled`),
-and with displacements made wrong by known amounts (`studies.wrong_displacements`). A pair is flagged if its verdict is
+Pairs that `studies.gate_pairs` has registered are judged as they are, with the moving image spoiled
+(`studies.spoiled`), and with displacements made wrong by known amounts (`studies.wrong_displacements`). A pair is flagged if its verdict is
 not `pass`. "without rest" is the same count without the test of rest. With `--set train` the limit of unrest is fitted:
 the geometric mean of the highest value of a sound pair and the lowest of a smooth error of 4 mm rms or of no
 registration. `--again` judges the kept measures. Adds the set to `studies/results/gate.json`, and writes `gate.md` and
@@ -115,10 +115,16 @@ def table(sets: dict[str, dict]) -> str:
     lines = []
     for name, result in sets.items():
         lines += [f"## {name}", ""]
-        lines.append("| registered by | kind | amount | flagged | of these fail | without rest | unrest in mm, lowest, median, highest |")
+        lines.append(
+            "| registered by | kind | amount | flagged | of these fail | without rest | unrest, mm: least, median, most |"
+        )
         lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for n in result["summary"]:
-            amount = "" if n["kind"] == AS_REGISTERED or n["kind"] in spoiled.KINDS | spoiled.MISPLACED else f"{n['amount']:g}"
+            amount = (
+                ""
+                if n["kind"] == AS_REGISTERED or n["kind"] in spoiled.KINDS | spoiled.MISPLACED
+                else f"{n['amount']:g}"
+            )
             counts = f"{n['flagged']} of {n['pairs']} | {n['failed']} | {n['flagged_without_rest']}"
             unrest = ", ".join(f"{value:.2f}" for value in n["unrest_mm"])
             lines.append(f"| {n['method']} | {n['kind']} | {amount} | {counts} | {unrest} |")
@@ -163,7 +169,13 @@ def environment() -> dict:
     names = ("keras", "tensorflow", "numpy", "scipy", "scikit-image")
     limits = {name: [limit.usual, limit.review, limit.fail] for name, limit in LIMITS.items()}
     versions = {"vxm_tf": vxm_tf.__version__, **{name: version(name) for name in names}}
-    return {"cores": os.cpu_count(), "processor": platform.machine(), "seed": SEED, "versions": versions, "limits": limits}
+    return {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "seed": SEED,
+        "versions": versions,
+        "limits": limits,
+    }
 
 
 def parse() -> argparse.Namespace:

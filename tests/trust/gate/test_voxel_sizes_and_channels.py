@@ -63,7 +63,9 @@ def test_sizes_that_span_no_volume_are_refused(pair):
 def tissues(image):
     """Probabilities of three tissues, `[*spatial, 3]`, which sum to 1 everywhere."""
     bright = np.clip(image, 0.0, 1.0)
-    return np.concatenate([np.clip(1 - 2 * bright, 0, 1), 1 - np.abs(2 * bright - 1), np.clip(2 * bright - 1, 0, 1)], -1)
+    return np.concatenate(
+        [np.clip(1 - 2 * bright, 0, 1), 1 - np.abs(2 * bright - 1), np.clip(2 * bright - 1, 0, 1)], -1
+    )
 
 
 def test_tissue_maps_that_sum_to_one_are_not_blank(pair):

@@ -47,9 +47,9 @@ LIMITS = {
     ),
     "unrest": Limit(
         0.6, 1.5, 4.0,
-        "A few steps of optimisation would still move this registration: a quarter of what the images show by more than "
-        "{unrest_mm:.1f} mm, usually by less than 1 mm. Look at outlines in the moved image beside those in the fixed "
-        "one; --refine may mend it.",
+        "A few steps of optimisation would still move this registration by {unrest_mm:.1f} mm or more over a quarter "
+        "of what the images show, usually by less than 1 mm. Look at outlines in the moved image beside those in the "
+        "fixed one; --refine may mend it.",
     ),
     "noise": Limit(
         0.02, 0.15, 0.3,

@@ -20,8 +20,8 @@ from vxm_tf.trust.gate.unrest import unrest_mm
 WINDOW, MIRROR_WINDOW, DEEP = 1 / 20, 1 / 8, 1 / 20
 # A voxel whose volume changes by more than this factor is strongly deformed.
 STRONG = 2.5
-# Sizes of organs, from a hippocampus to a head, for which the limits of unrest hold. What is smaller or larger is judged
-# as if it had the nearest of these sizes: a millimetre is much for a mouse's brain.
+# Sizes of organs, from a hippocampus to a head, for which the limits of unrest hold. What is smaller or larger is
+# judged as if it had the nearest of these sizes: a millimetre is much for a mouse's brain.
 SIZES_MM = 40.0, 150.0
 
 

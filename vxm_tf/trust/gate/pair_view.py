@@ -134,8 +134,19 @@ def views_of(
     for moving, fixed in pairs:
         moving, fixed = _shrunk(moving, factors), _shrunk(fixed, factors)
         moved = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
-        contents = (foreground(image) for image in (moving, fixed, moved))
-        views.append(View(moving, fixed, moved, *contents, field, linear * np.array(factors), size_mm))
+        views.append(
+            View(
+                moving=moving,
+                fixed=fixed,
+                moved=moved,
+                moving_content=foreground(moving),
+                fixed_content=foreground(fixed),
+                moved_content=foreground(moved),
+                displacement=field,
+                linear=linear * np.array(factors),
+                size_mm=size_mm,
+            )
+        )
     return views
 
 
