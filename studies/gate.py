@@ -4,8 +4,8 @@
     python -m studies.gate --set val --cache DIR
 
 Pairs that `studies.gate_pairs` has registered are judged as they are, with the moving image spoiled
-(`studies.spoiled`), and with displacements made wrong by known amounts (`studies.wrong_displacements`). A pair is flagged if its verdict is
-not `pass`. "without rest" is the same count without the test of rest. With `--set train` the limit of unrest is fitted:
+(`studies.spoiled`), and with displacements made wrong by known amounts (`studies.wrong_displacements`). A pair is
+flagged if its verdict is not `pass`. "without rest" is the same count without the test of rest. With `--set train` the limit of unrest is fitted:
 the geometric mean of the highest value of a sound pair and the lowest of a smooth error of 4 mm rms or of no
 registration. `--again` judges the kept measures. Adds the set to `studies/results/gate.json`, and writes `gate.md` and
 `gate.png` from all sets in it.
@@ -116,7 +116,7 @@ def table(sets: dict[str, dict]) -> str:
     for name, result in sets.items():
         lines += [f"## {name}", ""]
         lines.append(
-            "| registered by | kind | amount | flagged | of these fail | without rest | unrest, mm: least, median, most |"
+            "| registered by | kind | amount | flagged | fail | flagged without rest | mm: least, median, most |"
         )
         lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for n in result["summary"]:

@@ -12,7 +12,8 @@ from scipy import ndimage
 from vxm_tf.metrics import foreground
 from vxm_tf.trust.gate.pair_view import scaled
 
-# Standard deviation, for brains, of the Gaussian that makes a smooth error of white noise, in millimetres; smaller contents have proportionally shorter ones.
+# Standard deviation, for brains, of the Gaussian that makes a smooth error of white noise, in millimetres; smaller
+# contents have proportionally shorter ones.
 CORRELATION_MM, BRAIN_MM = 20.0, 127.0
 SMOOTH_MM = (1, 2, 3, 4, 6, 8)
 SHIFTS_MM = (2, 5, 10, 20)
