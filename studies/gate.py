@@ -5,10 +5,10 @@
 
 Pairs that `studies.gate_pairs` has registered are judged as they are, with the moving image spoiled
 (`studies.spoiled`), and with displacements made wrong by known amounts (`studies.wrong_displacements`). A pair is
-flagged if its verdict is not `pass`. "without rest" is the same count without the test of rest. With `--set train` the limit of unrest is fitted:
-the geometric mean of the highest value of a sound pair and the lowest of a smooth error of 4 mm rms or of no
-registration. `--again` judges the kept measures. Adds the set to `studies/results/gate.json`, and writes `gate.md` and
-`gate.png` from all sets in it.
+flagged if its verdict is not `pass`. "without rest" is the same count without the test of rest. With `--set train` the
+limit of unrest is fitted: the geometric mean of the highest value of a sound pair and the lowest of a smooth error of
+4 mm rms or of no registration. `--again` judges the kept measures. Adds the set to `studies/results/gate.json`, and
+writes `gate.md` and `gate.png` from all sets in it.
 """
 
 import argparse
