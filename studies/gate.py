@@ -48,6 +48,7 @@ def rows_of(options: argparse.Namespace, done: list[dict]) -> Iterator[dict]:
             for number, (*names, kind, answer) in enumerate(kept(options.cache, options.set, method)):
                 pair = {"method": method, **dict(zip(("moving", "fixed"), names))}
                 jobs = _jobs(answer, kind, (SEED, number), graded > 0, pair, {_key(row) for row in done})
+                jobs = (job for job in jobs if not options.only or f"{job[0]['kind']}={job[0]['amount']:g}" in options.only)
                 yield from pool.map(lambda job, answer=answer: _measured(answer, *job), jobs)
                 graded -= kind == CLEAN
 
@@ -183,6 +184,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--set", choices=SETS, default="val", help="pairs to judge")
     parser.add_argument("--cache", type=Path, default=None, help="folder of `studies.gate_pairs`")
     parser.add_argument("--graded", type=int, default=20, help="number of pairs of each method that are made wrong")
+    parser.add_argument("--only", nargs="*", default=[], help="measure only these, each as kind=amount; all if none")
     parser.add_argument("--threads", type=int, default=2, help="number of pairs to measure at once")
     parser.add_argument("--output", type=Path, default=RESULT, help="result file")
     parser.add_argument("--again", action="store_true", help="judge the kept measures again, without measuring")
