@@ -12,7 +12,9 @@ MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "vxm_tf").rglob
 FLOORS = (
     {"_version"},
     {"ops", "files", "metrics"},
-    {"configuration", "layers", "losses", "data", "spatial"},
+    {"machine"},
+    {"configuration", "layers", "losses", "spatial"},
+    {"data"},
     {"models"},
     {"trust", "report", "serving"},
     {"registration"},
@@ -25,15 +27,16 @@ FORBIDDEN = {
     "configuration": {"ops", "metrics"},
     "layers": {"files", "metrics"},
     "losses": {"files", "metrics"},
-    "data": {"metrics"},
+    "data": {"metrics", "configuration", "layers", "losses"},
     "spatial": {"metrics"},
     "models": {"metrics", "configuration", "losses", "data", "spatial"},
     "report": {"layers", "losses"},
     "serving": {"metrics", "losses"},
 }
 ASIDE = {
-    "__init__": {"ops", "layers", "losses", "models", "backend", "_version"},
-    "backend": {"ops"},
+    "__init__": {"ops", "layers", "losses", "models", "backend", "startup", "_version"},
+    "backend": {"ops", "files", "machine"},
+    "startup": set(),
 }
 
 

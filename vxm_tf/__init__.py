@@ -24,11 +24,20 @@ _FRONT_DOOR = {
 _NEED_KERAS = ("layers", "losses", "models", "ops", *_FRONT_DOOR)
 
 if importlib.util.find_spec("keras") or importlib.util.find_spec("tensorflow"):
-    from vxm_tf import layers, losses, models, ops
-    from vxm_tf.backend import enable_fusion
+    from vxm_tf import startup
+
+    with startup.quiet_log():
+        startup.import_keras()
+        from vxm_tf import layers, losses, models, ops
+        from vxm_tf.backend import enable_fusion, find_devices, limit_threads
+
+        if startup.is_command():
+            # Now, because TensorFlow logs at this moment that there is no GPU.
+            find_devices()
 
     __all__ = ["__version__", "layers", "load_model", "losses", "models", "ops", "read_image", "register"]
 
+    limit_threads()
     enable_fusion()
 
     def __getattr__(name: str) -> Any:

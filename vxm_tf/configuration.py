@@ -5,9 +5,10 @@ The command line, the class docstring and the reference pages are all made from 
 
 import dataclasses
 import inspect
+import os
 import textwrap
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -51,14 +52,31 @@ def description(field: dataclasses.Field) -> str:
 
 
 def check_types(configuration: Any) -> None:
-    """Raise `InputError` for the first field whose value is not of its type; a whole number serves as a float."""
+    """Raise `InputError` for the first field whose value is not of its type.
+
+    A whole number serves as a float, and a list as a tuple.
+    """
     hints = get_type_hints(type(configuration))
     for field in dataclasses.fields(configuration):
         kind, value = hints[field.name], getattr(configuration, field.name)
-        if kind in _KINDS:
-            classes, noun = _KINDS[kind]
-            if not isinstance(value, classes) or (kind in (int, float) and isinstance(value, bool)):
-                raise InputError(f"{field.name} is {noun}; got {value!r:.200}.")
+        if get_origin(kind) is tuple:
+            entry = get_args(kind)[0]
+            if not isinstance(value, (tuple, list)) or not all(_is_of(entry, part) for part in value):
+                raise InputError(f"{field.name} is a tuple, each entry {_KINDS[entry][1]}; got {value!r:.200}.")
+        elif kind in _KINDS and not _is_of(kind, value):
+            raise InputError(f"{field.name} is {_KINDS[kind][1]}; got {value!r:.200}.")
+
+
+def _is_of(kind: type, value: Any) -> bool:
+    return isinstance(value, _KINDS[kind][0]) and not (kind in (int, float) and isinstance(value, bool))
+
+
+def paths_as_text(configuration: Any) -> None:
+    """Replace every path object in the fields of a frozen dataclass by its text."""
+    for field in dataclasses.fields(configuration):
+        value = getattr(configuration, field.name)
+        if isinstance(value, os.PathLike):
+            object.__setattr__(configuration, field.name, os.fspath(value))
 
 
 def check_choices(configuration: Any) -> None:
@@ -67,3 +85,16 @@ def check_choices(configuration: Any) -> None:
         choices, value = field.metadata["choices"], getattr(configuration, field.name)
         if choices and value not in choices:
             raise InputError(f"{field.name} is one of {', '.join(choices)}; got {value!r}.")
+
+
+def check_alone(configuration: Any, name: str, others: Sequence[str]) -> None:
+    """Raise `InputError` if a setting is given together with others that it replaces.
+
+    Args:
+        configuration: a dataclass of settings.
+        name: the setting.
+        others: settings that have no effect where this one is given.
+    """
+    given = [other for other in others if getattr(configuration, other)]
+    if getattr(configuration, name) and given:
+        raise InputError(f"With {name}, {' and '.join(given)} would do nothing. Leave one out.")

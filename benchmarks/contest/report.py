@@ -1,15 +1,13 @@
-"""Tables, paired tests and the figure of a comparison."""
+"""Tables and the figure of a comparison."""
 
 import itertools
 
 import numpy as np
-from scipy.stats import wilcoxon
+from differences import difference_table, differences
 
 from vxm_tf.evaluation.tables import summarise, write_rows
 from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.json_file import write_json, write_text
-
-RESAMPLES, SEED = 10_000, 0
 
 
 def write_report(folder, entries, reference, settings):
@@ -26,7 +24,8 @@ def write_report(folder, entries, reference, settings):
     write_rows(folder, scores)
     summary = summarise(scores)
     times = {name: seconds_of([measured for _, measured in group]) for name, group in tools.items()}
-    compared = differences({name: [scores for scores, _ in group] for name, group in tools.items()}, reference)
+    pairs = {name: {(row.moving, row.fixed): row.mean("dice") for row, _ in group} for name, group in tools.items()}
+    compared = differences(pairs, reference)
     result = {"settings": settings, "reference": reference, "methods": {}}
     for name in tools:
         result["methods"][name] = {**summary[name], "seconds": times[name], "difference": compared.get(name)}
@@ -46,40 +45,6 @@ def seconds_of(measured):
         "steady_median": float(np.median([entry["seconds"] for entry in measured])),
         "peak_memory_mib": max(entry["peak_memory_mib"] for entry in measured),
     }
-
-
-def differences(tools, reference):
-    """Difference between each tool's Dice and the reference's, pair by pair: mean, 95 % interval, Wilcoxon's p.
-
-    The interval resamples people, not pairs: five people make twenty pairs, which are far from independent.
-    """
-    answer = {}
-    for name, scores in tools.items():
-        if name == reference or reference not in tools:
-            continue
-        others = {(other.moving, other.fixed): other.mean("dice") for other in tools[reference]}
-        gains = {(own.moving, own.fixed): own.mean("dice") - others[own.moving, own.fixed] for own in scores}
-        values = np.array(list(gains.values()))
-        low, high = interval_over_people(gains)
-        p = float(wilcoxon(values).pvalue) if np.any(values) else 1.0
-        answer[name] = {"mean": float(values.mean()), "low": low, "high": high, "wilcoxon_p": p, "pairs": len(values)}
-    return answer
-
-
-def interval_over_people(gains):
-    """95 % bootstrap interval of the mean of {(person, person): value}; people are resampled, not pairs."""
-    people = sorted({person for pair in gains for person in pair})
-    matrix = np.full((len(people), len(people)), np.nan)
-    for (first, second), value in gains.items():
-        matrix[people.index(first), people.index(second)] = value
-    rng, means = np.random.default_rng(SEED), []
-    for _ in range(RESAMPLES):
-        drawn = rng.integers(len(people), size=len(people))
-        values = matrix[np.ix_(drawn, drawn)]
-        values = values[np.isfinite(values)]
-        if len(values):
-            means.append(values.mean())
-    return tuple(float(bound) for bound in np.percentile(means, (2.5, 97.5)))
 
 
 def markdown(summary, times):
@@ -102,18 +67,6 @@ def markdown(summary, times):
             f"{clock['peak_memory_mib']:.0f}",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def difference_table(compared, reference):
-    """Markdown table of the differences to the reference."""
-    lines = [
-        f"| Dice beside {reference} | pairs | mean difference | 95 % interval over people | Wilcoxon p |",
-        "| --- |" + " ---: |" * 4,
-    ]
-    for name, row in compared.items():
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
-        lines.append(f"| {name} | {row['pairs']} | {row['mean']:+.4f} | {interval} | {row['wilcoxon_p']:.2g} |")
     return "\n".join(lines) + "\n"
 
 

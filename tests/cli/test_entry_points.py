@@ -64,7 +64,15 @@ def console_scripts():
     return dict(line.split(" = ") for line in config["options.entry_points"]["console_scripts"].strip().splitlines())
 
 
-@pytest.mark.parametrize("name", ("apply", "compose", "invert", "calibrate", "certify", "client"))
+@pytest.mark.parametrize("name", [name.removeprefix("vxm-") for name in console_scripts()])
+def test_every_command_is_a_module_that_runs(name):
+    """A module without this line does nothing, and ends with 0."""
+    module = console_scripts()[f"vxm-{name}"].split(":")[0]
+    path = ROOT / (module.replace(".", "/") + ".py")
+    assert path.read_text().endswith('\n\nif __name__ == "__main__":\n    main()\n')
+
+
+@pytest.mark.parametrize("name", ("register", "apply", "compose", "invert", "calibrate", "certify", "client"))
 def test_an_installed_command_without_a_script_runs_as_a_module(name, tmp_path):
     module, function = console_scripts()[f"vxm-{name}"].split(":")
     command = importlib.import_module(module)

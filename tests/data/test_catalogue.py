@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from vxm_tf.data.catalogue import Scan, find_scans, read_list, read_table, split_scans
+from vxm_tf.data.catalogue import find_scans, split_scans
+from vxm_tf.data.scan_lists import read_list, read_table
+from vxm_tf.data.scan_names import Scan
 from vxm_tf.files.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vxm_tf.data import atlas_pairs, ordered_pairs, training_pairs
+from vxm_tf.data import atlas_pairs, listed_pairs, ordered_pairs, training_pairs
 
 
 def test_ordered_pairs_are_all_of_two_different_scans():
@@ -68,3 +68,10 @@ def test_towards_an_atlas_the_fixed_index_is_minus_one():
 
 def test_one_scan_is_enough_for_an_atlas():
     assert atlas_pairs(1, 3, seed=0).tolist() == [[0, -1]] * 3
+
+
+def test_listed_pairs_come_once_in_every_round_and_go_on_where_they_stopped():
+    given = [(0, 1), (2, 3), (1, 0)]
+    pairs = listed_pairs(given, 9, seed=2).tolist()
+    assert all(sorted(map(tuple, pairs[k : k + 3])) == sorted(given) for k in (0, 3, 6))
+    assert listed_pairs(given, 5, seed=2).tolist() == pairs[:5]

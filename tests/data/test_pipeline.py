@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from vxm_tf.data import Scan, ScanStore, image_pair, training_dataset
+from vxm_tf.data import Atlas, Scan, ScanStore, image_pair, training_dataset
 from vxm_tf.data.padding import pad_to
 from vxm_tf.data.pipeline import pair_shape
 
@@ -83,22 +83,22 @@ def test_pairs_of_different_sizes_in_one_batch_are_padded_with_zeros(store):
 
 
 def test_a_negative_index_is_the_atlas(store, rng):
-    scans, atlas = store((9, 10), (9, 10)), rng.random((9, 10, 1), dtype="float32")
+    scans, atlas = store((9, 10), (9, 10)), Atlas(rng.random((9, 10, 1), dtype="float32"))
     batch = batches(scans, [(1, -1)], 1, atlas=atlas)[0]
     np.testing.assert_array_equal(batch["moving"][0], scans.image(1))
-    np.testing.assert_array_equal(batch["fixed"][0], atlas)
+    np.testing.assert_array_equal(batch["fixed"][0], atlas.image)
 
 
 def test_scans_are_padded_to_a_larger_atlas(store, rng):
-    scans, atlas = store((9, 10), (9, 10)), rng.random((11, 10, 1), dtype="float32")
+    scans, atlas = store((9, 10), (9, 10)), Atlas(rng.random((11, 10, 1), dtype="float32"))
     assert pair_shape(scans, atlas) == (None, None)
     batch = batches(scans, [(0, -1)], 1, atlas=atlas)[0]
-    np.testing.assert_array_equal(batch["fixed"][0], atlas)
+    np.testing.assert_array_equal(batch["fixed"][0], atlas.image)
     np.testing.assert_array_equal(batch["moving"][0], pad_to(scans.image(0), (11, 10)))
 
 
 def test_an_atlas_of_the_same_shape_keeps_the_shape_known(store, rng):
-    assert pair_shape(store((9, 10)), rng.random((9, 10, 1))) == (9, 10)
+    assert pair_shape(store((9, 10)), Atlas(rng.random((9, 10, 1)))) == (9, 10)
 
 
 def test_an_index_of_the_atlas_needs_an_atlas(store):

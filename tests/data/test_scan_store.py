@@ -161,3 +161,11 @@ def test_nifti_and_npz_scans_share_a_store(scans, tmp_path, rng, affine):
 def test_a_cache_on_disk_needs_a_folder(scans):
     with pytest.raises(InputError, match="give cache_dir"):
         ScanStore(scans, cache="disk")
+
+
+def test_images_that_resemble_segmentations_are_told(write_npz, rng, caplog):
+    shape = (22, 24, 26)
+    labels = write_npz("labels.npz", shape, vol=rng.integers(0, 30, shape).astype("uint8"))
+    image = write_npz("image.npz", shape, vol=rng.integers(0, 200, shape).astype("uint8"))
+    ScanStore([Scan("labels", labels, None), Scan("image", image, None)])
+    assert "1 of 2 scans hold only a few whole numbers" in caplog.text and "images: labels." in caplog.text

@@ -347,3 +347,49 @@ def test_negative_labels_are_named_before_the_first_pair(job, write, tmp_path):
     (tmp_path / "bad.txt").write_text("bad.npz bad.npz\n")
     with pytest.raises(InputError, match="bad.npz: label ids are 0 or more"):
         run(job, pairs=str(tmp_path / "bad.txt"))
+
+
+def test_pairs_without_segmentations_are_counted_beside_the_means(job, write, tmp_path, caplog):
+    write("bare.npz", spacing_mm=np.array(SPACING_MM))
+    (tmp_path / "val.txt").write_text("moving.npz\nfixed.npz\nbare.npz\n")
+    run(job, pairs="", val_list=str(tmp_path / "val.txt"), report=str(tmp_path / "set.html"))
+    assert "1 of 3 scans have no segmentation (bare): Dice and distances are those of 2 of 6 pairs" in caplog.text
+    network = summary(job)["methods"]["network"]
+    assert (network["pairs"], network["scored"]["dice"], network["scored"]["seconds"]) == (6, 2, 6)
+    with open(f"{job['output_dir']}/table.md") as stream:
+        assert "| network | 6 | 0.1875 (0.1875), n=2 |" in stream.read()
+    assert "before and after, of 2 of 6 pairs" in (tmp_path / "set.html").read_text()
+
+
+def test_scans_of_one_file_name_have_names_of_their_own(job, write, tmp_path):
+    for place in ("sub-1", "sub-2", "atlas"):
+        write(f"{place}/ct.npz", moving_labels(), spacing_mm=np.array(SPACING_MM))
+    (tmp_path / "val.txt").write_text("sub-1/ct.npz\nsub-2/ct.npz\n")
+    run(job, pairs="", val_list=str(tmp_path / "val.txt"), atlas=str(tmp_path / "atlas" / "ct.npz"))
+    names = [(row["moving"], row["fixed"]) for row in table(job, "pairs")[1::2]]
+    assert names == [("sub-1/ct", "ct"), ("sub-2/ct", "ct")]
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"max_pairs": "3"}, "max_pairs is a whole number; got '3'"),
+        ({"surface": "no"}, "surface is True or False"),
+        ({"labels": 4}, "labels is a tuple, each entry a whole number; got 4"),
+        ({"labels": ("4",)}, "labels is a tuple"),
+        ({"spacing_mm": 2.0}, "spacing_mm is a tuple, each entry a number"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(setting, message):
+    with pytest.raises(InputError, match=message):
+        EvaluateConfig(**setting)
+
+
+def test_a_path_may_be_a_path_object(tmp_path):
+    assert EvaluateConfig(data_dir=tmp_path).data_dir == str(tmp_path)
+
+
+@pytest.mark.parametrize("other", ("data_dir", "val_list", "atlas"))
+def test_a_list_of_pairs_and_what_it_replaces_exclude_each_other(job, other):
+    with pytest.raises(InputError, match=f"With pairs, {other} would do nothing"):
+        run(job, **{other: "somewhere"})

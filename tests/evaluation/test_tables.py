@@ -1,5 +1,6 @@
 """Means, deviations and rounding of the tables, by hand."""
 
+import csv
 import json
 import math
 
@@ -62,3 +63,22 @@ def test_what_is_not_defined_is_null_in_json(rows, tmp_path):
 
 def test_the_table_is_returned_as_written(rows, tmp_path):
     assert write_tables(tmp_path, rows, {}) == (tmp_path / "table.md").read_text()
+
+
+def test_a_mean_over_fewer_pairs_has_their_number_beside_it(rows):
+    summary = summarise([*rows, scores({}, fold_fraction=0.002, seconds=2.0), scores({}, "affine")])
+    assert summary["network"]["pairs"] == 3
+    assert summary["network"]["scored"] == {
+        "dice": 2, "hausdorff95_mm": 0, "mean_surface_mm": 0, "fold_fraction": 3, "non_diffeomorphic_volume": 3,
+        "log_jacobian_std": 3, "seconds": 3, "peak_memory_mib": 0,
+    }  # fmt: skip
+    assert summary["affine"]["labels"]["2"]["scored"]["dice"] == 1
+    cells = markdown(summary).splitlines()[3].split(" | ")
+    assert cells[1:4] == ["3", "0.7500 (0.1500), n=2", "–"]
+    assert cells[5] == "0.2000"
+
+
+def test_every_row_of_pairs_says_how_many_labels_its_mean_is_of(rows, tmp_path):
+    write_tables(tmp_path, rows, {})
+    with open(tmp_path / "pairs.csv", newline="") as stream:
+        assert [row["labels"] for row in csv.DictReader(stream)] == ["2", "2", "1", "1"]

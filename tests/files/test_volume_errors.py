@@ -119,6 +119,18 @@ def test_a_constant_image_is_named_with_its_value(write_nibabel):
     refused(read_image, write_nibabel("v.nii.gz", np.full(SHAPE, 7, "int16")), "every voxel is 7", "constant")
 
 
+def test_an_image_whose_channels_are_all_constant_is_named_with_their_values(write_nibabel):
+    array = np.zeros((*SHAPE, 2), "float32")
+    array[..., 1] = 3.5
+
+    def read(path):
+        return read_image(path, multichannel=True)
+
+    refused(read, write_nibabel("v.nii.gz", array), "every voxel is 0, 3.5", "constant")
+    array[2, 3, 4, 0] = 1.0
+    assert read(write_nibabel("w.nii.gz", array)).array.shape == array.shape
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (4, 5, 0)])
 def test_an_image_without_voxels_is_named(write_npz, shape):
     refused(read_image, write_npz("v.npz", vol=np.zeros(shape)), str(shape))
@@ -174,3 +186,75 @@ def test_labels_that_are_no_whole_numbers_are_refused(write_nibabel, value):
 def test_writing_to_another_extension_is_refused(tmp_path, name):
     refused(lambda path: write_volume(path, RAMP), tmp_path / name, "format")
     assert not list(tmp_path.iterdir())
+
+
+POINTERS = {
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
+    "git annex get": b"/annex/objects/MD5E-s12345--0123.nii.gz\n",
+    "web page": b"\n<!DOCTYPE html>\n<html><body>Please log in</body></html>\n",
+    "it is empty": b"",
+    "dcm2niix": bytes(128) + b"DICM" + bytes(800),
+    "ZIP archive": b"PK\x03\x04" + bytes(100),
+    "web page, not the data": gzip.compress(b"<html><body>404</body></html>"),
+    "compressed twice": gzip.compress(gzip.compress(bytes(500))),
+    "tar archive": gzip.compress(b"a.nii" + bytes(252) + b"ustar" + bytes(250)),
+    "picture (PNG)": b"\x89PNG\r\n\x1a\n" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("reason", POINTERS)
+@pytest.mark.parametrize("name", ("v.nii.gz", "v.nii", "v.mgz", "v.mha", "v.nrrd"))
+def test_a_file_that_stands_in_for_a_volume_is_called_what_it_is(tmp_path, name, reason):
+    (tmp_path / name).write_bytes(POINTERS[reason])
+    for read in (read_image, read_labels):
+        with pytest.raises(VolumeError) as caught:
+            read(tmp_path / name)
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / name}: cannot be read: ") and reason in message
+        assert "truncated" not in message and "Error" not in message
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [(".git/annex/objects/x/y/MD5E-s1--0.nii.gz", "git annex get"), ("../gone.nii.gz", "is a link to ../gone.nii.gz")],
+)
+def test_a_link_that_leads_nowhere_is_named(tmp_path, target, reason):
+    (tmp_path / "v.nii.gz").symlink_to(target)
+    refused(read_image, tmp_path / "v.nii.gz", reason)
+
+
+def test_a_scaling_that_is_no_number_is_named(write_nibabel):
+    path = write_nibabel("v.nii", RAMP)
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([1.0, np.nan], "<f4").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(VolumeError, match=r"scales the voxels by numbers that are not finite.*scl_inter") as caught:
+        read_image(path)
+    assert "truncated" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", (nibabel.Nifti1Image, nibabel.Nifti2Image, nibabel.MGHImage))
+def test_a_file_is_compressed_or_not_whatever_its_name_says(tmp_path, kind):
+    plain, zipped = (".mgh", ".mgz") if kind is nibabel.MGHImage else (".nii", ".nii.gz")
+    affine = np.diag([2.0, 3.0, 4.0, 1.0])
+    nibabel.save(kind(RAMP, affine), tmp_path / f"v{plain}")
+    content = (tmp_path / f"v{plain}").read_bytes()
+    (tmp_path / f"plain{zipped}").write_bytes(content)
+    (tmp_path / f"zipped{plain}").write_bytes(gzip.compress(content))
+    for name in (f"plain{zipped}", f"zipped{plain}"):
+        volume = read_image(tmp_path / name)
+        np.testing.assert_array_equal(volume.array[..., 0], RAMP)
+        np.testing.assert_allclose(volume.source.affine, affine)
+        assert spacing_mm_of(tmp_path / name) == (2.0, 3.0, 4.0)
+
+
+@pytest.mark.parametrize("head, ending", [(b"NRRD0004\n", ".nrrd"), (b"ObjectType = Image\n", ".mha")])
+def test_a_volume_under_the_name_of_another_format_is_called_what_it_is(tmp_path, head, ending):
+    (tmp_path / "v.nii").write_bytes(head + bytes(400))
+    refused(read_image, tmp_path / "v.nii", f"let its name end in {ending}")
+
+
+def test_a_compressed_file_cut_near_its_start_is_truncated(write_nibabel, rng):
+    path = write_nibabel("v.nii.gz", rng.integers(0, 30000, SHAPE).astype("int16"))
+    path.write_bytes(path.read_bytes()[:250])
+    refused(read_image, path, "truncated")

@@ -211,12 +211,18 @@ def test_a_series_in_an_archive(write_npz, rng):
     np.testing.assert_array_equal(series.array, stored)
 
 
-@pytest.mark.parametrize("value", (np.nan, -np.inf))
-def test_a_series_with_voxels_that_are_no_numbers_is_refused(write_nibabel, value):
+@pytest.mark.parametrize("value", (np.inf, -np.inf))
+def test_a_series_with_infinite_voxels_is_refused(write_nibabel, value):
     stored = np.zeros((*SHAPE, 2), "float32")
     stored[1, 2, 3, 1] = value
-    with pytest.raises(VolumeError, match="v.nii: holds NaN or infinite voxels"):
+    with pytest.raises(VolumeError, match="v.nii: 1 voxels are infinite"):
         read_series(write_nibabel("v.nii", stored))
+
+
+def test_a_series_keeps_the_voxels_that_are_nan(write_nibabel):
+    stored = np.zeros((*SHAPE, 2), "float32")
+    stored[1, 2, 3, 1] = np.nan
+    np.testing.assert_array_equal(read_series(write_nibabel("v.nii", stored)).array, stored)
 
 
 @pytest.mark.parametrize("shape", [(9,), (2, 3, 4, 5, 6)])
@@ -245,6 +251,54 @@ def test_numbers_that_a_format_cannot_hold_are_refused(tmp_path):
         write_volume(tmp_path / "v.mgz", np.full(SHAPE, 2**32))
 
 
-def test_labels_beyond_32_bits_are_told_as_such(write_npz):
-    with pytest.raises(VolumeError, match="32 bits, but this file holds 4.29497e"):
-        read_labels(write_npz("v.npz", seg=np.full(SHAPE, 2**32)))
+ALLEN = 496345672
+
+
+@pytest.mark.parametrize("dtype", ("int32", "uint32", "int64", "uint64", "float64"))
+@pytest.mark.parametrize("largest", (ALLEN, 2**31 + 5, 2**32 + 1, 2**53))
+def test_large_label_ids_are_kept_exactly(tmp_path, affine, dtype, largest):
+    if dtype in ("int32", "uint32") and largest > np.iinfo(dtype).max:
+        return
+    stored = np.zeros(SHAPE, dtype)
+    stored[1, 2, 3], stored[3, 2, 1] = largest, largest - 1
+    nibabel.save(nibabel.Nifti1Image(stored, affine, dtype=dtype), tmp_path / "seg.nii.gz")
+    labels = read_labels(tmp_path / "seg.nii.gz").array
+    assert labels.dtype == ("int32" if largest < 2**31 else "int64")
+    assert np.unique(labels).tolist() == [0, largest - 1, largest]
+    for name in ("again.nii.gz", "again.nrrd", "again.mha", "again.npz"):
+        write_volume(tmp_path / name, labels)
+        np.testing.assert_array_equal(read_labels(tmp_path / name).array, labels)
+
+
+def test_label_ids_that_float32_cannot_hold_are_warned_of(write_nibabel):
+    stored = np.full(SHAPE, ALLEN, "float32")
+    with pytest.warns(UserWarning, match="up to 496345664 as float32, which skips whole numbers above 16777216"):
+        assert read_labels(write_nibabel("seg.nii.gz", stored)).array.flat[0] == 496345664
+
+
+def test_labels_beyond_64_bits_are_refused(write_npz):
+    with pytest.raises(VolumeError, match="holds 1.84467e"):
+        read_labels(write_npz("v.npz", seg=np.full(SHAPE, 2**64 - 1, "uint64")))
+
+
+@pytest.mark.parametrize("factor", (1.0000152, 1 - 1e-9, 1 - 1e-6))
+def test_label_ids_that_were_stored_inexactly_are_rounded(write_nibabel, rng, factor):
+    labels = rng.integers(0, 2036, SHAPE)
+    np.testing.assert_array_equal(read_labels(write_nibabel("seg.nii.gz", labels * factor)).array, labels)
+
+
+def test_label_ids_of_a_file_with_a_slope_are_rounded(write_nibabel, rng):
+    labels = rng.integers(0, 250, SHAPE)
+    path = write_nibabel("seg.nii", (labels * 10).astype("int16"))
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([0.1, 0.0], "<f4").tobytes()
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_labels(path).array, labels)
+
+
+@pytest.mark.parametrize("value", (2.9, 3.01, 20000.4, 1e6 + 0.25))
+def test_fractions_are_no_labels(write_nibabel, value):
+    stored = np.zeros(SHAPE)
+    stored[1, 2, 3] = value
+    with pytest.raises(VolumeError, match="not whole numbers, as labels are: 1 of 990.*probability map.*round it"):
+        read_labels(write_nibabel("seg.nii.gz", stored))

@@ -21,3 +21,11 @@ def test_holes_belong_to_it():
 
 def test_a_constant_image_shows_nothing():
     assert not foreground(np.full((5, 6), 0.7)).any()
+
+
+def test_a_dark_object_before_a_bright_background_is_found(rng):
+    slide = 0.97 + 0.01 * rng.normal(size=(40, 50))
+    slide[12:30, 8:41] = 0.3 + 0.3 * rng.random((18, 33))
+    expected = np.zeros((40, 50), bool)
+    expected[12:30, 8:41] = True
+    assert dice(foreground(slide).astype(int), expected.astype(int), [1])[1] > 0.9

@@ -1,5 +1,7 @@
 """A saved network comes back, and a file that holds none is named."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from vxm_tf import metrics
 from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.data.warping import warp_labels
 from vxm_tf.files import InputError
-from vxm_tf.models import VxmDense, VxmPyramid, load_model
+from vxm_tf.models import VxmDense, VxmProbabilistic, VxmPyramid, load_model
+from vxm_tf.models.legacy.vxm_2018 import Vxm2018
 from vxm_tf.models.saved import model_path
 from vxm_tf.registration import register_images
 from vxm_tf.registration.predict import register_pair
@@ -38,6 +41,33 @@ def test_a_network_comes_back_with_its_weights_and_metadata(saved):
     assert loaded.metadata == {"normalization": "minmax", "multichannel": True}
     for before, after in zip(network.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    "kind, settings",
+    [
+        (VxmDense, {"features": ((4, 4), (4, 4))}),
+        (VxmPyramid, {"features": (4, 6), "iterations": (2, 2)}),
+        (VxmProbabilistic, {"features": (4, 6), "iterations": (2, 2)}),
+        (Vxm2018, {"features": ((4, 4, 4, 4), (4, 4, 4, 4, 4))}),
+    ],
+)
+def test_every_output_is_the_same_live_saved_and_resized(kind, settings, rng, tmp_path):
+    network = kind((16, 32), integration_steps=3, **settings)
+    network.set_weights([rng.normal(0.0, 0.05, weight.shape) for weight in network.get_weights()])
+    network.save(tmp_path / "model.keras")
+    others = (
+        load_model(tmp_path / "model.keras"),
+        network.for_shape((None, None)),
+        network.for_shape((None, 32)).for_shape((16, 32)),
+        pickle.loads(pickle.dumps(network)),
+    )
+    images = {name: rng.random((1, 16, 32, 1), "float32") for name in ("moving", "fixed")}
+    for output in network.ANSWERS:
+        expected = np.asarray(network.with_outputs(output)(images)[output])
+        assert expected.std() > 1e-4
+        for other in others:
+            np.testing.assert_allclose(other.with_outputs(output)(images)[output], expected, atol=1e-6, err_msg=output)
 
 
 def test_a_missing_file_is_named(tmp_path):

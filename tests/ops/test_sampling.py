@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from vxm_tf import ops
+from vxm_tf.ops import sampling
 
 DTYPES = ["uint8", "int8", "int16", "int32", "int64", "float16", "float64", "bool"]
 BOTH = pytest.mark.parametrize("interpolation", ["linear", "nearest"])
@@ -171,3 +172,44 @@ def test_unknown_options_are_refused(settings, message):
 def test_locations_of_another_dimension_are_refused():
     with pytest.raises(ValueError, match=r"2 spatial axes, so locations need 2 components .* got shape \(1, 3, 3\)"):
         ops.sample(np.zeros((1, 4, 5, 1)), np.zeros((1, 3, 3)))
+
+
+@BOTH
+@pytest.mark.parametrize("fill_mode", ["nearest", "constant"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_image_too_large_for_one_index_is_sampled_in_parts_with_equal_values(
+    any_shape, rng, monkeypatch, interpolation, fill_mode, batch
+):
+    image = rng.normal(size=(batch, *any_shape, 2)).astype("float32")
+    locations = random_locations(rng, any_shape, outside=3.0, batch=batch)
+    # Halves between voxels, and every voxel's own index.
+    locations[:, :100] = np.round(2 * locations[:, :100]) / 2
+    expected = np.asarray(ops.sample(image, locations, interpolation, fill_mode, 7.0))
+    monkeypatch.setattr(sampling, "LARGEST_INT32", image.size // (3 * batch))
+    np.testing.assert_array_equal(np.asarray(ops.sample(image, locations, interpolation, fill_mode, 7.0)), expected)
+
+
+def test_voxels_beyond_32_bits_are_told_from_the_first(monkeypatch):
+    """The index computation alone: the largest number of a row that is ever looked up stays below the limit."""
+    looked_up = []
+    take = sampling.ops.take
+    monkeypatch.setattr(sampling, "LARGEST_INT32", 100)
+    monkeypatch.setattr(
+        sampling.ops,
+        "take",
+        lambda table, index, axis: looked_up.append(int(np.max(index))) or take(table, index, axis),
+    )
+    image = np.arange(2 * 9 * 10 * 11, dtype="int32").reshape(2, 9, 10, 11, 1)
+    last = np.array([[[8, 9, 10]], [[0, 0, 0]]], "float32")
+    assert np.asarray(ops.sample(image, last, "nearest")).ravel().tolist() == [989, 990]
+    assert max(looked_up) < 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(1, 1300, 1300, 1300, 1), (17, 512, 512, 512, 1)])
+def test_the_last_voxel_of_an_image_of_more_than_two_thousand_million(shape):
+    image = np.zeros(shape, "uint8")
+    image[-1, -1, -1, -1, 0], image[0, 5, 6, 7, 0] = 200, 9
+    locations = np.broadcast_to(np.array([[size - 1 for size in shape[1:-1]], [5, 6, 7]], "float32"), (shape[0], 2, 3))
+    values = np.asarray(ops.sample(image, locations, "nearest"))[..., 0]
+    assert values[-1, 0] == 200 and values[0, 1] == 9

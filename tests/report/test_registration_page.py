@@ -86,6 +86,11 @@ def test_a_registration_that_passes_and_folds_is_no_good_news(registered, conten
     assert 'class="badge warn"' in page and "The transform folds at" in page
 
 
+def test_a_page_says_which_channel_it_shows(contents):
+    assert "first of" not in registration_page(contents())
+    assert "Pictures and correlation are of the first of 3 channels." in registration_page(contents(channels=3))
+
+
 def test_hostile_names_are_text(registered, contents):
     page = Page(registration_page(contents(registration=registered(names=(HOSTILE, "b.nii.gz")))))
     assert HOSTILE in page.text

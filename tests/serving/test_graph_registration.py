@@ -17,6 +17,7 @@ from vxm_tf.serving.graph import graph_resampling as resampling
 from vxm_tf.serving.graph import intensity, nifti_reading, nifti_writing, orientation
 from vxm_tf.serving.graph.graph_working_grid import working_grid as graph_working_grid
 from vxm_tf.spatial import Grid, SpatialImage, resample
+from vxm_tf.spatial.background import background_values, moved_image
 from vxm_tf.spatial.grid import reoriented_grid
 from vxm_tf.spatial.working_grid import GridSettings, content_box, working_grid
 
@@ -118,6 +119,29 @@ def test_the_content_box(kind):
     elif kind == "bright":
         image = 1000 - image
     np.testing.assert_array_equal(intensity.content_box(image[..., 0]), content_box(image))
+
+
+@pytest.mark.parametrize("kind", ("blob", "air", "noisy air", "negative", "one voxel thick"))
+def test_the_background(kind):
+    image = blob(GRIDS["anisotropic"]).array
+    if kind == "air":
+        image = np.where(image > 200, image - 300, -1024).astype("float32")
+    elif kind in ("noisy air", "negative"):
+        image = image - (1000 if kind == "noisy air" else 50) + RNG.random(image.shape).astype("float32")
+    elif kind == "one voxel thick":
+        image = np.round(image[:, :1])
+    np.testing.assert_allclose(intensity.background_value(image[..., 0]), background_values(image)[0])
+
+
+def test_a_served_moved_image_is_its_background_outside_as_in_python():
+    ct = np.where(blob(GRIDS["anisotropic"]).array > 200, 40.0, -1024.0).astype("float32")
+    moving, fixed = SpatialImage(ct, GRIDS["anisotropic"]), GRIDS["oblique"]
+    still = tf.zeros((*fixed.shape, 3))
+    served = native._moved(tf.constant(ct[..., 0]), tensor_of(moving.grid), tensor_of(fixed), still).numpy()
+    expected = moved_image(moving, fixed)[..., 0]
+    outside = ~moving.grid.contains(fixed.points())
+    assert outside.mean() > 0.05 and np.all(served[outside] == -1024.0)
+    np.testing.assert_allclose(served, expected, atol=0.05)
 
 
 def test_smoothing_is_scipys():

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from vxm_tf.files import InputError
 from vxm_tf.serving.client import ServingError, grpc_messages, retries
 from vxm_tf.serving.graph import volume_bytes
 
@@ -70,6 +71,17 @@ def test_strings_are_those_of_tensorflow(value):
 )
 def test_plain_numbers_become_what_signatures_take(value, kind):
     assert tf.as_dtype(grpc_messages.to_tensor(value).dtype) == kind
+
+
+@pytest.mark.parametrize("ids", [[0, 2**31], [-(2**31) - 1], [2**63]])
+def test_ids_beyond_32_bits_are_refused_and_never_wrapped(ids):
+    with pytest.raises(InputError, match="Whole numbers are sent in 32 bits, from -2147483648 to 2147483647; got"):
+        grpc_messages.to_tensor(ids)
+
+
+def test_large_ids_are_sent_as_they_are():
+    sent = grpc_messages.from_tensor(grpc_messages.to_tensor([496345672, 2**31 - 1, -(2**31)]))
+    assert sent.tolist() == [496345672, 2**31 - 1, -(2**31)]
 
 
 def test_what_is_no_tensor_is_refused():

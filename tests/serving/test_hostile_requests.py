@@ -271,6 +271,8 @@ TENSORS = {
     "warp: NaN": warp(displacement=plain(channels=3, value=NAN)),
     "warp: no channels": warp(image=np.zeros((1, *SHAPE)).tolist()),
     "warp: labels of NaN": warp(plain(value=NAN), None, "warp_labels", "labels"),
+    "warp: an id beyond 32 bits": warp(plain(value=2**31), None, "warp_labels", "labels"),
+    "warp: an id with a fraction": warp(plain(value=1.5), None, "warp_labels", "labels"),
 }
 DOCUMENTS = {
     "empty": b"",

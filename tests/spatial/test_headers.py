@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from vxm_tf.files import InputError
 from vxm_tf.files.volumes import read_image, read_labels, read_series
 from vxm_tf.spatial import Grid
-from vxm_tf.spatial.headers import grid_of
+from vxm_tf.spatial.headers import grid_of, share_grid
 
 SHAPE = (9, 10, 11)
 # Places in the header of a NIfTI-1 file, in bytes.
@@ -242,3 +242,18 @@ def test_a_slice_without_a_place_and_without_a_third_voxel_size(write):
     patch(path, PIXDIM + 12, np.zeros(1, "<f4"))
     with pytest.warns(UserWarning, match="neither sform nor qform"):
         assert_affine(grid_of(read_image(path)), np.diag([1.5, 2.0, 1.0]))
+
+
+def test_two_files_of_one_shape_share_a_grid_only_where_their_headers_place_their_voxels_alike(tmp_path):
+    affine, shift = np.diag([2.0, 2.0, 3.0, 1.0]), np.zeros((4, 4))
+    shift[:3, 3] = 0.5
+    flipped = affine @ np.array([[-1.0, 0, 0, 5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    values = np.arange(6 * 6 * 6, dtype="float32").reshape(6, 6, 6)
+    files = {"one": affine, "rounded": affine + 1e-3 * shift, "flipped": flipped, "moved": affine + shift}
+    for name, placed in files.items():
+        nibabel.save(nibabel.Nifti1Image(values, placed), tmp_path / f"{name}.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(values[:5], affine), tmp_path / "smaller.nii.gz")
+    np.savez(tmp_path / "unplaced.npz", vol=values)
+    one = read_image(tmp_path / "one.nii.gz")
+    shared = {path.name for path in tmp_path.iterdir() if share_grid(one, read_image(path))}
+    assert shared == {"one.nii.gz", "rounded.nii.gz", "unplaced.npz"}

@@ -14,7 +14,7 @@ def table(tmp_path):
     """table(name, text) -> path."""
 
     def write(name, text):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
         return tmp_path / name
 
     return write
@@ -28,6 +28,16 @@ def table(tmp_path):
         ("spaces.txt", "1.5 -2.25 3.0\n10.0   20.125 -30.5\n"),
         ("bare.csv", "1.5,-2.25,3.0\n10.0,20.125,-30.5\n"),
         ("named.txt", "X Y Z\n1.5 -2.25 3\n10 20.125 -30.5\n"),
+        ("quoted.csv", 'x,y,z,label\n1.5,-2.25,3,"left, anterior"\n10,20.125,-30.5,"says ""tip"""\n'),
+        ("first.csv", '"name, of it","x","y","z"\n"a, b",1.5,-2.25,3\n"c",10,20.125,-30.5\n'),
+        ("lines.csv", 'x,y,z,label\n1.5,-2.25,3,"two\nlines"\n10,20.125,-30.5,b\n'),
+        ("end.csv", "x,y,z\n1.5,-2.25,3\n10,20.125,-30.5\n# end\n"),
+        ("between.csv", "x,y,z\n1.5,-2.25,3\n# checked\n10,20.125,-30.5\n"),
+        ("mark.csv", "\ufeffx,y,z\r\n1.5,-2.25,3\r\n10,20.125,-30.5\r\n"),
+        ("spaced.csv", ' x , y , z , label\n 1.5 , -2.25 , 3 , "a, b"\n10, 20.125, -30.5, c \n'),
+        ("words.txt", 'label x y z\n"left anterior"  1.5 -2.25 3\ntip 10 20.125   -30.5 \n'),
+        ("empty.csv", "x,y,z,label\n1.5,-2.25,3,a\n10,20.125,-30.5,b\n,,,\n,,,\n"),
+        ("r.txt", '"x" "y" "z"\n"1" 1.5 -2.25 3\n"2" 10 20.125 -30.5\n'),
         ("noted.csv", "# by hand\nx;y;z\n1.5;-2.25;3\n\n10;20.125;-30.5\n"),
     ],
 )
@@ -98,6 +108,8 @@ def test_a_new_table_is_read_back(tmp_path, name, convention, ndim):
         ("a.csv", "x,y,z\n", "heading but no points"),
         ("a.csv", "x,y,z\n1,2,3\n4,5\n", "line 3: expected 3 columns; got 2"),
         ("a.csv", "x,y,z\n1,2,3\n\n4,five,6\n", "line 4: not a number.*five"),
+        ("a.csv", "x,y,z,label\n1,2,3,left, anterior\n", "line 2: expected 4 columns; got 5. Put a field.* in quotes"),
+        ("a.csv", 'x,y,z,l\n1,2,3,"a\nb"\n4,five,6,c\n', "line 4: not a number.*five"),
         ("a.csv", "x,y,z\n1,nan,3\n", "line 2: a coordinate is NaN"),
         ("a.csv", "a,b,c\n1,2,3\n", "no column x or y; its columns are a, b, c"),
         ("a.txt", "1 2 3 4\n", "2 or 3 numbers a line; got 4"),
@@ -127,3 +139,20 @@ def test_other_mistakes(table, tmp_path):
         write_points(path, POINTS, like=like)
     with pytest.raises(ValueError, match=r"\[n, 2\] or \[n, 3\]"):
         write_points(path, POINTS[0])
+
+
+def test_quotes_and_comments_come_back(table, tmp_path):
+    path = table("a.csv", '# head\nx,label,y,z\n1,"left, anterior",2,3\n# between\n4,"says ""tip""",5,6\n# end\n')
+    points, like = read_points(path)
+    write_points(tmp_path / "moved.csv", points + 1, like=like)
+    assert (tmp_path / "moved.csv").read_text() == (
+        '# head\nx,label,y,z\n2.000000,"left, anterior",3.000000,4.000000\n# between\n'
+        '5.000000,"says ""tip""",6.000000,7.000000\n# end\n'
+    )
+    _, again = read_points(tmp_path / "moved.csv")
+    assert [row[1] for row in again.body if not isinstance(row, str)] == ["left, anterior", 'says "tip"']
+
+
+def test_a_spreadsheet_s_unicode_text_is_read(tmp_path):
+    (tmp_path / "a.txt").write_bytes("x\ty\tz\n1.5\t-2.25\t3\n10\t20.125\t-30.5\n".encode("utf-16"))
+    np.testing.assert_array_equal(read_points(tmp_path / "a.txt")[0], POINTS)

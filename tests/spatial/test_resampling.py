@@ -277,3 +277,42 @@ def test_smoothing_keeps_a_constant_up_to_the_edge_and_the_callers_array():
     smooth = smoothed_for(array, Grid((9, 10), np.eye(3)), Grid((3, 3), np.diag([4.0, 4.0, 1.0])))
     assert (smooth.dtype, array.dtype) == (np.float32, np.int16)
     np.testing.assert_allclose(smooth, 7.0, rtol=1e-6)
+
+
+def test_a_voxel_that_is_nan_is_left_out_and_not_spread(rng):
+    """One axis by hand: a shift of a quarter and of three quarters of a voxel over [1, 2, NaN, 4]."""
+    grid = Grid((4, 4, 4), np.eye(4))
+    image = np.broadcast_to(np.array([1.0, 2.0, np.nan, 4.0], "float32")[:, None, None], (4, 4, 4)).copy()
+    quarter = resample(image, grid, grid, shifted(3, 0.25, 0, 0))[:, 1, 1]
+    np.testing.assert_allclose(quarter, [1.25, 2.0, np.nan, 4.0], rtol=1e-6)
+    most = resample(image, grid, grid, shifted(3, 0.75, 0, 0), fill_value=-5)[:, 1, 1]
+    np.testing.assert_allclose(most, [1.75, np.nan, 4.0, -5.0], rtol=1e-6)
+    half = resample(image, grid, grid, shifted(3, 0.5, 0, 0))[:, 1, 1]
+    np.testing.assert_allclose(half, [1.5, 2.0, 4.0, 4.0], rtol=1e-6)
+
+
+def test_nan_stays_where_voxels_are_picked_or_nearest(rng):
+    grid = Grid((4, 5, 6), np.eye(4))
+    image = rng.normal(size=(4, 5, 6)).astype("float32")
+    image[1, 2, 3] = np.nan
+    np.testing.assert_array_equal(resample(image, grid, grid), image)
+    moved = resample(image, grid, grid, shifted(3, 0.3, 0, 0), interpolation="nearest")
+    np.testing.assert_array_equal(moved, image)
+
+
+def test_a_constant_beside_nan_stays_constant(rng, grid, to_grid):
+    image = np.where(rng.random(grid.shape) < 0.2, np.nan, 7.0)
+    moved = resample(image, grid, to_grid, fill_value=7.0)
+    assert 0 < np.isnan(moved).mean() < 0.2
+    np.testing.assert_allclose(moved[~np.isnan(moved)], 7.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, largest", [("int32", 496345672), ("uint32", 2**32 - 1), ("int64", 2**62 + 1)])
+def test_large_ids_move_exactly(rng, grid, to_grid, dtype, largest):
+    labels = (largest - rng.integers(0, 3, grid.shape)).astype(dtype)
+    small = (labels.astype("int64") - (largest - 3)).astype("int16")
+    moved = resample(labels, grid, to_grid, interpolation="nearest")
+    expected = resample(small, grid, to_grid, interpolation="nearest")
+    assert moved.dtype == dtype
+    shifted_back = np.where(expected == 0, 0, expected.astype("int64") + (largest - 3))
+    np.testing.assert_array_equal(moved, shifted_back.astype(dtype))

@@ -31,6 +31,9 @@ DENSE = [
     ("warp.mgh", "freesurfer", None, False),
     ("warp.x5", None, None, True),
     ("warp.h5", "x5", None, True),
+    ("warp.nii.gz", "greedy", None, False),
+    ("warp.nii.gz", "niftyreg", None, False),
+    ("y_warp.nii", "spm", None, False),
 ]
 AFFINE = [
     ("out_0GenericAffine.mat", None, None),
@@ -41,6 +44,8 @@ AFFINE = [
     ("anat.aff12.1D", None, "afni"),
     ("affine.x5", None, None),
     ("affine.h5", None, None),
+    ("affine.mat", "greedy", "greedy"),
+    ("affine.txt", "niftyreg", "niftyreg"),
 ]
 
 
@@ -91,7 +96,7 @@ def test_a_nifti_that_does_not_say_what_it_is(tmp_path, straight_field, straight
 def test_files_of_other_tools_go_to_the_right_reader(tmp_path, straight_grid, moving_grid):
     sitk.WriteTransform(sitk.Euler3DTransform((0, 0, 0), 0.1, 0, 0, (1, 2, 3)), str(tmp_path / "rigid.mat"))
     np.testing.assert_allclose(read_transform(tmp_path / "rigid.mat").map([0, 0, 0]), [-1, -2, 3])
-    (tmp_path / "flirt.mat").write_text("1 0 0 4\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+    (tmp_path / "flirt.mat").write_text("1  0  0  4  \n0  1  0  0  \n0  0  1  0  \n0  0  0  1  \n")
     found = read_transform(tmp_path / "flirt.mat", moving_grid=straight_grid, fixed_grid=straight_grid)
     assert np.isclose(np.linalg.norm(found.matrix[:3, 3]), 4)
     with pytest.raises(InputError, match="moving image is needed"):
@@ -149,11 +154,13 @@ def test_what_can_be_written_passes(tmp_path):
 
 def test_an_unknown_format(tmp_path, field, fixed_grid):
     for call in (
-        lambda: read_transform(tmp_path / "a.h5", format="spm"),
-        lambda: write_transform(tmp_path / "a.h5", field, fixed_grid, format="spm"),
-        lambda: check_transform_output(tmp_path / "a.h5", "spm"),
+        lambda: read_transform(tmp_path / "a.h5", format="elastix"),
+        lambda: write_transform(tmp_path / "a.h5", field, fixed_grid, format="elastix"),
+        lambda: check_transform_output(tmp_path / "a.h5", "elastix"),
     ):
-        with pytest.raises(ValueError, match="'itk', 'fsl', 'freesurfer', 'afni', 'x5'; got 'spm'"):
+        with pytest.raises(
+            ValueError, match="'itk', 'fsl', 'freesurfer', 'afni', 'x5', 'greedy', 'niftyreg', 'spm'; got 'elastix'"
+        ):
             call()
 
 
@@ -231,3 +238,10 @@ def test_another_images_transform_is_refused(x_mm):
 def test_a_transform_with_other_axes_is_refused():
     with pytest.raises(InputError, match="warp.h5: has 2 axes, the fixed image 3"):
         check_belongs(AffineTransform(np.eye(3)), grid_at(0), "warp.h5")
+
+
+@pytest.mark.parametrize("name", ["warp.nii.gz", "warp.h5", "warp.mgz", "warp.mat"])
+def test_a_pointer_in_place_of_a_transform_is_called_what_it_is(tmp_path, name):
+    (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n")
+    with pytest.raises(InputError, match=f"{name}: cannot be read: it is a pointer of Git LFS"):
+        read_transform(tmp_path / name)

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial import Grid, reoriented_grid, resample, resampling
+from vxm_tf.spatial.grid import same_grid
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
 SHAPE = (15, 18, 13)
@@ -66,12 +67,12 @@ def test_with_its_shape_and_spacing_it_is_the_fixed_images_own_grid(straight, or
     own = reoriented_grid(straight, orientation or "PIR")
     for spacing in (None, own.spacing_mm, tuple(np.float32(own.spacing_mm) * 1.0001)):
         found = working_grid(straight, BOX, GridSettings(own.shape, spacing, orientation))
-        assert found.is_same(own)
+        assert same_grid(found, own)
         np.testing.assert_array_equal(found.affine, own.affine)
 
 
 def test_an_oblique_image_has_its_own_grid_where_the_orientation_is_open(oblique, never_interpolated):
-    assert working_grid(oblique, BOX, GridSettings(SHAPE)).is_same(oblique)
+    assert same_grid(working_grid(oblique, BOX, GridSettings(SHAPE)), oblique)
     found = working_grid(oblique, BOX, GridSettings((16, 16, 16)))
     assert found.shape == (16, 16, 16)
     never_interpolated(oblique, found)
@@ -177,11 +178,23 @@ def test_an_axis_of_one_voxel_stays_one():
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int16"])
 def test_the_content_is_where_the_image_is_bright(shape, dtype):
     image = np.full((*shape, 2), 3, dtype)
-    image[..., 1] = np.arange(shape[-1])
     part = tuple(slice(2 + axis, 7 + axis) for axis in range(len(shape)))
     image[part] = 100
     image[(0,) * len(shape)] = 7
     assert content_box(image) == tuple((2 + axis, 6 + axis) for axis in range(len(shape)))
+
+
+def test_the_content_is_that_of_every_channel():
+    image = np.zeros((20, 22, 3), "float32")
+    image[4:9, 6:10, 0] = 1.0
+    image[7:15, 5:8, 1] = 2000.0
+    assert content_box(image) == ((4, 14), (5, 9))
+
+
+def test_the_content_is_dark_where_the_background_is_bright(rng):
+    slide = np.full((40, 50, 1), 250.0) + rng.normal(0, 2, (40, 50, 1))
+    slide[12:30, 8:41] = 150 + 60 * rng.random((18, 33, 1))
+    assert content_box(slide) == ((12, 29), (8, 40))
 
 
 def test_a_hot_voxel_does_not_hide_the_content_and_little_content_is_content(rng):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vxm_tf import losses
+from vxm_tf.data import Scan, ScanStore
 from vxm_tf.evaluation import EvaluateConfig
 from vxm_tf.evaluation.run_evaluation import find_pairs
 from vxm_tf.files import InputError
@@ -99,13 +100,14 @@ def test_one_scan_is_enough_to_train_towards_an_atlas(folder):
 
 
 def test_the_atlas_is_normalised_as_the_scans_are(folder):
-    image, labels = scans.read_atlas(TrainConfig(atlas=str(folder / "scan0.npz"), normalization="minmax"))
-    assert (image.shape, image.min(), image.max()) == ((8, 9, 1), 0.0, 1.0)
-    np.testing.assert_array_equal(labels, np.ones((8, 9)))
+    store = ScanStore([Scan("scan1", folder / "scan1.npz", None)], "minmax")
+    atlas = scans.read_atlas(TrainConfig(atlas=str(folder / "scan0.npz"), normalization="minmax"), store)
+    assert (atlas.image.shape, atlas.image.min(), atlas.image.max()) == ((8, 9, 1), 0.0, 1.0)
+    np.testing.assert_array_equal(atlas.labels, np.ones((8, 9)))
 
 
-def test_no_atlas_is_none():
-    assert scans.read_atlas(TrainConfig()) == (None, None)
+def test_no_atlas_is_none(folder):
+    assert scans.read_atlas(TrainConfig(), ScanStore([Scan("scan1", folder / "scan1.npz", None)])) is None
 
 
 def test_the_network_is_that_of_the_preset(tiny):

@@ -15,12 +15,22 @@ SMALL = {"features": (4, 6), "iterations": (1, 1), "window": 5, "integration_ste
 
 
 @pytest.fixture
-def trainer(compiler):
+def make_trainer(compiler):
+    """make_trainer(network) -> a trainer of a network, or of a new one."""
     compiler(None)
-    network = VxmProbabilistic((15, 18), **SMALL)
-    trainer = ProbabilisticTrainer(network, losses.MSE(0.1), losses.GradientPenalty(), weight=0.7, prior_lambda=5.0)
-    trainer.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-    return trainer
+
+    def make(network=None):
+        network = network or VxmProbabilistic((15, 18), **SMALL)
+        trainer = ProbabilisticTrainer(network, losses.MSE(0.1), losses.GradientPenalty(), weight=0.7, prior_lambda=5.0)
+        trainer.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+        return trainer
+
+    return make
+
+
+@pytest.fixture
+def trainer(make_trainer):
+    return make_trainer()
 
 
 def test_the_loss_is_the_similarity_of_a_sample_and_the_scaled_divergence(trainer, batch):
@@ -101,3 +111,39 @@ def test_samples_go_on_where_a_training_was_killed(trainer, batch, tmp_path):
     assert TrainingState(tmp_path, monitor="loss", mode="min").restore(trainer)
     for moved in expected:
         np.testing.assert_array_equal(np.asarray(trainer(batch, training=True)["moved"]), moved)
+
+
+def log_variance(network, images):
+    return np.asarray(network.with_outputs("log_variance")(images)["log_variance"])
+
+
+def test_the_trained_variance_is_saved_resized_and_resumed(make_trainer, trainer, batch, tmp_path):
+    before = log_variance(trainer.network, batch)
+    for _ in range(10):
+        trainer.train_on_batch(batch)
+    state = TrainingState(tmp_path, monitor="loss", mode="min")
+    state.set_model(trainer)
+    state.on_epoch_end(0, {"loss": 1.0})
+    expected = log_variance(trainer.network, batch)
+    assert np.abs(expected - before).max() > 0.01
+    resumed = make_trainer()
+    assert TrainingState(tmp_path, monitor="loss", mode="min").restore(resumed)
+    resized = trainer.network.for_shape((None, 18))
+    for network in (load_model(tmp_path / "last.keras"), resized, resumed.network):
+        np.testing.assert_allclose(log_variance(network, batch), expected, atol=1e-6)
+
+
+def test_a_resumed_training_is_the_uninterrupted_one(make_trainer, trainer, batch, tmp_path):
+    losses_of = {}
+    for _ in range(3):
+        trainer.train_on_batch(batch)
+    state = TrainingState(tmp_path, monitor="loss", mode="min")
+    state.set_model(trainer)
+    state.on_epoch_end(0, {"loss": 1.0})
+    resumed = make_trainer()
+    assert TrainingState(tmp_path, monitor="loss", mode="min").restore(resumed)
+    for name, other in {"uninterrupted": trainer, "resumed": resumed}.items():
+        losses_of[name] = [other.train_on_batch(batch, return_dict=True)["loss"] for _ in range(3)]
+    assert losses_of["resumed"] == pytest.approx(losses_of["uninterrupted"], abs=1e-6)
+    for one, other in zip(trainer.network.variables, resumed.network.variables, strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-6)

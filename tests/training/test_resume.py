@@ -16,13 +16,17 @@ from vxm_tf.models import load_model
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 2
 FLAGS = (
-    "--deterministic --preset=fast --integration_steps=0 --similarity=mse --mixed_precision=off --notensorboard "
+    "--deterministic --similarity=mse --mixed_precision=off --notensorboard "
     f"--max_val_pairs=1 --batch_size=2 --epochs={EPOCHS} --steps_per_epoch=30 --warmup_steps=10 --seed=3"
 ).split()
+NETWORKS = {
+    "dense": ["--preset=fast", "--integration_steps=0"],
+    "probabilistic": ["--model=probabilistic", "--preset=small", "--learning_rate=0.01"],
+}
 
 
-def start(phantoms, directory):
-    command = [sys.executable, "train.py", f"--data_dir={phantoms}", f"--output_dir={directory}", *FLAGS]
+def start(phantoms, directory, network):
+    command = [sys.executable, "train.py", f"--data_dir={phantoms}", f"--output_dir={directory}", *FLAGS, *network]
     with open(f"{directory}.txt", "a") as output:
         return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
 
@@ -33,24 +37,25 @@ def epochs_done(directory):
 
 
 def kill_in_second_epoch(process, directory):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while epochs_done(directory) < 1 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def runs(phantoms, tmp_path_factory):
+@pytest.fixture(scope="module", params=["dense", pytest.param("probabilistic", marks=pytest.mark.slow)])
+def runs(request, phantoms, tmp_path_factory):
     """Folders of the same command: twice without interruption, and killed in the second epoch and started again."""
     folder = tmp_path_factory.mktemp("runs")
     directories = {name: folder / name for name in ("first", "second", "killed")}
-    processes = {name: start(phantoms, directory) for name, directory in directories.items()}
+    network = NETWORKS[request.param]
+    processes = {name: start(phantoms, directory, network) for name, directory in directories.items()}
     try:
         kill_in_second_epoch(processes["killed"], directories["killed"])
         assert epochs_done(directories["killed"]) == 1, (folder / "killed.txt").read_text()
-        processes["killed"] = start(phantoms, directories["killed"])
-        codes = {name: process.wait(timeout=300) for name, process in processes.items()}
+        processes["killed"] = start(phantoms, directories["killed"], network)
+        codes = {name: process.wait(timeout=900) for name, process in processes.items()}
     finally:
         for process in processes.values():
             process.kill()

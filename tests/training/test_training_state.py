@@ -317,3 +317,41 @@ def test_the_state_is_no_part_of_the_saved_network(trainer, make_state):
     state = make_state(trainer)
     run_epochs(state, [1.0])
     assert type(keras.models.load_model(state.directory / "last.keras")) is VxmDense
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "dice, val_loss, best",
+    [
+        ([NAN, NAN, NAN], [3.0, 1.0, 2.0], 2),
+        ([NAN, 0.2, 0.1], [1.0, 2.0, 3.0], 2),
+        ([0.5, NAN, 0.6], [1.0, 0.5, 2.0], 3),
+        ([0.5, NAN, 0.4], [1.0, 0.5, 2.0], 1),
+        ([NAN], [NAN], 1),
+    ],
+)
+def test_an_epoch_without_a_score_neither_wins_nor_blocks_later_ones(trainer, make_state, dice, val_loss, best):
+    state = make_state(trainer, "val_dice", "max")
+    for epoch, (score, loss) in enumerate(zip(dice, val_loss), 1):
+        mark(trainer, epoch)
+        state.on_epoch_end(epoch - 1, {"loss": 0.5, "val_loss": loss, "val_dice": score})
+    assert network_mark(state.directory / "best.keras") == best
+
+
+def test_patience_counts_epochs_without_a_score(trainer, make_state):
+    state = make_state(trainer, "val_dice", "max", patience=2)
+    run_epochs(state, [0.5, NAN])
+    assert not state.stopped
+    run_epochs(state, [NAN], first=3)
+    assert state.stopped
+
+
+def test_a_score_of_nan_survives_a_restart(trainer, make_state, fresh):
+    run_epochs(make_state(trainer, "val_dice", "max"), [NAN])
+    other = fresh()
+    state = make_state(other, "val_dice", "max")
+    assert state.restore(other)
+    run_epochs(state, [0.1], first=2)
+    assert network_mark(state.directory / "best.keras") == 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vxm_tf.data import Scan, ScanStore
+from vxm_tf.data import Atlas, Scan, ScanStore
 from vxm_tf.training.validation import PairValidation
 
 SHAPE = (15, 18)
@@ -97,8 +97,9 @@ def test_without_labels_there_is_no_dice(trainer, make_store):
 
 
 def test_towards_an_atlas_dice_is_that_with_the_atlas_labels(trainer, make_store, rng):
-    store, atlas = make_store(square((6, 4), (10, 8))), rng.random((*SHAPE, 1), dtype="float32")
-    logs = validate(trainer, store, [(0, -1)], atlas=atlas, atlas_labels=square((4, 7), (8, 11)))
+    store = make_store(square((6, 4), (10, 8)))
+    atlas = Atlas(rng.random((*SHAPE, 1), dtype="float32"), square((4, 7), (8, 11)))
+    logs = validate(trainer, store, [(0, -1)], atlas=atlas)
     assert logs["val_dice"] == 1.0
 
 

@@ -3,8 +3,9 @@
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from vxm_tf.files import InputError
+from vxm_tf.files import InputError, read_image, write_volume
 from vxm_tf.spatial import AffineTransform, DisplacementField, Grid
 from vxm_tf.spatial.transform_files import read_transform, write_transform
 from vxm_tf.workflows.apply_transforms import ApplyConfig, apply_files
@@ -259,3 +260,91 @@ def test_no_image_of_a_transform_is_overwritten(files, victim):
 def test_a_transform_is_not_inverted_onto_itself(files):
     with pytest.raises(InputError, match="--output and --transform are one file"):
         invert_file(InvertConfig(transform=files["shift"], moving=files["moving"], output=files["shift"]))
+
+
+def test_a_statistic_map_keeps_its_holes_and_loses_no_voxel_beside_them(files, tmp_path):
+    image = ramp(MOVING)
+    image[:3] = np.nan
+    path = save(tmp_path / "zstat.nii.gz", image, MOVING)
+    apply(files, "shift", image=path, moved=files["out"])
+    points = Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5)
+    moved, location = load(files["out"]), Grid(SHAPE, MOVING).to_indices(points)
+    mask = inside(points)
+    whole, hole = mask & (location[..., 0] >= 3), mask & (location[..., 0] < 2.49)
+    assert whole.any() and hole.any()
+    np.testing.assert_allclose(moved[whole], points[whole] @ (1.0, -2.0, 0.5) + 100.0, atol=1e-3)
+    assert np.isnan(moved[hole]).all() and np.isfinite(moved[mask & (location[..., 0] > 2.51)]).all()
+
+
+@pytest.mark.parametrize("ending", (".nii.gz", ".mgz", ".nrrd", ".mha"))
+def test_ct_outside_its_field_of_view_is_air_in_every_format(files, tmp_path, ending):
+    ct = (10 * ramp(MOVING)).astype("int16")
+    source, out = str(tmp_path / f"ct{ending}"), str(tmp_path / f"moved{ending}")
+    write_volume(source, ct, read_image(files["moving"]))
+    apply(files, "shift", image=source, moved=out, fill_value=-1024.0)
+    moved = read_image(out).array[..., 0]
+    location = Grid(SHAPE, MOVING).to_indices(Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5))
+    outside = np.any((location < -0.51) | (location > np.array(SHAPE) - 0.49), axis=-1)
+    assert outside.mean() > 0.2 and np.all(moved[outside] == -1024)
+    reference = str(tmp_path / "moved_by_nifti.nii.gz")
+    apply(files, "shift", image=save(tmp_path / "ct2.nii.gz", ct, MOVING), moved=reference, fill_value=-1024.0)
+    np.testing.assert_allclose(moved, load(reference), atol=1e-2)
+
+
+def test_ct_is_its_air_outside_unasked(files, tmp_path):
+    ct = (np.arange(np.prod(SHAPE)).reshape(SHAPE) % 7 - 1010).astype("int16")
+    ct[2:-2, 2:-2, 2:-2] = 40
+    apply(files, "shift", image=save(tmp_path / "ct.nii.gz", ct, MOVING), moved=files["out"])
+    location = Grid(SHAPE, MOVING).to_indices(Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5))
+    outside = np.any((location < -0.51) | (location > np.array(SHAPE) - 0.49), axis=-1)
+    assert outside.mean() > 0.2 and np.all(load(files["out"])[outside] == -1010)
+
+
+def test_allen_ids_come_through(files, tmp_path):
+    ids = np.array([0, 496345672, 496345664, 182305697, 2**32 - 7])
+    labels = ids[np.random.default_rng(0).integers(0, 5, SHAPE)].astype("uint32")
+    apply(files, "shift", labels=save(tmp_path / "ccf.nii.gz", labels, MOVING), moved_labels=files["out"])
+    assert set(np.unique(load(files["out"])).tolist()) == set(ids.tolist())
+
+
+def test_images_of_every_format_are_moved_alike(files, tmp_path, rng):
+    """SimpleITK writes the moving image, nibabel the segmentation as a pair, and the reference is an NRRD."""
+    labels = load(files["labels"])
+    nibabel.save(nibabel.Nifti1Pair(labels, MOVING), tmp_path / "seg.img")
+    for name in ("moving.mhd", "fixed.nhdr"):
+        image = sitk.ReadImage(files[name.split(".")[0]])
+        sitk.WriteImage(image, str(tmp_path / name))
+    apply(files, "shift", image=files["moving"], moved=files["out"])
+    expected = load(files["out"])
+    apply(files, "shift", labels=files["labels"], moved_labels=files["out"])
+    expected_labels = load(files["out"])
+    files = {**files, "fixed": str(tmp_path / "fixed.nhdr")}
+    for out in ("out.nii.gz", "out.mha", "out.nrrd"):
+        apply(files, "shift", image=str(tmp_path / "moving.mhd"), moved=str(tmp_path / out))
+        moved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / out))).T
+        np.testing.assert_allclose(moved, expected, atol=1e-3)
+        apply(files, "shift", labels=str(tmp_path / "seg.hdr"), moved_labels=str(tmp_path / f"labels_{out}"))
+        moved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"labels_{out}"))).T
+        # Where a place is halfway between two voxels, the rounding of a header decides.
+        assert (moved == expected_labels).mean() > 0.99
+
+
+def test_the_tr_of_an_mgz_series_reaches_the_moved_nifti(files, tmp_path):
+    image = nibabel.MGHImage(np.stack([ramp(MOVING)] * 2, axis=-1), MOVING)
+    image.header.set_zooms((*image.header.get_zooms()[:3], 2000.0))
+    nibabel.save(image, tmp_path / "bold.mgz")
+    apply(files, "shift", image=str(tmp_path / "bold.mgz"), moved=files["out"])
+    header = nibabel.load(files["out"]).header
+    assert header.get_zooms()[3] == 2.0 and header.get_xyzt_units()[1] == "sec"
+
+
+def test_fields_of_niftyreg_and_spm_move_an_image_as_itk_s(files, tmp_path):
+    apply(files, "shift", image=files["moving"], moved=files["out"])
+    expected = load(files["out"])
+    positions = Grid(SHAPE, FIXED).points() + (1.0, -1.0, 0.5)
+    for name in ("NREG_TRANS", "Mapping"):
+        image = nibabel.Nifti1Image(positions[:, :, :, None].astype("float32"), FIXED)
+        image.header.set_intent(1007, name=name)
+        nibabel.save(image, tmp_path / "y.nii")
+        apply({**files, "y": str(tmp_path / "y.nii")}, "y", image=files["moving"], moved=files["out"])
+        np.testing.assert_allclose(load(files["out"]), expected, atol=1e-3)

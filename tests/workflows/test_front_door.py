@@ -313,6 +313,18 @@ def test_a_segmentation_that_is_no_label_map_is_refused_before_anything_is_writt
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("points", [np.zeros((2, 3)), [[1.0, 2.0, 3.0]], []])
+def test_landmarks_in_memory_are_not_taken_for_a_table(pair, tmp_path, points):
+    with pytest.raises(InputError, match="points is the path of a table of landmarks"):
+        vxm_tf.register(*pair, "none", refine=0).save(tmp_path / "out", points=points)
+
+
+def test_an_image_registered_with_itself_is_saved_under_its_roles(pair, tmp_path):
+    vxm_tf.register(pair[0], pair[0], "none", refine=0).save(tmp_path / "out")
+    for name in ("space-fixedmoving_desc-moved_image", "space-movingmoving_desc-moved_image"):
+        np.testing.assert_allclose(load(tmp_path / "out" / f"{name}.nii.gz"), load(pair[0]), atol=1e-6)
+
+
 @pytest.mark.parametrize("points", [[[1.0, 2.0]], "abc", [[np.nan, 0.0, 0.0]], None])
 def test_landmarks_that_are_none_are_refused(pair, model, points):
     with pytest.raises(InputError, match="Landmarks are finite numbers"):
@@ -365,3 +377,12 @@ def test_what_the_caller_does_with_an_array_afterwards_does_not_reach_the_result
     result = vxm_tf.register(*images, "none", refine=0)
     arrays[0][:] = 7.0
     assert not np.any(result.moved == 7.0)
+
+
+@pytest.mark.parametrize("folder", [None, "", 3])
+def test_a_folder_that_is_no_path_is_refused(folder):
+    ramp = np.arange(72, dtype="float32").reshape(8, 9, 1)
+    images = [SpatialImage(values, Grid((8, 9), np.eye(3))) for values in (ramp, ramp + 1)]
+    result = vxm_tf.register(*images, "none", refine=0)
+    with pytest.raises(InputError, match="The folder to save in is a path, such as out; got"):
+        result.save(folder)

@@ -15,7 +15,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    command.run(define_flags, _call, DESCRIPTION, argv)
+    command.run(define_flags, _call, DESCRIPTION, argv, computes=False)
 
 
 def _call(values: flags.FlagValues) -> None:

@@ -1,16 +1,18 @@
 """Flags, logging and error messages of all commands."""
 
 import dataclasses
+import os
 import sys
 import textwrap
 import typing
 import warnings
 from collections.abc import Callable, Sequence
-from logging import WARNING, Formatter
+from logging import ERROR, WARNING, Formatter, getLogger
 from pathlib import Path
 
 from absl import flags, logging
 
+from vxm_tf import machine
 from vxm_tf.configuration import description
 from vxm_tf.files.errors import InputError
 
@@ -21,6 +23,10 @@ DEFINERS = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
+THREADS = (
+    "Number of processor threads; by default as many as this process may use, by its affinity, control groups, "
+    f"{machine.CHOICE}, OMP_NUM_THREADS and the variables of batch systems."
+)
 Configuration = typing.TypeVar("Configuration")
 
 
@@ -30,6 +36,7 @@ def run(
     summary: str,
     argv: Sequence[str] | None = None,
     positional: Sequence[str] = (),
+    computes: bool = True,
 ) -> None:
     """Parse flags and run a command; on bad input print the reason and exit with 1.
 
@@ -39,11 +46,14 @@ def run(
         summary: first line of `--help`.
         argv: arguments without the program's name; those of the process if None.
         positional: names of the arguments beside flags, such as "OLD.h5"; all must be given.
+        computes: whether the command computes itself, so that it has the flag --threads.
     """
     values = flags.FlagValues()
     define_flags(values)
+    if computes:
+        flags.DEFINE_integer("threads", None, THREADS, flag_values=values)
     flags.DEFINE_boolean("debug", False, "Show the traceback of an error.", flag_values=values)
-    flags.DEFINE_boolean("help", False, "Show this help.", flag_values=values, short_name="h")
+    flags.DEFINE_boolean("help", False, "Show the flags of this command.", flag_values=values, short_name="h")
     _log_plainly()
     try:
         rest = values([sys.argv[0], *(sys.argv[1:] if argv is None else argv)])[1:]
@@ -51,6 +61,8 @@ def run(
             print(help_text(summary, values))
             return
         _check_positional(rest, positional)
+        if computes:
+            machine.use_threads(values.threads)
         with warnings.catch_warnings():
             warnings.showwarning = _log_warning
             call(values, *rest)
@@ -105,10 +117,16 @@ def _check_positional(rest: Sequence[str], positional: Sequence[str]) -> None:
 def _log_plainly() -> None:
     """Log messages of this package with the time of day, and of other packages only warnings."""
     logging.use_absl_handler()
+    # Otherwise absl begins with a line about flags, which it thinks are not parsed yet.
+    flags.FLAGS.mark_as_parsed()
+    flags.FLAGS["logtostderr"].value = True
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(lambda record: record.levelno >= WARNING or PACKAGE in Path(record.pathname).parents)
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") not in ("0", "1"):
+        # Its warnings, such as those of retracing, are for developers; its errors are shown.
+        getLogger("tensorflow").setLevel(ERROR)
 
 
 def _log_warning(

@@ -29,3 +29,7 @@ def _call(values: flags.FlagValues) -> None:
     if not any(getattr(values, name) for name in OUTPUTS):
         raise InputError(f"Nothing to write: give {', '.join('--' + name for name in OUTPUTS[:-1])} or --output_dir.")
     register_files(command.read(RegisterConfig, values), command.read(RegistrationSettings, values))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,79 +1,80 @@
-"""The scans in a folder or a list, each with the segmentation that belongs to it."""
+"""The scans in a folder, each with the segmentation that belongs to it."""
 
-import dataclasses
+import collections
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from absl import logging
 
+from vxm_tf.data.bids_names import without_description
+from vxm_tf.data.file_kinds import IMAGE, SEGMENTATION, FileKinds
+from vxm_tf.data.modalities import check_modalities
+from vxm_tf.data.scan_files import check_links, folder_content
+from vxm_tf.data.scan_names import Scan
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.extensions import EXTENSIONS, extension, stem
+from vxm_tf.files.extensions import EXTENSIONS, stem
 from vxm_tf.files.volumes import own_labels
-
-LABELS_SUFFIXES = ("_seg", "_dseg", "_aseg", "_labels", "_label")
-IMAGE_FOLDERS = ("images", "imagestr")
-LABELS_FOLDERS = ("labels", "labelstr", "segmentations")
 
 # The folder and name that an image and its segmentation share.
 _Key: TypeAlias = tuple[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Scan:
-    """One person's image and, if there is one, segmentation.
-
-    Attributes:
-        name: the scan's name in messages and results.
-        image: the image's file.
-        labels: the segmentation's file, which is `image` for an NPZ that holds both, or None.
-    """
-
-    name: str
-    image: Path
-    labels: Path | None
-
-
 def find_scans(directory: str | os.PathLike, *, image_suffix: str = "", labels_suffix: str = "") -> list[Scan]:
-    """All scans below a folder, in order of their names.
+    """All scans below a folder, in order of their names; links to folders are followed.
 
-    A file is a segmentation if its name ends in a labels suffix or it lies in a folder named `labels`
-    (or `labelsTr`, `segmentations`); it belongs to the image of the same name, without suffixes, in the
-    same folder or in the `images` folder beside. An NPZ holds both.
+    A file is a segmentation if its name ends in `_seg`, `_dseg`, `_aseg`, `_labels` or the like, or if it lies in a
+    folder named `labels`, `labelsTr` or `segmentations`. It belongs to the image of the same name, without suffixes,
+    in the same folder or in the `images` folder beside. An NPZ holds both. Masks, probability maps, transforms, test
+    images of a challenge and all but one image of a FreeSurfer folder are left out. One line of the log counts what
+    was found and what was left out.
 
     Args:
-        directory: searched with all its subfolders.
+        directory: searched with all its subfolders, except hidden ones.
         image_suffix: ending of the names, without extension, of the images to take, such as "_norm"; empty for all.
-        labels_suffix: ending of the segmentations' names, without extension; by default any of `LABELS_SUFFIXES`.
+        labels_suffix: ending of the segmentations' names, without extension; empty to go by the usual names.
 
     Raises:
-        InputError: a missing folder, a folder without images, a segmentation without an image or with several, or two
-            files for one scan.
+        InputError: a missing folder, a folder without images, a link that leads to nothing, a segmentation without an
+            image or with several, two files for one scan, images of several modalities of one subject, or a FreeSurfer
+            folder whose image cannot be chosen.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise InputError(f"{directory}: there is no such folder.")
-    files = sorted(f for f in directory.rglob("*") if f.is_file() and extension(f) and not f.name.startswith("."))
-    suffixes = (labels_suffix,) if labels_suffix else LABELS_SUFFIXES
+    content = folder_content(directory)
+    kinds = FileKinds(directory, [*content.files, *content.dangling], image_suffix, labels_suffix)
+    kind_of = {file: kinds.kind(file) for file in (*content.files, *content.dangling)}
+    check_links([file for file in content.dangling if kind_of[file] in (IMAGE, SEGMENTATION)])
     images: dict[_Key, Path] = {}
     segmentations: dict[_Key, Path] = {}
-    for file in files:
-        if _is_labels(file, directory, suffixes):
-            _add(segmentations, _key(file, directory, suffixes), file)
-        elif stem(file).endswith(image_suffix):
-            _add(images, _key(file, directory, (image_suffix,)), file)
+    for file in content.files:
+        if kind_of[file] in (IMAGE, SEGMENTATION):
+            _add(images if kind_of[file] == IMAGE else segmentations, kinds.key(file, kind_of[file]), file)
+    left_out = _left_out(kind for kind in kind_of.values() if kind not in (IMAGE, SEGMENTATION))
+    if content.read_before:
+        left_out += f", {len(content.read_before)} links to folders that were read already"
     if not images:
         raise InputError(
-            f"{directory}: no image found. Expected files named ...{image_suffix} with one of the extensions "
-            f"{', '.join(EXTENSIONS)}."
+            f"{directory}: no image found{left_out}. Expected files named ...{image_suffix} with one of the extensions "
+            f"{', '.join(EXTENSIONS)}. Say how names of images end with --image_suffix."
         )
     belongs = _match(images, segmentations, directory)
     scans = []
     for key, file in images.items():
         name = "/".join(part for part in key if part) or stem(file)
         scans.append(Scan(name, file, belongs.get(key) or own_labels(file)))
+    if not image_suffix:
+        check_modalities(directory, [scan.image for scan in scans])
+    labelled = sum(scan.labels is not None for scan in scans)
+    logging.info("%s: %d scans, %d of them with a segmentation%s.", directory, len(scans), labelled, left_out)
     return scans
+
+
+def _left_out(kinds: Iterable[str]) -> str:
+    counts = collections.Counter(kinds)
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return f"; left out: {listed}" if listed else ""
 
 
 def _add(files: dict[_Key, Path], key: _Key, file: Path) -> None:
@@ -85,25 +86,11 @@ def _add(files: dict[_Key, Path], key: _Key, file: Path) -> None:
     files[key] = file
 
 
-def _is_labels(file: Path, directory: Path, suffixes: tuple[str, ...]) -> bool:
-    folders = [part.lower() for part in file.relative_to(directory).parts[:-1]]
-    return any(folder in LABELS_FOLDERS for folder in folders) or any(stem(file).endswith(s) for s in suffixes)
-
-
-def _key(file: Path, directory: Path, suffixes: tuple[str, ...]) -> _Key:
-    """(folder, name) without the folders and suffixes that distinguish images from segmentations."""
-    folders = [p for p in file.relative_to(directory).parts[:-1] if p.lower() not in (*IMAGE_FOLDERS, *LABELS_FOLDERS)]
-    name = stem(file)
-    suffix = next((s for s in suffixes if s and name.endswith(s)), "")
-    return "/".join(folders), name[: len(name) - len(suffix)]
-
-
 def _match(images: dict[_Key, Path], segmentations: dict[_Key, Path], directory: Path) -> dict[_Key, Path]:
     """The segmentation of each image that has one."""
     belongs: dict[_Key, Path] = {}
-    for (folder, name), file in segmentations.items():
-        exact = [key for key in images if key == (folder, name)]
-        matches = exact or [key for key in images if key[0] == folder and key[1].startswith(name + "_")]
+    for key, file in segmentations.items():
+        matches = _images_of(key, images)
         if len(matches) != 1:
             what = "there is no image" if not matches else f"several images ({', '.join(k[1] for k in matches)})"
             raise InputError(
@@ -114,40 +101,15 @@ def _match(images: dict[_Key, Path], segmentations: dict[_Key, Path], directory:
     return belongs
 
 
-def read_list(path: str | os.PathLike) -> list[Scan]:
-    """Scans from a text file: on each line an image and, after a space, tab or comma, its segmentation.
-
-    Relative paths start at the list's own folder; empty lines and text after `#` are skipped.
-
-    Raises:
-        InputError: no such file, no line in it, or a line with more than two paths.
-    """
-    scans = []
-    for number, fields in read_table(path):
-        if len(fields) > 2:
-            raise InputError(f"{path}, line {number}: expected an image and at most a segmentation; got {fields}.")
-        image, *labels = fields
-        scans.append(Scan(stem(image), image, labels[0] if labels else own_labels(image)))
-    if not scans:
-        raise InputError(f"{path}: the list names no image.")
-    return scans
-
-
-def read_table(path: str | os.PathLike) -> Iterator[tuple[int, list[Path]]]:
-    """Yield (line number, paths) for each line of a list, with paths resolved against the list's folder.
-
-    Raises:
-        InputError: the file is missing or is not text.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of files ({error}).") from error
-    for number, line in enumerate(lines, 1):
-        fields = line.split("#")[0].replace(",", " ").split()
-        if fields:
-            yield number, [path.parent / field for field in fields]
+def _images_of(key: _Key, images: Iterable[_Key]) -> list[_Key]:
+    """The images that a segmentation may belong to: of its name, else of a longer one, else of its BIDS subject."""
+    folder, name = key
+    beside = [image for image in images if image[0] == folder]
+    return (
+        [image for image in beside if image[1] == name]
+        or [image for image in beside if not name or image[1].startswith(name + "_")]
+        or [image for image in beside if without_description(image[1], True) == without_description(name, False)]
+    )
 
 
 def split_scans(

@@ -1,6 +1,7 @@
 """Pairs of a moving and a fixed image, as indices of scans."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -52,3 +53,21 @@ def atlas_pairs(count: int, length: int, seed: int) -> np.ndarray:
     rounds = [np.random.default_rng([seed, index]).permutation(count) for index in range(-(-length // count))]
     moving = np.concatenate(rounds)[:length]
     return np.stack([moving, np.full_like(moving, -1)], axis=1)
+
+
+def listed_pairs(pairs: Sequence[tuple[int, int]], length: int, seed: int) -> np.ndarray:
+    """A sequence of given pairs (moving, fixed), each of them once in every round, in random order.
+
+    A longer sequence begins with the shorter one, see `training_pairs`.
+
+    Args:
+        pairs: the pairs to draw from, one or more.
+        length: number of pairs.
+        seed: seed of the random order.
+
+    Returns:
+        int64 `[length, 2]`.
+    """
+    given = np.asarray(pairs, "int64").reshape(-1, 2)
+    rounds = [np.random.default_rng([seed, index]).permutation(len(given)) for index in range(-(-length // len(given)))]
+    return given[np.concatenate(rounds)[:length]]

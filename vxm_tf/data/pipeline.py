@@ -6,52 +6,96 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from vxm_tf.data.padding import common_shape, pad_to
+from vxm_tf.data.atlas import Atlas
+from vxm_tf.data.pair_grid import laid_image, laid_labels, pair_grid
 from vxm_tf.data.scan_store import ScanStore
 from vxm_tf.data.synthetic.augmentation import augmented
 from vxm_tf.data.synthetic.label_maps import LabelMaps
 from vxm_tf.data.synthetic.synthesis import synthetic_pair
+from vxm_tf.machine import threads
 from vxm_tf.ops.tensors import Shape, Tensor
+from vxm_tf.spatial.grid import Grid, same_grid
 
 
-def image_pair(
-    store: ScanStore, moving: int, fixed: int, atlas: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def image_pair(store: ScanStore, moving: int, fixed: int, atlas: Atlas | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return (moving image, fixed image) on one grid, each `[*spatial, channels]`.
 
-    Where their shapes differ, both are centred on the smallest grid that holds them, with their edges repeated.
+    Scans on different grids are laid on the fixed scan's voxels through their headers, see `pair_grid`. Where a header
+    states no position and shapes differ, both are centred on the smallest grid that holds them. Edges are repeated.
 
     Args:
         store: the scans.
         moving: index of the moving scan; a negative one stands for the atlas.
         fixed: index of the fixed scan; a negative one stands for the atlas.
-        atlas: image of the atlas, `[*spatial, channels]`; None if no index is negative.
+        atlas: the atlas; None if no index is negative.
     """
-    images = [_image_of(store, index, atlas) for index in (moving, fixed)]
-    shape = common_shape(*(image.shape[:-1] for image in images))
-    first, second = (np.asarray(pad_to(image, shape)) for image in images)
+    onto = _pair_grid(store, moving, fixed, atlas)
+    first, second = (
+        np.asarray(laid_image(_image_of(store, i, atlas), _grid_of(store, i, atlas), onto)) for i in (moving, fixed)
+    )
     return first, second
 
 
-def _image_of(store: ScanStore, index: int, atlas: np.ndarray | None) -> np.ndarray:
-    if index >= 0:
-        return store.image(index)
+def label_pair(
+    store: ScanStore, moving: int, fixed: int, atlas: Atlas | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (moving label map, fixed label map) on the grid of `image_pair`, int32; None unless both scans have one.
+
+    Labels lie there by nearest neighbour, and are 0 beyond their maps.
+
+    Args:
+        store: see `image_pair`.
+        moving: see `image_pair`.
+        fixed: see `image_pair`.
+        atlas: see `image_pair`.
+    """
+    maps = [_labels_of(store, index, atlas) for index in (moving, fixed)]
+    onto = _pair_grid(store, moving, fixed, atlas)
+    laid = [
+        None if m is None else laid_labels(m, _grid_of(store, i, atlas), onto) for m, i in zip(maps, (moving, fixed))
+    ]
+    return None if laid[0] is None or laid[1] is None else (laid[0], laid[1])
+
+
+def _pair_grid(store: ScanStore, moving: int, fixed: int, atlas: Atlas | None) -> Grid | tuple[int, ...]:
+    shapes = [_image_of(store, index, atlas).shape[:-1] for index in (moving, fixed)]
+    return pair_grid(_grid_of(store, moving, atlas), _grid_of(store, fixed, atlas), *shapes)
+
+
+def _image_of(store: ScanStore, index: int, atlas: Atlas | None) -> np.ndarray:
+    return store.image(index) if index >= 0 else _given(atlas, index).image
+
+
+def _labels_of(store: ScanStore, index: int, atlas: Atlas | None) -> np.ndarray | None:
+    return store.labels(index) if index >= 0 else _given(atlas, index).labels
+
+
+def _grid_of(store: ScanStore, index: int, atlas: Atlas | None) -> Grid | None:
+    return store.grid(index) if index >= 0 else _given(atlas, index).grid
+
+
+def _given(atlas: Atlas | None, index: int) -> Atlas:
     if atlas is None:
         raise ValueError(f"Index {index} stands for the atlas, but there is none.")
     return atlas
 
 
-def pair_shape(store: ScanStore, atlas: np.ndarray | None = None) -> tuple[int | None, ...]:
+def pair_shape(store: ScanStore, atlas: Atlas | None = None) -> tuple[int | None, ...]:
     """The spatial shape of the pairs of a store and an atlas; None for all axes where it varies."""
     shape = store.image_shape
-    return shape if atlas is None or atlas.shape[:-1] == shape else (None,) * len(shape)
+    if atlas is None or None in shape:
+        return shape
+    grids = [store.grid(index) for index in range(len(store))]
+    placed = next((grid for grid in grids if grid is not None), None)
+    alike = atlas.grid is None or placed is None or same_grid(placed, atlas.grid)
+    return shape if atlas.image.shape[:-1] == shape and alike else (None,) * len(shape)
 
 
 def training_dataset(
     store: ScanStore,
     pairs: ArrayLike,
     batch_size: int,
-    atlas: np.ndarray | None = None,
+    atlas: Atlas | None = None,
     *,
     augmentations: Sequence[str] = (),
     left_right: int | None = None,
@@ -67,7 +111,7 @@ def training_dataset(
         store: the scans.
         pairs: integers `[n, 2]`, (moving, fixed), already shuffled.
         batch_size: pairs per step; an incomplete last batch is left out.
-        atlas: image for negative indices, `[*spatial, channels]`.
+        atlas: the atlas, for negative indices.
         augmentations: names, see `augmented`; with one seed, the k-th pair is changed identically in every run.
         left_right: the left-right axis, which "flip" mirrors; None for no flips.
         seed: seed of the augmentations.
@@ -130,7 +174,7 @@ def _batches(
         return {name: tf.ensure_shape(array, element_shape) for name, array in zip(names, arrays)}
 
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(pairs, "int64")).enumerate()
-    dataset = dataset.map(element, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(element, num_parallel_calls=threads(), deterministic=True)
     if None in element_shape:
         dataset = dataset.padded_batch(batch_size, drop_remainder=True)
     else:

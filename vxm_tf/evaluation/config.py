@@ -2,13 +2,17 @@
 
 import dataclasses
 
-from vxm_tf.configuration import described, option
+from vxm_tf.configuration import check_choices, check_types, described, option, paths_as_text
 
 
 @described
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Settings of `vxm_tf.evaluation.evaluate`; `evaluate.py` has one flag for each."""
+    """Settings of `vxm_tf.evaluation.evaluate`; `evaluate.py` has one flag for each.
+
+    Raises:
+        InputError: a value of another type.
+    """
 
     model: str = option("", "The .keras file of the network, or shipped for the network that comes with the package.")
     data_dir: str = option(
@@ -21,8 +25,8 @@ class EvaluateConfig:
     )
     pairs: str = option(
         "",
-        "Text file of pairs in place of data_dir: on each line a moving and a fixed image, then their segmentations "
-        "where there are any.",
+        "Text file of pairs in place of data_dir, such as a CSV with the columns moving and fixed: on each line a "
+        "moving and a fixed image, then their segmentations where there are any.",
     )
     validation_fraction: float = option(0.2, "Fraction of the scans that training kept for validation.")
     seed: int = option(0, "Seed of the training, which chose the scans for validation.")
@@ -44,3 +48,8 @@ class EvaluateConfig:
     report: str = option(
         "", "Output page (.html) of the whole set: distributions of the scores, and pictures of the worst pairs."
     )
+
+    def __post_init__(self) -> None:
+        paths_as_text(self)
+        check_types(self)
+        check_choices(self)

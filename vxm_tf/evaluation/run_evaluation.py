@@ -1,19 +1,29 @@
 """Evaluation of a network on a set of labelled pairs."""
 
 import dataclasses
-import os
 import resource
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from vxm_tf.data import ScanStore, image_pair, ordered_pairs, read_list, split_scans
-from vxm_tf.data.catalogue import Scan, read_table
-from vxm_tf.data.padding import pad_to
+from vxm_tf.configuration import check_alone
+from vxm_tf.data import (
+    Scan,
+    ScanStore,
+    image_pair,
+    label_pair,
+    ordered_pairs,
+    read_list,
+    read_pairs,
+    split_scans,
+    told_apart,
+)
+from vxm_tf.data.atlas import place_atlas
+from vxm_tf.data.grid_checks import check_grids
+from vxm_tf.data.scan_names import listed
 from vxm_tf.data.warping import warp_labels
 from vxm_tf.evaluation.config import EvaluateConfig
 from vxm_tf.evaluation.scores import LabelScores, PairScores, deformation_scores, label_scores
@@ -23,7 +33,6 @@ from vxm_tf.files.checksum import sha256_of
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import stem
 from vxm_tf.files.html_file import check_html_output
-from vxm_tf.files.placement import spacing_mm_of
 from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.files.volumes import own_labels
 from vxm_tf.metrics import labels_in
@@ -31,7 +40,8 @@ from vxm_tf.models import RegistrationNetwork, input_settings, load_model
 from vxm_tf.models.saved import model_path
 from vxm_tf.registration import register_pair
 from vxm_tf.report import SetReport
-from vxm_tf.spatial.headers import says_same, stated_grid
+from vxm_tf.spatial.grid import reoriented_grid
+from vxm_tf.spatial.headers import says_same
 
 
 def evaluate(config: EvaluateConfig) -> list[PairScores]:
@@ -57,10 +67,16 @@ def evaluate(config: EvaluateConfig) -> list[PairScores]:
     settings = input_settings(network)
     logging.info("Reading %d scans.", len(scans))
     store = ScanStore(scans, settings["normalization"], multichannel=settings["multichannel"])
+    if config.atlas:
+        # The last scan, as `find_pairs` says.
+        place_atlas(store, len(scans) - 1, store.named_grids[:-1])
+    _turn_to_network(network, store)
+    check_grids(store, pairs)
     # Read now: a bad segmentation is reported before the first pair, not after hours of them.
     for index in range(len(store)):
         store.labels(index)
-    _warn_of_other_grids(network, scans, len(store.image_shape))
+    _count_labelled(scans, pairs)
+    _warn_of_other_grids(network, store)
     network = network.for_shape(store.image_shape)
     # The first call builds the graph, which the seconds of the pairs leave out.
     register_pair(network, *image_pair(store, *pairs[0]))
@@ -84,15 +100,17 @@ def evaluate(config: EvaluateConfig) -> list[PairScores]:
 
 
 def find_pairs(config: EvaluateConfig) -> tuple[list[Scan], list[tuple[int, int]]]:
-    """The scans and the (moving, fixed) indices that a configuration names.
+    """The scans and the (moving, fixed) indices that a configuration names; an atlas is the last scan.
 
     Raises:
         InputError: a configuration that names no pair, or a damaged list.
     """
     limit = config.max_pairs or None
     if config.pairs:
-        scans, pairs = _listed_pairs(config.pairs)
+        check_alone(config, "pairs", ("data_dir", "val_list", "atlas"))
+        scans, pairs = read_pairs(config.pairs)
         return scans, pairs[:limit]
+    check_alone(config, "val_list", ("data_dir",))
     if config.val_list:
         scans = read_list(config.val_list)
     else:
@@ -106,7 +124,7 @@ def find_pairs(config: EvaluateConfig) -> tuple[list[Scan], list[tuple[int, int]
     if config.atlas:
         atlas = Path(config.atlas)
         pairs = [(index, len(scans)) for index in range(len(scans))][:limit]
-        scans = [*scans, Scan(stem(atlas), atlas, own_labels(atlas))]
+        scans = told_apart([*scans, Scan(stem(atlas), atlas, own_labels(atlas))])
     else:
         pairs = ordered_pairs(len(scans), limit, config.seed)
     if not pairs:
@@ -114,22 +132,15 @@ def find_pairs(config: EvaluateConfig) -> tuple[list[Scan], list[tuple[int, int]
     return scans, pairs
 
 
-def _listed_pairs(path: str | os.PathLike) -> tuple[list[Scan], list[tuple[int, int]]]:
-    scans: dict[Scan, int] = {}
-    pairs: list[tuple[int, int]] = []
-    for number, fields in read_table(path):
-        if len(fields) not in (2, 4):
-            raise InputError(
-                f"{path}, line {number}: expected moving and fixed image, or these and both segmentations; got "
-                f"{len(fields)} entries."
-            )
-        segmentations: Sequence[Path | None] = fields[2:] or [own_labels(image) for image in fields[:2]]
-        pair = [Scan(stem(image), image, labels) for image, labels in zip(fields, segmentations)]
-        moving, fixed = (scans.setdefault(scan, len(scans)) for scan in pair)
-        pairs.append((moving, fixed))
-    if not pairs:
-        raise InputError(f"{path}: the list names no pair.")
-    return list(scans), pairs
+def _count_labelled(scans: list[Scan], pairs: list[tuple[int, int]]) -> None:
+    """Warn if not every pair has both segmentations: means of Dice and of distances leave the others out."""
+    labelled = sum(scans[moving].labels is not None and scans[fixed].labels is not None for moving, fixed in pairs)
+    without = [scan.name for scan in scans if scan.labels is None]
+    if labelled < len(pairs):
+        logging.warning(
+            "%d of %d scans have no segmentation (%s): Dice and distances are those of %d of %d pairs.",
+            len(without), len(scans), listed(without), labelled, len(pairs),
+        )  # fmt: skip
 
 
 def _score_pair(
@@ -163,14 +174,12 @@ def _label_scores_of_pair(
     store: ScanStore, moving: int, fixed: int, displacement: np.ndarray, config: EvaluateConfig
 ) -> tuple[LabelScores, LabelScores]:
     """Scores of the labels as they are stored, and as the displacement moves them; empty without segmentations."""
-    maps = [store.labels(index) for index in (moving, fixed)]
-    moving_labels, fixed_labels = (
-        None if labels is None else pad_to(labels, displacement.shape[:-1], mode="constant") for labels in maps
-    )
-    if moving_labels is None or fixed_labels is None:
+    maps = label_pair(store, moving, fixed)
+    if maps is None:
         return {}, {}
+    moving_labels, fixed_labels = maps
     ids = config.labels or labels_in(moving_labels, fixed_labels)
-    spacing_mm = _spacing_mm(store.scans[fixed].image, config, fixed_labels.ndim) if config.surface else None
+    spacing_mm = _spacing_mm(store, fixed, config, fixed_labels.ndim) if config.surface else None
     moved_labels = warp_labels(moving_labels, displacement)
     return (
         label_scores(moving_labels, fixed_labels, ids, spacing_mm),
@@ -178,17 +187,29 @@ def _label_scores_of_pair(
     )
 
 
-def _warn_of_other_grids(network: RegistrationNetwork, scans: list[Scan], axes: int) -> None:
-    """Warn, once, of scans on another grid than that of the training scans: they are scored as they are stored."""
+def _turn_to_network(network: RegistrationNetwork, store: ScanStore) -> None:
+    """Bring scans whose files state their position into the orientation that the network was trained on."""
+    orientation = (network.metadata.get("grid") or {}).get("orientation") or ""
+    for index in range(len(store)):
+        grid = store.grid(index)
+        if grid is not None and len(orientation) == grid.ndim and grid.orientation != orientation:
+            store.move(index, reoriented_grid(grid, orientation))
+
+
+def _warn_of_other_grids(network: RegistrationNetwork, store: ScanStore) -> None:
+    """Warn, once, of scans on another grid than that of the training scans: they are scored on their own voxels."""
     trained = network.metadata.get("grid") or {}
-    for path in (scan.image for scan in scans):
-        stored: dict[str, Any] = dict(zip(("spacing_mm", "orientation"), stated_grid(path, axes)))
+    for index, scan in enumerate(store.scans):
+        grid, spacing = store.grid(index), store.spacing_mm(index)
+        # Headers hold float32, whose further digits are noise.
+        rounded = tuple(float(f"{size:.5g}") for size in spacing) if spacing else None
+        stored: dict[str, Any] = {"spacing_mm": rounded, "orientation": grid.orientation if grid else None}
         both = [name for name in stored if stored[name] and trained.get(name)]
         if not all(says_same(stored[name], trained[name]) for name in both):
             logging.warning(
                 "%s has %s, but the network was trained on %s: the scores hold for the scans as they are stored. "
                 "register.py brings any scan onto the network's grid.",
-                path, _listed(stored, both), _listed(trained, both),
+                scan.image, _listed(stored, both), _listed(trained, both),
             )  # fmt: skip
             return
 
@@ -197,12 +218,14 @@ def _listed(grid: dict[str, Any], names: list[str]) -> str:
     return ", ".join(f"{name} {grid[name]}" for name in names)
 
 
-def _spacing_mm(path: Path, config: EvaluateConfig, ndim: int) -> tuple[float, ...]:
-    spacing = config.spacing_mm or spacing_mm_of(path)
+def _spacing_mm(store: ScanStore, fixed: int, config: EvaluateConfig, ndim: int) -> tuple[float, ...]:
+    spacing = config.spacing_mm or store.spacing_mm(fixed)
     if not spacing:
         logging.log_first_n(
-            logging.WARNING, "%s holds no voxel size: distances are given for 1 mm. Set --spacing_mm.", 1, path
-        )
+            logging.WARNING,
+            "%s holds no voxel size: distances are given for 1 mm. Set --spacing_mm.",
+            1, store.scans[fixed].image,
+        )  # fmt: skip
         spacing = (1.0,)
     return spacing_of_axes(spacing, ndim)[:ndim]
 

@@ -40,8 +40,15 @@ class PairScores:
 
     def mean(self, name: str) -> float:
         """Mean over labels of "dice", "hausdorff95_mm" or "mean_surface_mm"; NaN where none is defined."""
-        values = [scores[name] for scores in self.labels.values() if not math.isnan(scores.get(name, math.nan))]
+        values = self._defined(name)
         return float(np.mean(values)) if values else math.nan
+
+    def count(self, name: str) -> int:
+        """Number of labels behind `mean(name)`: those for which the score is defined."""
+        return len(self._defined(name))
+
+    def _defined(self, name: str) -> list[float]:
+        return [scores[name] for scores in self.labels.values() if not math.isnan(scores.get(name, math.nan))]
 
 
 def label_scores(

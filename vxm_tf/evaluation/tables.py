@@ -48,7 +48,8 @@ def write_rows(directory: str | os.PathLike, scores: list[PairScores]) -> None:
     """Write `pairs.csv`, one row for each pair, and `labels.csv`, one row for each label of each pair."""
     directory = Path(directory)
     pair_rows = [
-        {"moving": s.moving, "fixed": s.fixed, "method": s.method, **{c: s.mean(c) for c in LABEL_COLUMNS}}
+        {"moving": s.moving, "fixed": s.fixed, "method": s.method, "labels": s.count("dice")}
+        | {c: s.mean(c) for c in LABEL_COLUMNS}
         | {c: getattr(s, c) for c in PAIR_COLUMNS}
         for s in scores
     ]
@@ -62,7 +63,10 @@ def write_rows(directory: str | os.PathLike, scores: list[PairScores]) -> None:
 
 
 def summarise(scores: list[PairScores]) -> dict[str, Any]:
-    """Summary of each method: number of pairs, mean and standard deviation over pairs, and means of each label."""
+    """Summary of each method: number of pairs, mean and standard deviation over pairs, and means of each label.
+
+    `scored` holds the number of pairs behind each mean: those in which the score is defined.
+    """
     methods: dict[str, Any] = {}
     for method in dict.fromkeys(s.method for s in scores):
         chosen = [s for s in scores if s.method == method]
@@ -73,8 +77,10 @@ def summarise(scores: list[PairScores]) -> dict[str, Any]:
             "pairs": len(chosen),
             "mean": {c: _mean(values) for c, values in columns.items()},
             "std": {c: _mean(values, np.std) for c, values in columns.items()},
+            "scored": {c: _count(values) for c, values in columns.items()},
             "labels": {
                 str(label): {c: _mean([_of_label(s, label, c) for s in chosen]) for c in LABEL_COLUMNS}
+                | {"scored": {c: _count([_of_label(s, label, c) for s in chosen]) for c in LABEL_COLUMNS}}
                 for label in labels
             },
         }
@@ -82,15 +88,25 @@ def summarise(scores: list[PairScores]) -> dict[str, Any]:
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """Table with one row for each method: means over pairs, and the standard deviation of Dice in brackets."""
+    """Table with one row for each method: means over pairs, and the standard deviation of Dice in brackets.
+
+    A mean over fewer pairs than the row's has their number beside it, such as n=2.
+    """
     lines = ["| method | pairs | " + " | ".join(heading for heading, _, _ in TABLE) + " |"]
     lines.append("| --- | " + " | ".join("---:" for _ in range(len(TABLE) + 1)) + " |")
     for method, row in summary.items():
         cells = [_cell(row["mean"][column], form) for _, column, form in TABLE]
         if not math.isnan(row["std"]["dice"]):
             cells[0] += f" ({row['std']['dice']:.4f})"
+        for place, (_, column, _) in enumerate(TABLE):
+            if 0 < row["scored"][column] < row["pairs"]:
+                cells[place] += f", n={row['scored'][column]}"
         lines.append(f"| {method} | {row['pairs']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _count(values: Iterable[float]) -> int:
+    return sum(not math.isnan(value) for value in values)
 
 
 def _of_label(scores: PairScores, label: int, column: str) -> float:

@@ -9,6 +9,25 @@ from typing import Any
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import extension
 
+NAME_BYTES = 255
+"""Longest name of a file in nearly every file system, in bytes of UTF-8."""
+
+
+def check_output_file(path: str | os.PathLike) -> None:
+    """Raise `InputError` unless a file of this name can be written; a missing folder is created."""
+    folder, name = Path(path).parent, Path(path).name
+    check_output_dir(folder)
+    size, most = len(os.fsencode(name)), _longest_name(folder)
+    if size > most:
+        raise InputError(f"{name}: the name has {size} bytes; in {folder} it may have {most}. Choose a shorter name.")
+
+
+def _longest_name(folder: Path) -> int:
+    try:
+        return min(NAME_BYTES, os.pathconf(folder, "PC_NAME_MAX"))
+    except (AttributeError, OSError, ValueError):
+        return NAME_BYTES
+
 
 def check_output_dir(directory: str | os.PathLike) -> None:
     """Create a folder if it is missing; raise `InputError` unless files can be written in it."""

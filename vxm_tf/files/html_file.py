@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.errors import InputError
 
 
@@ -13,4 +13,4 @@ def check_html_output(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: a report is one HTML file; give a name that ends in .html.")
     if Path(path).is_dir():
         raise InputError(f"{path}: is a folder; give the name of a file in it.")
-    check_output_dir(Path(path).parent)
+    check_output_file(path)

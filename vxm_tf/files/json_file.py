@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_file, replace_atomically
 from vxm_tf.files.errors import InputError
 
 
@@ -13,7 +13,7 @@ def check_json_output(path: str | os.PathLike) -> None:
     """Raise `InputError` before long work, rather than after it, if no JSON file can be written to `path`."""
     if Path(path).suffix.lower() != ".json":
         raise InputError(f"{path}: is written as JSON; give a name that ends in .json.")
-    check_output_dir(Path(path).parent)
+    check_output_file(path)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

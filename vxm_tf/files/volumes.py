@@ -1,4 +1,4 @@
-"""Volumes in files: NIfTI, MGZ and NumPy archives, read with checks."""
+"""Volumes in files: NIfTI, Analyze, MGZ, NRRD, MetaImage and NumPy archives, read with checks."""
 
 import dataclasses
 import os
@@ -11,6 +11,7 @@ from nibabel.spatialimages import SpatialImage
 
 from vxm_tf.files.errors import VolumeError
 from vxm_tf.files.extensions import extension
+from vxm_tf.files.label_ids import whole_numbers
 from vxm_tf.files.opening import open_image, reading
 from vxm_tf.files.units import header_spacing_mm
 
@@ -25,7 +26,7 @@ class Volume:
     """The array in a file, with its voxel size and header.
 
     Attributes:
-        array: images float32 `[*spatial, channels]`, labels int32 `[*spatial]`.
+        array: images float32 `[*spatial, channels]`, labels int32 or int64 `[*spatial]`.
         spacing_mm: voxel size for each spatial axis, or None if the file stores none.
         source: the nibabel image that supplies the affine and header of outputs on the same grid, or None.
         path: the file.
@@ -40,7 +41,9 @@ class Volume:
 
     def __post_init__(self) -> None:
         # Label maps, the only arrays of this type, have no axis of channels.
-        shape = self.spatial_shape or (self.array.shape if self.array.dtype == "int32" else self.array.shape[:-1])
+        shape = self.spatial_shape or (
+            self.array.shape if self.array.dtype in ("int32", "int64") else self.array.shape[:-1]
+        )
         object.__setattr__(self, "spatial_shape", shape)
 
 
@@ -48,7 +51,7 @@ def read_image(path: str | os.PathLike, *, multichannel: bool = False) -> Volume
     """The image in a file, float32 `[*spatial, channels]`, with the file's own scaling of intensities applied.
 
     Args:
-        path: NIfTI, MGZ, or NPZ with the array under `vol`.
+        path: any of `EXTENSIONS`; an NPZ holds the array under `vol`.
         multichannel: whether the last axis of the file holds channels.
 
     Raises:
@@ -94,9 +97,17 @@ def _checked_image(path: str | os.PathLike, stored: _Stored, multichannel: bool)
     bad = array.size - np.count_nonzero(np.isfinite(array))
     if bad:
         raise VolumeError(f"{path}: {bad} of {array.size} voxels are NaN or infinite. Replace them, for example by 0.")
-    if array.min() == array.max():
-        raise VolumeError(f"{path}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
+    check_varies(path, array)
     return Volume(array, spacing_mm and spacing_mm[:spatial], source, Path(path))
+
+
+def check_varies(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Raise `VolumeError` if each channel of an image `[*spatial, channels]` has one value in all of its voxels."""
+    axes = tuple(range(array.ndim - 1))
+    values = array.reshape(-1, array.shape[-1])[0]
+    if np.array_equal(array.min(axis=axes), array.max(axis=axes)):
+        listed = ", ".join(f"{value:g}" for value in values)
+        raise VolumeError(f"{path}: every voxel is {listed}; a constant image cannot be registered.")
 
 
 def _axes_hint(multichannel: bool) -> str:
@@ -109,13 +120,15 @@ def _axes_hint(multichannel: bool) -> str:
 
 
 def read_labels(path: str | os.PathLike) -> Volume:
-    """The label map in a file, int32 `[*spatial]`.
+    """The label map in a file, int32 `[*spatial]`, or int64 where an id needs it.
+
+    Ids that a tool stored scaled or in too few digits, such as 2.9999999, are rounded; see `whole_numbers`.
 
     Args:
-        path: NIfTI, MGZ, or NPZ with the array under `seg`.
+        path: any of `EXTENSIONS`; an NPZ holds the array under `seg`.
 
     Raises:
-        VolumeError: missing, unreadable or truncated file; values that are not whole numbers of 32 bits; other than
+        VolumeError: missing, unreadable or truncated file; values that are not whole numbers of 64 bits; other than
             2 or 3 axes.
     """
     return _checked_labels(path, _load(path, LABELS_KEY))
@@ -139,14 +152,8 @@ def _checked_labels(path: str | os.PathLike, stored: _Stored) -> Volume:
     array = _drop_trailing_ones(array)
     if array.ndim not in (2, 3):
         raise VolumeError(f"{path}: expected a 2-D or 3-D label map, got an array of shape {array.shape}.")
-    limits = [float(array.min()), float(array.max())] if array.size else [0.0]
-    if 2**31 <= max(map(abs, limits)) < np.inf:
-        raise VolumeError(f"{path}: labels are whole numbers of 32 bits, but this file holds {max(limits, key=abs):g}.")
-    with np.errstate(invalid="ignore"):
-        labels = np.ascontiguousarray(array).astype("int32")
-    if not np.array_equal(labels, array):
-        raise VolumeError(f"{path}: labels are whole numbers, but this file holds others. Is it an image?")
-    return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path))
+    labels = whole_numbers(array, f"{path}: this file")
+    return Volume(labels, spacing_mm and spacing_mm[: array.ndim], source, Path(path), labels.shape)
 
 
 def check_ids(path: str | os.PathLike, labels: np.ndarray) -> None:
@@ -158,16 +165,18 @@ def check_ids(path: str | os.PathLike, labels: np.ndarray) -> None:
 def read_series(path: str | os.PathLike) -> Volume:
     """A volume, or a series of volumes along the fourth axis, in the file's own type: `[*spatial, volumes]`.
 
+    Voxels may be NaN, as statistic maps have them outside the brain.
+
     Raises:
-        VolumeError: missing, unreadable or truncated file; NaN or infinite voxels; other than 2 to 4 axes.
+        VolumeError: missing, unreadable or truncated file; infinite voxels; other than 2 to 4 axes.
     """
     array, spacing_mm, source = _load(path, IMAGE_KEY)
     array = _drop_trailing_ones(array)
     if array.ndim not in (2, 3, 4):
         raise VolumeError(f"{path}: expected an image or a series of volumes, got an array of shape {array.shape}.")
     array = array if array.ndim == 4 else array[..., None]
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise VolumeError(f"{path}: holds NaN or infinite voxels. Replace them, for example by 0.")
+    if array.dtype.kind == "f" and np.any(np.isinf(array)):
+        raise VolumeError(f"{path}: {np.isinf(array).sum()} voxels are infinite. Replace them by numbers, or by NaN.")
     array = np.ascontiguousarray(array)
     return Volume(array, spacing_mm and spacing_mm[: array.ndim - 1], source, Path(path), array.shape[:-1])
 

@@ -1,4 +1,4 @@
-"""Volumes written as NIfTI, MGZ or NPZ, whole or not at all."""
+"""Volumes written as NIfTI, MGZ, NRRD, MetaImage or NPZ, whole or not at all."""
 
 import os
 from pathlib import Path
@@ -8,26 +8,36 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
-from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_file, replace_atomically
 from vxm_tf.files.errors import VolumeError
-from vxm_tf.files.extensions import EXTENSIONS, extension
+from vxm_tf.files.extensions import ITK_EXTENSIONS, WRITTEN_EXTENSIONS, extension
+from vxm_tf.files.itk_images import simpleitk, write_itk_image
+from vxm_tf.files.series_time import set_time, time_of
 from vxm_tf.files.units import unit_of
 from vxm_tf.files.volumes import IMAGE_KEY, LABELS_KEY, Volume
+
+_MGH = (".mgz", ".mgh")
+# What places voxels in a NIfTI header, besides the voxel sizes.
+_PLACE_FIELDS = (
+    "sform_code", "srow_x", "srow_y", "srow_z",
+    "qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "xyzt_units",
+)  # fmt: skip
 
 
 def write_volume(
     path: str | os.PathLike, array: np.ndarray, like: Volume | None = None, series: Volume | None = None
 ) -> None:
-    """Write an array, with the affine and header of `like` if it has them.
+    """Write an array in the place of `like`, if it has one.
 
-    The header's display range (`cal_min`, `cal_max`) is left unset, since it belongs to the intensities of `like`.
+    The file takes affine, codes and units of `like`, and nothing else: its intent, slice order, description and display
+    range belong to its own voxels. A series also takes time step, unit and time of the first volume of `series`.
 
     Args:
         path: the file to write; its extension chooses the format. NPZ holds the array under `vol`, integers
             under `seg`.
         array: `[*spatial]` or `[*spatial, components]`.
         like: a volume on the same grid.
-        series: the series that the array's volumes come from, whose time step the file takes.
+        series: the series that the array's volumes come from, whose time axis the file takes.
 
     Raises:
         VolumeError: unknown extension, or numbers that the format cannot hold.
@@ -43,6 +53,12 @@ def write_volume(
 
         def save(temporary: str) -> None:
             np.savez_compressed(temporary, **arrays)
+    elif kind in ITK_EXTENSIONS:
+        time = time_of(series.source) if series is not None else None
+        step = ((time and time.seconds) or 1.0) if series is not None and array.ndim > 3 else None
+
+        def save(temporary: str) -> None:
+            write_itk_image(temporary, array, _affine_mm(like), step=step)
     else:
 
         def save(temporary: str) -> None:
@@ -53,8 +69,11 @@ def write_volume(
 
 def _writable_extension(path: str | os.PathLike) -> str:
     kind = extension(path)
-    if kind is None:
-        raise VolumeError(f"{path}: not a format that can be written; use one of {', '.join(EXTENSIONS)}.")
+    if kind not in WRITTEN_EXTENSIONS:
+        two = " (a pair of files is read, but not written)" if kind else ""
+        raise VolumeError(f"{path}: not a format that can be written{two}; use one of {', '.join(WRITTEN_EXTENSIONS)}.")
+    if kind in ITK_EXTENSIONS:
+        simpleitk(path)
     return kind
 
 
@@ -62,16 +81,16 @@ def check_output(path: str | os.PathLike) -> None:
     """Raise an error before long work, rather than after it, if `write_volume` cannot write to `path`.
 
     Raises:
-        VolumeError: unknown extension.
+        VolumeError: unknown extension, or a format whose package is missing.
         InputError: a folder that cannot be written.
     """
     _writable_extension(path)
-    check_output_dir(Path(path).parent)
+    check_output_file(path)
 
 
 def _storable(path: str | os.PathLike, array: np.ndarray, kind: str) -> np.ndarray:
     """The array in a type that the format can store."""
-    array, mgh = np.asarray(array), kind in (".mgz", ".mgh")
+    array, mgh = np.asarray(array), kind in _MGH
     if array.dtype.kind == "b":
         return array.astype("uint8")
     if array.dtype.kind == "f" and (mgh or array.dtype.itemsize < 4):
@@ -83,29 +102,35 @@ def _storable(path: str | os.PathLike, array: np.ndarray, kind: str) -> np.ndarr
     return array.astype("int32")
 
 
-def _nibabel_image(array: np.ndarray, like: Volume | None, kind: str, series: Volume | None) -> SpatialImage:
-    affine, header = np.eye(4), None
+def _affine_mm(like: Volume | None) -> np.ndarray:
+    """The affine `[4, 4]` from voxel indices to millimetres."""
     if like is not None and like.source is not None:
-        affine, header = like.source.affine, like.source.header
-    elif like is not None and like.spacing_mm:
-        affine = np.diag([*like.spacing_mm, *[1.0] * (4 - len(like.spacing_mm))])
-    header = header if isinstance(header, nibabel.Nifti1Header) else None
-    if kind in (".mgz", ".mgh"):
-        mm_per_unit = unit_of(header)[1] if header else 1.0
-        return nibabel.MGHImage(array, np.diag([*[mm_per_unit] * 3, 1.0]) @ affine)
-    image = nibabel.Nifti1Image(array, affine, header, dtype=array.dtype)
-    # The display range in the header fits the intensities of `like`, not those of the array.
-    image.header["cal_min"] = image.header["cal_max"] = 0
+        header = like.source.header
+        mm_per_unit = unit_of(header)[1] if isinstance(header, nibabel.Nifti1Header) else 1.0
+        return np.diag([*[mm_per_unit] * 3, 1.0]) @ like.source.affine
+    spacing = like.spacing_mm if like is not None and like.spacing_mm else (1.0, 1.0, 1.0)
+    return np.diag([*spacing, *[1.0] * (4 - len(spacing))])
+
+
+def _nibabel_image(array: np.ndarray, like: Volume | None, kind: str, series: Volume | None) -> SpatialImage:
+    source = like.source if like is not None else None
+    image: nibabel.Nifti1Image | nibabel.MGHImage
+    if kind in _MGH:
+        image = nibabel.MGHImage(array, _affine_mm(like))
+    elif source is not None and isinstance(source.header, nibabel.Nifti1Header):
+        image = nibabel.Nifti1Image(array, source.affine, _placing(source.header), dtype=array.dtype)
+    else:
+        image = nibabel.Nifti1Image(array, _affine_mm(like), dtype=array.dtype)
+        image.header.set_xyzt_units("mm")
     if array.ndim > 3:
-        _keep_time(image.header, series)
+        set_time(image, time_of(series.source) if series else None)
     return image
 
 
-def _keep_time(header: nibabel.Nifti1Header, series: Volume | None) -> None:
-    """Write the time step of a series and its unit into a header; an unknown time step becomes 1."""
-    source = getattr(getattr(series, "source", None), "header", None)
-    timed = source if isinstance(source, nibabel.Nifti1Header) and len(source.get_zooms()) > 3 else None
-    step = timed.get_zooms()[3] if timed else 1.0
-    header.set_zooms((*header.get_zooms()[:3], step, *header.get_zooms()[4:]))
-    if timed:
-        header.set_xyzt_units(header.get_xyzt_units()[0], timed.get_xyzt_units()[1])
+def _placing(header: nibabel.Nifti1Header) -> nibabel.Nifti1Header:
+    """A header that holds only what says where voxels lie: intent, slice order and the like belong to the old image."""
+    placing = nibabel.Nifti1Header()
+    for field in _PLACE_FIELDS:
+        placing[field] = header[field]
+    placing["pixdim"][:4] = header["pixdim"][:4]
+    return placing

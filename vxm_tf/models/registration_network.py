@@ -68,6 +68,8 @@ class RegistrationNetwork(keras.Model):
         self.dtype_policy = policy
         self.settings = settings
         self.tensors = tensors
+        # A part of this network: a layer that only an unchosen output needs is trained, copied and saved too.
+        self.all_outputs = keras.Model(images, tensors, name="all_outputs")
         self.metadata: dict[str, Any] = {}
 
     @classmethod

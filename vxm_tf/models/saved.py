@@ -36,8 +36,8 @@ def load_model(model: str | os.PathLike) -> RegistrationNetwork:
     path = model_path(model)
     if str(model) == SHIPPED:
         logging.info(
-            "Using the network that comes with vxm_tf, for heads and brains of any contrast: it has learned from "
-            "synthetic images alone. --model FILE takes another one."
+            "Using the network that comes with vxm_tf, for heads and brains of any MR contrast: it compares edges, and "
+            "was trained on synthetic images alone. --model FILE takes another one."
         )
     if not path.is_file():
         raise InputError(f"{path}: there is no such model file.")

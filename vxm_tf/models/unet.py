@@ -1,6 +1,7 @@
 """The U-Net that all dense registration networks share."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -106,6 +107,11 @@ def convolve_block(
     return layers.LeakyReLU(LEAKY_SLOPE, dtype=dtype, name=f"{name}_activation")(tensor)
 
 
-def spatial_layer(kind: str, ndim: int) -> type[keras.layers.Layer]:
-    """The Keras layer class of a kind for `ndim` spatial axes, such as `Conv3D`."""
-    return getattr(keras.layers, f"{kind}{ndim}D")
+def spatial_layer(kind: str, ndim: int) -> Callable[..., keras.layers.Layer]:
+    """The constructor of a Keras layer for `ndim` spatial axes, such as `Conv3D`, with channels on the last axis."""
+    layer = getattr(keras.layers, f"{kind}{ndim}D")
+    if layer is keras.layers.UpSampling1D:
+        # Its channels are always last.
+        return layer
+    # Given explicitly, because the default comes from the user's keras.json.
+    return functools.partial(layer, data_format="channels_last")

@@ -42,7 +42,9 @@ class VxmPyramid(RegistrationNetwork):
         v <- v + (r(m, f) - r(f, m)) / 2,  m = features(moving) o exp(v / 2),  f = features(fixed) o exp(-v / 2)
 
     An untrained network therefore already registers images, which leaves little for training to learn. Swapping the
-    images changes the sign of the velocity and nothing else, so the displacement of the swapped pair is the inverse.
+    images changes the sign of the velocity and nothing else: the velocity is antisymmetric. The displacement of the
+    swapped pair, exp(-v), is close to the inverse. Both displacements are interpolated from a coarser grid, so one
+    after the other they leave 0.16 to 0.19 voxel on average in the brain, and up to 3.
 
     Sources: unrolled descent as in Qiu et al. (GraDIRN), MIDL 2022; the symmetric similarity of Avants et al., Medical
     Image Analysis 2008; residual velocities, coarse to fine, as in Mok and Chung (LapIRN), MICCAI 2020; scaling and

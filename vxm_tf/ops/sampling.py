@@ -1,5 +1,6 @@
 """Sampling of images between their voxels."""
 
+import math
 from collections.abc import Sequence
 
 from keras import ops
@@ -9,6 +10,7 @@ from vxm_tf.ops.voxel_grid import as_float32, spatial_shape
 
 INTERPOLATIONS = ("linear", "nearest")
 FILL_MODES = ("nearest", "constant")
+LARGEST_INT32 = 2**31 - 1
 
 
 def sample(
@@ -77,14 +79,41 @@ def sample_at(
     """Sample an image at coordinates, one tensor `[batch, *any]` for each axis; see `sample`."""
     check_sampling(interpolation, fill_mode)
     image = ops.convert_to_tensor(image)
-    if interpolation == "linear":
-        values = _linear(as_float32(image), coordinates)
-    else:
-        values = _nearest(image, coordinates)
+    values = _edge_values(as_float32(image) if interpolation == "linear" else image, coordinates, interpolation)
     if fill_mode == "constant":
         inside = _inside(spatial_shape(image), coordinates)
         values = ops.where(ops.expand_dims(inside, -1), values, ops.cast(fill_value, values.dtype))
     return values
+
+
+def _edge_values(image: Tensor, coordinates: Sequence[Tensor], interpolation: str) -> Tensor:
+    """Values at coordinates, beyond the outermost voxel centres those of the edge.
+
+    Voxels are numbered in 32 bits. An image with more values than that, by its known sizes, is sampled in two halves
+    that share a slice, and each location takes the half that it lies in.
+    """
+    batch, *shape, channels = ops.shape(image)
+    if math.prod(size for size in (batch, *shape, channels) if isinstance(size, int)) <= LARGEST_INT32:
+        return _linear(image, coordinates) if interpolation == "linear" else _nearest(image, coordinates)
+    if isinstance(batch, int) and batch > 1:
+        middle = batch // 2
+        halves = [
+            _edge_values(image[part], [c[part] if c.shape[0] != 1 else c for c in coordinates], interpolation)
+            for part in (slice(None, middle), slice(middle, None))
+        ]
+        return ops.concatenate(halves, axis=0)
+    axis = max((axis for axis, size in enumerate(shape) if isinstance(size, int)), key=lambda axis: shape[axis])
+    # Even, so that halves between two voxels are rounded to the same one.
+    middle = shape[axis] // 4 * 2
+    if middle < 2:
+        raise ValueError(f"An image of shape {(batch, *shape, channels)} has too many channels to be sampled at once.")
+    before: list[slice] = [slice(None)] * (axis + 1)
+    first = _edge_values(image[(*before, slice(None, middle + 1))], coordinates, interpolation)
+    shifted = [c - middle if a == axis else c for a, c in enumerate(coordinates)]
+    second = _edge_values(image[(*before, slice(middle, None))], shifted, interpolation)
+    # NaN counts as the first voxel.
+    later = ops.expand_dims(coordinates[axis] >= middle, -1)
+    return ops.where(later, second, first)
 
 
 def _linear(image: Tensor, coordinates: Sequence[Tensor]) -> Tensor:

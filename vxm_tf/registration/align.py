@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
+from vxm_tf.data import normalize
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.registration.affine.estimate import register_affine
@@ -84,6 +85,7 @@ def register_images(
             working_images=images,
             similarity=settings.similarity,
             uncertainty=uncertainty,
+            fill_value=settings.fill_value,
         )
 
     result = in_world_space(displacement, inverse)
@@ -103,7 +105,8 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 def _check_axes(network: RegistrationNetwork | None, moving: SpatialImage, fixed: SpatialImage) -> None:
     if moving.grid.ndim != fixed.grid.ndim:
         raise InputError(
-            f"{moving.name} has {moving.grid.ndim} axes and {fixed.name} {fixed.grid.ndim}; both must have as many."
+            f"The moving image {moving.name} has {moving.grid.ndim} axes and the fixed image {fixed.name} "
+            f"{fixed.grid.ndim}; both must have as many."
         )
     taken = len(network.settings["image_shape"]) if network else fixed.grid.ndim
     if taken != fixed.grid.ndim:
@@ -137,14 +140,22 @@ def _affine(
     logging.info("Searching for an affine transform with %d degrees of freedom.", settings.dof)
     first, second = prepared.moving, prepared.fixed
     return register_affine(
-        first.array[..., 0],
+        _weighed(first.array, prepared.masks[0]),
         first.grid,
-        second.array[..., 0],
+        _weighed(second.array, prepared.masks[1]),
         second.grid,
         dof=settings.dof,
         moving_mask=prepared.masks[0],
         fixed_mask=prepared.masks[1],
     )
+
+
+def _weighed(array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """One channel `[*spatial]` that shows what every channel of an image shows."""
+    if array.shape[-1] == 1:
+        return array[..., 0]
+    # Channels that sum to one, such as tissue probabilities, would cancel with equal weights.
+    return normalize(array, "minmax", mask) @ np.linspace(1.0, 2.0, array.shape[-1], dtype="float32")
 
 
 def _align(

@@ -20,6 +20,7 @@ from vxm_tf.spatial import (
     invert,
     resample,
 )
+from vxm_tf.spatial.background import moved_image
 from vxm_tf.spatial.inversion import measured
 from vxm_tf.spatial.sources import LabelSource, labels_on
 from vxm_tf.spatial.transforms import voxel_displacement
@@ -47,6 +48,7 @@ class RegistrationResult:
         seconds: wall time of each part of the registration, by name.
         steps: number of optimisation steps that were done.
         repair: record of the repair; None if no repair was asked for.
+        fill_value: value of `moved` outside the moving image's field of view; None for the moving image's background.
         uncertainty: spread of plausible registrations, on the working grid; None if it was not asked for.
         working_images: moving and fixed image as they were registered, float32 `[*spatial, channels]` on the working
             grid, the moving one after the affine part.
@@ -66,6 +68,7 @@ class RegistrationResult:
     similarity: str = "lncc"
     uncertainty: Uncertainty | None = None
     repair: TransformRepair | None = None
+    fill_value: float | None = None
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.working_grid.shape))
@@ -117,12 +120,12 @@ class RegistrationResult:
     @functools.cached_property
     def moved(self) -> np.ndarray:
         """The moving image on the fixed grid, in its own intensities, float32 `[*spatial, channels]`."""
-        return _read_only(resample(self.moving.array, self.moving.grid, self.fixed.grid, self.transform))
+        return _read_only(moved_image(self.moving, self.fixed.grid, self.transform, self.fill_value))
 
     @functools.cached_property
     def fixed_moved(self) -> np.ndarray:
         """The fixed image on the moving grid, in its own intensities, float32 `[*spatial, channels]`."""
-        return _read_only(resample(self.fixed.array, self.fixed.grid, self.moving.grid, self.inverse))
+        return _read_only(moved_image(self.fixed, self.moving.grid, self.inverse))
 
     @functools.cached_property
     def jacobian(self) -> np.ndarray:

@@ -7,10 +7,13 @@ from typing import TypeAlias
 import numpy as np
 
 from vxm_tf.data import normalize
+from vxm_tf.data.normalization import fill_outside
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork, input_settings
+from vxm_tf.registration.optimization.pyramid import MIN_VOXELS
 from vxm_tf.registration.settings import RegistrationSettings
 from vxm_tf.spatial import AffineTransform, Grid, SpatialImage, resample
+from vxm_tf.spatial.intensity_window import windowed
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.working_grid import GridSettings, content_box, isotropic_spacing_mm, working_grid
 
@@ -49,6 +52,11 @@ class PreparedPair:
 
     def working_grid(self) -> Grid:
         """The grid that the pair is registered on."""
+        grid = self._chosen_grid()
+        optimises = self.settings.refine > 0 or (self.network is None and self.settings.refine < 0)
+        return _long_enough(grid) if optimises else grid
+
+    def _chosen_grid(self) -> Grid:
         fixed, settings, choice = self.fixed, self.settings, self.grid_choice
         if self.network is None:
             fixed = fixed.reoriented(settings.orientation) if settings.orientation else fixed
@@ -63,9 +71,16 @@ class PreparedPair:
 
     def working_images(self, grid: Grid, affine: AffineTransform) -> ImagePair:
         """Both images on a grid, the moving one after the affine part, normalised as the network was trained."""
-        normalization = input_settings(self.network)["normalization"] if self.network else "percentile"
-        moving, fixed = _on_grid(self.moving, grid, affine), _on_grid(self.fixed, grid, None)
-        return normalize(moving, normalization), normalize(fixed, normalization)
+        return (
+            self._normalized(self.moving, self.masks[0], "moving", grid, affine),
+            self._normalized(self.fixed, self.masks[1], "fixed", grid, None),
+        )
+
+    def _normalized(
+        self, image: SpatialImage, mask: np.ndarray | None, role: str, grid: Grid, affine: AffineTransform | None
+    ) -> np.ndarray:
+        inside = None if mask is None else _mask_on_grid(image.with_array(mask), role, grid, affine)
+        return normalize(_on_grid(image, grid, affine), normalization_of(self.network), inside)
 
 
 def prepared_pair(
@@ -75,14 +90,27 @@ def prepared_pair(
     network: RegistrationNetwork | None,
     settings: RegistrationSettings,
 ) -> PreparedPair:
-    """The pair prepared for registration; see `PreparedPair`."""
+    """The pair prepared for registration; see `PreparedPair`.
+
+    Raises:
+        InputError: an unusable mask, or a window or mask in which an image has one value.
+    """
     choice = grid_settings(network, fixed, settings)
-    images = [_masked(moving, masks[0]), _masked(fixed, masks[1])]
+    windows = settings.moving_window or settings.window, settings.fixed_window or settings.window
+    images = [
+        _masked(windowed(image, window, mask), mask, normalization_of(network))
+        for image, window, mask in zip((moving, fixed), windows, masks)
+    ]
     if choice.orientation:
         # From here on nothing depends on the order of axes in the files.
         images = [_rounded(image.reoriented("RAS")) for image in images]
         masks = (_mask_reoriented(moving, masks[0]), _mask_reoriented(fixed, masks[1]))
     return PreparedPair(images[0], images[1], masks, network, settings, choice)
+
+
+def normalization_of(network: RegistrationNetwork | None) -> str:
+    """Name of the method that normalises images for a network, or for optimisation without one."""
+    return input_settings(network)["normalization"] if network else "percentile"
 
 
 def grid_settings(
@@ -108,6 +136,47 @@ def _check_spacing(spacing_mm: float, fixed: SpatialImage) -> None:
         )
 
 
+def _long_enough(grid: Grid) -> Grid:
+    """A grid with at least as many voxels along each axis as optimisation needs, the new ones before and after."""
+    missing = np.maximum(0, MIN_VOXELS - np.array(grid.shape))
+    if not missing.any():
+        return grid
+    affine = grid.affine.copy()
+    affine[:-1, -1] = grid.to_world(-(missing // 2))
+    return Grid(tuple(missing + grid.shape), affine)
+
+
+def _masked(image: SpatialImage, mask: np.ndarray | None, normalization: str) -> SpatialImage:
+    """An image without what lies outside its mask; see `fill_outside`.
+
+    Args:
+        image: the image, float `[*spatial, channels]`.
+        mask: bool `[*spatial]`; None for the whole image.
+        normalization: name of the method that will normalise the image.
+
+    Raises:
+        InputError: a mask of another shape, an empty mask, or one in which every channel has one value.
+    """
+    if mask is None:
+        return image
+    if mask.shape != image.grid.shape or mask.dtype != bool or not mask.any():
+        raise InputError(
+            f"A mask of {image.name} is bool of shape {image.grid.shape} with at least one voxel inside; got "
+            f"{mask.dtype} of shape {mask.shape} with {np.count_nonzero(mask)} voxels inside."
+        )
+    inside = image.array[mask]
+    if np.all(inside.min(axis=0) == inside.max(axis=0)):
+        raise InputError(
+            f"Every voxel inside the mask of {image.name} has one value, {inside.flat[0]:g}, so there is nothing to "
+            "align. Is the mask that of another image?"
+        )
+    return image.with_array(fill_outside(image.array, mask, normalization))
+
+
+def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray | None:
+    return None if mask is None else image.with_array(mask).reoriented("RAS").array
+
+
 def _rounded(image: SpatialImage) -> SpatialImage:
     """An image whose grid is free of the headers' rounding errors, which optimisation would amplify.
 
@@ -121,14 +190,16 @@ def _rounded(image: SpatialImage) -> SpatialImage:
     return SpatialImage(image.array, Grid(image.grid.shape, affine))
 
 
-def _masked(image: SpatialImage, mask: np.ndarray | None) -> SpatialImage:
-    if mask is None:
-        return image
-    return image.with_array(np.where(mask[..., None], image.array, image.array.min()))
-
-
-def _mask_reoriented(image: SpatialImage, mask: np.ndarray | None) -> np.ndarray | None:
-    return None if mask is None else image.with_array(mask).reoriented("RAS").array
+def _mask_on_grid(mask: SpatialImage, role: str, grid: Grid, affine: AffineTransform | None) -> np.ndarray:
+    share = _on_grid(mask.with_array(mask.array[..., None].astype("float32")), grid, affine)[..., 0]
+    # A mask thinner than a voxel of the grid reaches one half nowhere.
+    inside = share >= 0.5 if np.any(share >= 0.5) else share > 0.0
+    if not inside.any():
+        raise InputError(
+            f"The mask of the {role} image covers nothing of the grid that the images are aligned on. Check that it "
+            "belongs to this image, or bring the images together with --affine register."
+        )
+    return inside
 
 
 def _on_grid(image: SpatialImage, grid: Grid, affine: AffineTransform | None) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from vxm_tf import metrics
 from vxm_tf.data import normalize
 from vxm_tf.spatial import Grid, dense, reoriented_grid, resample
+from vxm_tf.spatial.background import background_values
 from vxm_tf.spatial.resampling import smoothed_for
 from vxm_tf.spatial.transforms import voxel_displacement
 
@@ -35,6 +36,7 @@ class ReportContents:
         steps: number of optimisation steps.
         affine_volume: determinant of the affine part.
         coverage: probability with which the true displacement lies within `error_bound_mm`, or None.
+        channels: number of channels of the fixed image, the first of which is shown.
     """
 
     moving: np.ndarray
@@ -55,6 +57,7 @@ class ReportContents:
     affine_volume: float = 1.0
     error_bound_mm: np.ndarray | None = None
     coverage: float | None = None
+    channels: int = 1
 
 
 def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> ReportContents:
@@ -91,6 +94,7 @@ def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> Re
         affine_volume=float(np.linalg.det(result.affine.matrix[:-1, :-1])),
         error_bound_mm=on_page(uncertainty.bound_mm) if uncertainty and uncertainty.coverage else None,
         coverage=uncertainty and uncertainty.coverage,
+        channels=result.fixed.array.shape[-1],
     )
 
 
@@ -146,12 +150,20 @@ class _OnPage:
 
 
 def _images(result: Any, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(moving, fixed, moved); moving and moved are normalised together, so that their differences can be compared."""
+    """(moving, fixed, moved) in their first channel.
+
+    Moving and moved are normalised together, so that their differences can be compared.
+    """
     moving, fixed = (image.array[..., :1] for image in (result.moving, result.fixed))
+    outside, outside_fixed = background_values(moving)[0], background_values(fixed)[0]
     there = Grid(result.moving.grid.shape, result.affine.inverse().matrix @ result.moving.grid.affine)
     smooth = smoothed_for(moving, there, grid)
-    both = [resample(smooth, result.moving.grid, grid, transform) for transform in (result.affine, result.chain)]
-    still = resample(smoothed_for(fixed, result.fixed.grid, grid), result.fixed.grid, grid)
+    both = [
+        resample(smooth, result.moving.grid, grid, transform, fill_value=outside)
+        for transform in (result.affine, result.chain)
+    ]
+    smooth_fixed = smoothed_for(fixed, result.fixed.grid, grid)
+    still = resample(smooth_fixed, result.fixed.grid, grid, fill_value=outside_fixed)
     before, after = normalize(np.stack(both), "percentile")[..., 0]
     return before, normalize(still, "percentile")[..., 0], after
 

@@ -155,6 +155,8 @@ def _parts(contents: ReportContents) -> str:
 
 def _note(contents: ReportContents) -> str:
     sentences = ["Moving is shown after the affine part alone, moved after the whole transform."]
+    if contents.channels > 1:
+        sentences.append(f"Pictures and correlation are of the first of {contents.channels} channels.")
     if not np.any(contents.displacement):
         sentences.append("Nothing was deformed: both are the same.")
     if contents.grid.shape != contents.worked_on.shape:

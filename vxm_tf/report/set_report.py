@@ -89,7 +89,7 @@ class SetReport:
         # `register_pair` centres images of different shapes on each other in this way.
         centred = crop_from(pad_to(moving, common_shape(moving.shape[:-1], fixed.shape[:-1])), fixed.shape[:-1])
         images = centred, fixed, result.moved
-        alike = correlation(centred[..., 0], fixed[..., 0]), correlation(result.moved[..., 0], fixed[..., 0])
+        alike = _alike(centred, fixed), _alike(result.moved, fixed)
         pair = ReportedPair(before, after, alike)
         # The counter breaks ties, so that pictures are never compared.
         entry = (pair.badness, -len(self.pairs))
@@ -143,6 +143,13 @@ class SetReport:
         )
 
 
+def _alike(image: np.ndarray, fixed: np.ndarray) -> float:
+    """Mean of the correlations of the channels that two images share; NaN if all of them are constant."""
+    channels = [correlation(*pair) for pair in zip(np.moveaxis(image, -1, 0), np.moveaxis(fixed, -1, 0))]
+    varying = [value for value in channels if not math.isnan(value)]
+    return float(np.mean(varying)) if varying else math.nan
+
+
 def _picture(
     moving: np.ndarray, fixed: np.ndarray, moved: np.ndarray, displacement: np.ndarray
 ) -> tuple[bytes, tuple[int, int]]:
@@ -169,7 +176,8 @@ def _order(pairs: Sequence[Any]) -> str:
         return "Lowest Dice first."
     if not labelled:
         return "No pair has segmentations, so the lowest correlation with the fixed image comes first."
-    return "Lowest Dice first; pairs without segmentations follow, lowest correlation first."
+    bare = len(pairs) - labelled
+    return f"Lowest Dice first; {bare} pair(s) without segmentations follow, lowest correlation first."
 
 
 def _facts(pairs: Sequence[Any]) -> str:
@@ -178,8 +186,9 @@ def _facts(pairs: Sequence[Any]) -> str:
     rows = [("Pairs", str(len(pairs)), "")]
     if dice:
         before, after = np.mean(dice, axis=0)
-        rows.append(("Mean Dice", f"{before:.3f} → {after:.3f}", "before and after"))
-        rows.append(("Worse than before", str(sum(b > a for b, a in dice)), "pairs whose Dice fell"))
+        count = f", of {len(dice)} of {len(pairs)} pairs" if len(dice) < len(pairs) else ""
+        rows.append(("Mean Dice", f"{before:.3f} → {after:.3f}", f"before and after{count}"))
+        rows.append(("Worse than before", str(sum(b > a for b, a in dice)), f"pairs whose Dice fell{count}"))
     rows.append(("Folding", str(sum(pair.after.non_diffeomorphic_volume > 0 for pair in pairs)), "pairs that fold"))
     seconds = [pair.after.seconds for pair in pairs if not math.isnan(pair.after.seconds)]
     if seconds:

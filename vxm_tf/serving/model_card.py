@@ -25,6 +25,9 @@ INTENSITIES = {
 }
 UNITS = {
     "displacement": "voxels of the fixed grid, axes in the array's order: moved(x) = moving(x + displacement(x))",
+    "inverse_displacement": "as displacement, on the grid of both images: fixed_moved(x) = fixed(x + "
+    "inverse_displacement(x)); solved, so that both displacements, one after the other, leave a voxel in place",
+    "labels": "ids, whole numbers of 32 bits, which come back unchanged",
     "transform_bytes": "millimetres, LPS, on the fixed image's grid, from fixed to moving, as ITK reads it",
 }
 

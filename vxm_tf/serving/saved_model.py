@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.ops.fusion import compiled_by
 from vxm_tf.serving.model_card import Origin, model_card, write_card
@@ -44,16 +45,16 @@ def export_saved_model(
         The version's folder.
 
     Raises:
-        ValueError: a version that is not positive or exists already, a folder that cannot be written, or weights that
+        InputError: a version that is not positive or exists already, a folder that cannot be written, or weights that
             do not fit in float16.
     """
     output_dir = Path(output_dir)
     version = next_version(output_dir) if version is None else version
     target = output_dir / str(version)
     if version < 1:
-        raise ValueError(f"TensorFlow Serving's versions are positive numbers; got {version}.")
+        raise InputError(f"TensorFlow Serving's versions are positive numbers; got {version}.")
     if target.exists():
-        raise ValueError(f"{target}: this version exists already. Give another --version, or none for the next.")
+        raise InputError(f"{target}: this version exists already. Give another --version, or none for the next.")
     temporary: str | None = None
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ def export_saved_model(
         os.rename(temporary, target)
         write_card(card, output_dir)
     except (OSError, tf.errors.OpError) as error:
-        raise ValueError(f"{target}: cannot be written ({error}).") from error
+        raise InputError(f"{target}: cannot be written ({error}).") from error
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -7,9 +7,9 @@ All numbers in requests and answers are float32 or int32; TensorFlow Serving ans
 |---|---|---|
 | `register`, also `serving_default` | `moving`, `fixed` | `moved`, `displacement` |
 | `displacement_only` | `moving`, `fixed` | `displacement` |
-| `inverse` | `moving`, `fixed` | `fixed_moved`, `inverse_displacement` |
+| `inverse` | `moving`, `fixed` | `fixed_moved`, `inverse_displacement`, solved |
 | `warp` | `image`, `displacement` | `moved`, linear |
-| `warp_labels` | `labels`, `displacement` | `moved`, nearest neighbour |
+| `warp_labels` | `labels`, int32, `displacement` | `moved`, int32, nearest neighbour |
 | `register_bytes` | see `volume_bytes` | `moved_bytes`, `moved_range`, `displacement_bytes`, `shape` |
 | `register_nifti` | `moving`, `fixed`, as files | `moved_bytes`, `transform_bytes`, as files |
 
@@ -30,6 +30,7 @@ from vxm_tf import ops
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.ops.tensors import Shape
 from vxm_tf.serving.graph import conditions, volume_bytes
+from vxm_tf.serving.graph.graph_inversion import solved_inverse
 from vxm_tf.serving.graph.graph_registration import register_native
 from vxm_tf.serving.graph.intensity import normalize
 from vxm_tf.serving.graph.nifti_reading import read_nifti
@@ -56,10 +57,11 @@ def signatures(network: RegistrationNetwork, context: Context = contextlib.nullc
         "displacement_only": _of_pair(network, answering("displacement")),
     }
     if network.settings["integration_steps"]:
-        functions["inverse"] = _of_pair(network, answering("fixed_moved", "inverse_displacement"))
+        functions["inverse"] = _inverse(network, answering("displacement", "inverse_displacement"))
     ndim, channels = len(network.settings["image_shape"]), tuple(network.settings["channels"])
-    functions["warp"] = _warp(ndim, "image", "linear")
-    functions["warp_labels"] = _warp(ndim, "labels", "nearest")
+    functions["warp"] = _warp(ndim, "image", "linear", tf.float32)
+    # Ids of atlases reach beyond 2^24, where float32 ends to be exact.
+    functions["warp_labels"] = _warp(ndim, "labels", "nearest", tf.int32)
     if channels == (1, 1):
         functions["register_bytes"] = _register_bytes(network, answering("displacement"))
         if ndim == 3:
@@ -107,9 +109,22 @@ def _pair_specs(network: RegistrationNetwork) -> list[tf.TensorSpec]:
     return [_spec((None, *spatial, count), name) for name, count in zip(("moving", "fixed"), channels)]
 
 
-def _warp(ndim: int, name: str, interpolation: str) -> Callable:
+def _inverse(network: RegistrationNetwork, answer: Callable[..., Tensors]) -> Callable:
+    """The displacement that undoes the network's, solved; the network's own, from its negative velocity, is a start."""
+    fill_value = network.settings.get("fill_value")
+    border: dict[str, Any] = {} if fill_value is None else {"fill_mode": "constant", "fill_value": fill_value}
+
+    def solve(moving: tf.Tensor, fixed: tf.Tensor) -> Tensors:
+        fields = answer(moving, fixed)
+        inverse = solved_inverse(fields["displacement"], fields["inverse_displacement"])
+        return {"inverse_displacement": inverse, "fixed_moved": ops.warp(fixed, inverse, **border)}
+
+    return _of_pair(network, solve)
+
+
+def _warp(ndim: int, name: str, interpolation: str, dtype: tf.DType) -> Callable:
     spatial = (None,) * ndim
-    specs = [_spec((None, *spatial, None), name), _spec((None, *spatial, ndim), "displacement")]
+    specs = [_spec((None, *spatial, None), name, dtype), _spec((None, *spatial, ndim), "displacement")]
 
     def call(image: tf.Tensor, displacement: tf.Tensor) -> Tensors:
         image, displacement = conditions.image(image, name), conditions.image(displacement, "displacement", ndim)

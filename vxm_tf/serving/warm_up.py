@@ -47,7 +47,8 @@ def example(network: RegistrationNetwork, name: str) -> dict[str, Any]:
         return {**pair, **{f"{k}_shape": shape for k in pair}, **{f"{k}_dtype": dtype for k in pair}}
     if name in ("warp", "warp_labels"):
         displacement = np.zeros((1, *moving.shape, ndim), "float32")
-        return {"labels" if name == "warp_labels" else "image": moving[None, ..., None], "displacement": displacement}
+        key, kind = ("labels", "int32") if name == "warp_labels" else ("image", "float32")
+        return {key: moving[None, ..., None].astype(kind), "displacement": displacement}
     counts = network.settings["channels"]
     return {
         key: np.repeat(image[None, ..., None], count, axis=-1)

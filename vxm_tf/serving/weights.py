@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import keras
 import tensorflow as tf
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 
 PRECISIONS = ("float32", "float16")
@@ -34,13 +35,13 @@ def context_for(network: RegistrationNetwork, precision: str) -> Callable[[], Ab
     """A function that returns the context in which the network computes with weights stored in a precision.
 
     Raises:
-        ValueError: a precision that is not in `PRECISIONS`, or weights too large for it.
+        InputError: a precision that is not in `PRECISIONS`, or weights too large for it.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"Weights are stored in {' or '.join(PRECISIONS)}; got {precision!r}.")
+        raise InputError(f"Weights are stored in {' or '.join(PRECISIONS)}; got {precision!r}.")
     if precision == "float32":
         return contextlib.nullcontext
     largest = max(float(tf.reduce_max(tf.abs(weight))) for weight in network.weights)
     if largest > float(tf.float16.max):
-        raise ValueError(f"A weight of {largest:g} does not fit in float16, which ends at {tf.float16.max:g}.")
+        raise InputError(f"A weight of {largest:g} does not fit in float16, which ends at {tf.float16.max:g}.")
     return StoredWeights(network).in_place

@@ -1,6 +1,6 @@
 """World space: grids in millimetres, transforms between scans, and other tools' transform files."""
 
-from vxm_tf.spatial.grid import Grid, reoriented, reoriented_grid
+from vxm_tf.spatial.grid import Grid, reoriented, reoriented_grid, same_grid
 from vxm_tf.spatial.image import SpatialImage, read_spatial_image, read_spatial_labels
 from vxm_tf.spatial.inversion import Inversion, invert
 from vxm_tf.spatial.resampling import resample
@@ -21,4 +21,5 @@ __all__ = [
     "reoriented",
     "reoriented_grid",
     "resample",
+    "same_grid",
 ]

@@ -10,6 +10,8 @@ from vxm_tf.files.errors import InputError
 
 # Largest distance, in voxels, between lattices that count as the same.
 LATTICE_TOLERANCE = 1e-3
+# Largest distance, in voxels, between the places of one voxel in two grids that count as the same; headers are rounded.
+SAME_GRID_VOXELS = 1e-2
 # (negative direction, positive direction) of each world axis: left and right, posterior and anterior, inferior and
 # superior.
 ENDS = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -115,12 +117,21 @@ class Grid:
         """The affine `[ndim + 1, ndim + 1]` from this grid's voxel indices to the other's."""
         return np.linalg.inv(other.affine) @ self.affine
 
-    def is_same(self, other: "Grid") -> bool:
-        """Whether both grids have the same shape and the same voxel positions, up to 0.01 voxel."""
-        if self.shape != other.shape:
-            return False
-        corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape])).reshape(self.ndim, -1).T
-        return bool(np.abs(apply_affine(self.step_from(other), corners) - corners).max() < 1e-2)
+
+def same_grid(first: Grid, second: Grid) -> bool:
+    """Whether two grids have one shape and place every voxel alike, to within `SAME_GRID_VOXELS` of a voxel.
+
+    Every part of the package that lays one array on another voxel by voxel asks this function first.
+    `vxm_tf.spatial.headers.share_grid` asks it for two volumes in files.
+
+    Args:
+        first: a grid.
+        second: a grid; the tolerance counts in its voxels.
+    """
+    if first.shape != second.shape:
+        return False
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in first.shape])).reshape(first.ndim, -1).T
+    return bool(np.abs(apply_affine(first.step_from(second), corners) - corners).max() < SAME_GRID_VOXELS)
 
 
 def check_affine(affine: np.ndarray) -> None:

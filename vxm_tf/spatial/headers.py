@@ -11,10 +11,11 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from vxm_tf.files.errors import InputError
+from vxm_tf.files.opening import ANALYZE
 from vxm_tf.files.placement import has_place, read_header
 from vxm_tf.files.units import spacing_of_axes, unit_of
 from vxm_tf.files.volumes import Volume
-from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
+from vxm_tf.spatial.grid import Grid, apply_affine, check_affine, same_grid
 
 # Largest distance, in millimetres, between a corner's positions by two affines of one header that count as equal.
 DISAGREEMENT_MM = 0.1
@@ -26,6 +27,7 @@ def grid_of(volume: Volume) -> Grid:
     A `UserWarning` states the assumption if the header stores no position or contradicts itself:
 
     - no affine (NPZ, or NIfTI without sform and qform): spacing from the file, else 1 mm; axes R, A, S;
+    - an Analyze file: axes L, A, S, as in SPM and FSL, around the origin that SPM stores, else around the middle;
     - sform and qform more than 0.1 mm apart, or an invalid qform: the sform is used;
     - units of metres or micrometres: converted to millimetres.
 
@@ -45,6 +47,25 @@ def grid_of(volume: Volume) -> Grid:
         return Grid(shape, _plane(affine, volume.path) if len(shape) == 2 else affine)
     except InputError as error:
         raise InputError(f"{volume.path}: {error}") from None
+
+
+def share_grid(first: Volume, second: Volume) -> bool:
+    """Whether two volumes from files lie on one grid, so that one can be laid on the other voxel by voxel.
+
+    Shapes must be equal and, where both files store their position, voxels must lie at the same places; see
+    `vxm_tf.spatial.grid.same_grid`. A file without a position (NPZ, NIfTI with neither sform nor qform) is compared by
+    its shape alone.
+
+    Args:
+        first: an image or a label map.
+        second: an image or a label map.
+
+    Raises:
+        InputError: a header that `grid_of` refuses.
+    """
+    if first.spatial_shape != second.spatial_shape:
+        return False
+    return not (has_place(first) and has_place(second)) or same_grid(grid_of(first), grid_of(second))
 
 
 def stated_grid(path: str | os.PathLike, axes: int) -> tuple[tuple[float, ...] | None, str | None]:
@@ -110,18 +131,30 @@ def _nifti_affine(path: Path, image: nibabel.Nifti1Image, affine: np.ndarray, sh
     unit, mm_per_unit = unit_of(header)
     scale = np.diag([*[mm_per_unit] * 3, 1.0])
     sform, qform = header.get_sform(coded=True)[0], _qform(path, header)
-    if sform is None and qform is None:
+    if image.extra.get(ANALYZE):
+        warnings.warn(
+            f"{path}: is an Analyze file, which stores no orientation: left and right cannot be told from it. Taken as "
+            "SPM takes it, with axes to the left, anterior and superior around its middle; compare with a NIfTI file.",
+            stacklevel=4,
+        )
+    elif sform is None and qform is None:
         warnings.warn(
             f"{path}: has neither sform nor qform, so its place in space is unknown; taken with its voxel size "
             "and axes to the right, anterior and superior from the origin.",
             stacklevel=4,
         )
-        affine = np.diag([*np.abs(header.get_zooms()[:3]), *[1.0] * (3 - len(header.get_zooms()[:3])), 1.0])
+        affine = np.diag([*_zooms(header), 1.0])
     elif sform is not None and qform is not None:
         _compare(path, scale @ sform, scale @ qform, shape)
     if mm_per_unit != 1.0:
         warnings.warn(f"{path}: its header is in units of a {unit}; converted to millimetres.", stacklevel=4)
     return scale @ affine
+
+
+def _zooms(header: Any) -> list[float]:
+    """Voxel sizes along three axes, in the header's unit."""
+    sizes = [abs(float(size)) for size in header.get_zooms()[:3]]
+    return sizes + [1.0] * (3 - len(sizes))
 
 
 def _qform(path: Path, header: Any) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from absl import logging
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.placement import has_place
 from vxm_tf.files.volumes import Volume, read_image, read_labels
-from vxm_tf.spatial.grid import Grid, reoriented
+from vxm_tf.spatial.grid import Grid, reoriented, same_grid
 from vxm_tf.spatial.headers import grid_of
 
 IN_MEMORY = "(in memory)"
@@ -165,7 +165,7 @@ def on_grid_of(image: SpatialImage, volume: Volume, what: str) -> SpatialImage:
             f"{path}: this {what} has shape {volume.array.shape}, {name} has {image.grid.shape}. Resample it "
             "onto the image's grid first, by nearest neighbour."
         )
-    if placed and not grid_of(volume).is_same(image.grid):
+    if placed and not same_grid(grid_of(volume), image.grid):
         raise InputError(
             f"{path}: this {what} and {name} have one shape but different affines: their voxels do not lie "
             "at the same places. Resample it onto the image's grid first, by nearest neighbour."

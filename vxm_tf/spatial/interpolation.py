@@ -1,12 +1,13 @@
 """Interpolation of arrays at float64 locations, for whole volumes on a CPU."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
+
+from vxm_tf.machine import threads
 
 ORDERS = {"nearest": 0, "linear": 1}
 _CHUNK = 2**18
@@ -38,9 +39,15 @@ def interpolate(
     coordinates = locations.reshape(-1, locations.shape[-1]).T
     values = np.empty((coordinates.shape[1], array.shape[-1]), dtype)
 
+    # SciPy computes in float64, which skips some whole numbers of 64 bits.
+    wide = interpolation == "nearest" and dtype.kind in "iu" and dtype.itemsize == 8
+
     def fill(start: int) -> None:
         piece = np.ascontiguousarray(coordinates[:, start : start + _CHUNK])
-        for channel in range(array.shape[-1]):
+        if wide:
+            nearest = np.floor(piece + 0.5).astype(int).T.clip(0, np.array(array.shape[:-1]) - 1)
+            values[start : start + _CHUNK] = array[tuple(nearest.T)]
+        for channel in () if wide else range(array.shape[-1]):
             values[start : start + _CHUNK, channel] = ndimage.map_coordinates(
                 array[..., channel], piece, output=dtype, order=ORDERS[interpolation], mode="nearest", prefilter=False
             )
@@ -48,9 +55,34 @@ def interpolate(
             values[start : start + _CHUNK][~_inside(piece, array.shape[:-1])] = fill_value
 
     # SciPy releases Python's global lock while it interpolates.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(fill, range(0, len(values), _CHUNK)))
     return values.reshape(*locations.shape[:-1], array.shape[-1])
+
+
+def interpolate_present(
+    array: np.ndarray, present: np.ndarray, indices: ArrayLike, fill_value: float | None = 0.0
+) -> np.ndarray:
+    """An array's values at any locations, linearly, from the voxels that are present.
+
+    The weights of the voxels around a location are divided by their sum over those that are present. A location gets
+    NaN where more than half of the weight belongs to voxels that are missing, so that a region without values keeps its
+    border to within half a voxel.
+
+    Args:
+        array: float `[*spatial, channels]`, with 0 in voxels that are missing.
+        present: float32 `[*spatial, channels]`, 1 in voxels that are present and 0 elsewhere.
+        indices: `[..., ndim]`, voxel indices with fractions.
+        fill_value: value outside the array; None repeats the edge everywhere.
+
+    Returns:
+        `[..., channels]`, float32 or float64.
+    """
+    values = interpolate(array, indices, fill_value=fill_value)
+    weights = interpolate(present, indices, fill_value=None if fill_value is None else 1.0)
+    # Half the weight, up to rounding, is enough.
+    enough = weights > 0.5 - 1e-6
+    return np.where(enough, values / np.where(enough, weights, 1), np.nan).astype(values.dtype, copy=False)
 
 
 def native(array: ArrayLike) -> np.ndarray:

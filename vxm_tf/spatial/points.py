@@ -1,51 +1,33 @@
-"""Tables of points: CSV and TSV (ANTs' x,y,z,...), plain columns of numbers, and 3D Slicer's .fcsv."""
+"""Points in files: tables (CSV, TSV, plain columns of numbers, Slicer's .fcsv) and Slicer's .mrk.json."""
 
-import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
-from vxm_tf.spatial.formats.itk_kinds import turned
+from vxm_tf.spatial.point_tables import CONVENTIONS, PointTable, new_table, read_table
+from vxm_tf.spatial.slicer_markups import Markups, is_markups, new_markups, read_markups
 
-CONVENTIONS = ("RAS", "LPS")
-_AXES = ("x", "y", "z")
-_SLICER_SYSTEMS = {"0": "RAS", "RAS": "RAS", "1": "LPS", "LPS": "LPS"}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PointTable:
-    """The text of a table of points, so that it can be written again with other coordinates.
-
-    Attributes:
-        head: lines before the first point.
-        rows: fields of each point.
-        columns: index of each coordinate in a row.
-        delimiter: character between fields; None for white space.
-        convention: "RAS" or "LPS", the axes of the coordinates in the file.
-    """
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    columns: tuple[int, ...]
-    delimiter: str | None
-    convention: str
+PointFile: TypeAlias = PointTable | Markups
+"""The content of a file of points, so that it can be written again with other coordinates."""
 
 
 def read_points(
     path: str | os.PathLike, convention: str = "RAS", *, ndim: int | None = None
-) -> tuple[np.ndarray, PointTable]:
+) -> tuple[np.ndarray, PointFile]:
     """The points in a file, in RAS millimetres, and the table that holds them.
 
     Args:
-        path: a table with a heading that names x, y and perhaps z, separated by commas, tabs, semicolons or spaces;
-            or two or three numbers per line without a heading; or Slicer's `.fcsv`. Lines that begin with # are kept.
-        convention: "RAS" or "LPS", the axes of the coordinates in the file: ANTs and ITK write LPS. The head of an
-            `.fcsv` overrides it.
+        path: a table with a heading that names x, y and perhaps z, separated by commas, tabs, semicolons or spaces
+            (fields in quotes may hold them); or two or three numbers per line without a heading; or Slicer's `.fcsv` or
+            `.mrk.json`. Lines that begin with # are comments, which are kept.
+        convention: "RAS" or "LPS", the axes of the coordinates in the file: ANTs and ITK write LPS. Slicer's files
+            state their own, which overrides it.
         ndim: 2 to ignore a column z; by default 3 where there is one.
 
     Returns:
@@ -56,152 +38,64 @@ def read_points(
         InputError: no file, no points, or a line that is not a point, with its number.
     """
     _check_convention(convention)
-    lines = _lines(path)
-    first = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
-    if first is None:
-        raise InputError(f"{path}: holds no points.")
-    slicer = str(path).lower().endswith(".fcsv")
-    heading = _slicer_heading(path, lines[:first]) if slicer else None
-    convention = _slicer_convention(path, lines[:first]) if slicer else convention
-    delimiter = "," if slicer else _delimiter(lines[first])
-    if heading is None and not _is_numeric(_split(lines[first], delimiter)):
-        heading, first = _split(lines[first], delimiter), first + 1
-    numbered = [(i + 1, _split(line, delimiter)) for i, line in enumerate(lines) if i >= first and line.strip()]
-    if not numbered:
-        raise InputError(f"{path}: holds a heading but no points.")
-    columns = _columns(path, heading, numbered[0][1], ndim)
-    points = np.array([_point(path, number, row, columns, heading) for number, row in numbered], "float64")
-    table = PointTable(tuple(lines[:first]), tuple(tuple(row) for _, row in numbered), columns, delimiter, convention)
-    return (turned(points) if convention == "LPS" else points), table
+    if is_markups(path):
+        return read_markups(path, ndim)
+    return read_table(path, convention, ndim)
 
 
 def write_points(
-    path: str | os.PathLike, points_mm: ArrayLike, convention: str = "RAS", like: PointTable | None = None
+    path: str | os.PathLike, points_mm: ArrayLike, convention: str = "RAS", like: PointFile | None = None
 ) -> None:
     """Write points in RAS millimetres, with six decimals.
 
     Args:
-        path: the file to write; without `like`, `.tsv` is written with tabs, `.txt` with spaces and no heading, and
-            any other name with commas.
+        path: the file to write; without `like`, `.mrk.json` is written for Slicer, `.tsv` with tabs, `.txt` with spaces
+            and no heading, and any other name with commas.
         points_mm: `[n, ndim]`, ndim 2 or 3, in RAS millimetres.
         convention: "RAS" or "LPS", the axes of the coordinates in the file, where `like` is not given.
         like: the table, with as many points, whose head, other columns, order and convention are kept.
 
     Raises:
         ValueError: unknown convention, or another number of points than `like` has.
-        InputError: a path that cannot be written.
+        InputError: a path that cannot be written, or whose name is of another kind than `like`.
     """
     _check_convention(convention)
     points = np.asarray(points_mm, "float64")
-    like = like or _new_table(path, points.shape, convention)
-    if points.shape != (len(like.rows), len(like.columns)):
+    if like is None:
+        like = new_markups(points, convention) if is_markups(path) else new_table(path, points.shape, convention)
+    elif isinstance(like, Markups) != is_markups(path):
+        raise InputError(_other_kind(path, isinstance(like, Markups)))
+    if points.shape != like.shape:
         raise ValueError(
-            f"expected {len(like.rows)} points with {len(like.columns)} coordinates, as in the table they came from; "
+            f"expected {like.shape[0]} points with {like.shape[1]} coordinates, as in the table they came from; "
             f"got an array of shape {points.shape}."
         )
-    points = turned(points) if like.convention == "LPS" else points
-    lines = list(like.head)
-    for row, point in zip(like.rows, points):
-        fields = list(row)
-        for column, value in zip(like.columns, point):
-            fields[column] = f"{value:.6f}"
-        lines.append((like.delimiter or " ").join(fields))
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, like.text(points))
+
+
+def check_points_output(path: str | os.PathLike, source: str | os.PathLike) -> None:
+    """Raise `InputError` before long work, rather than after it, if moved points cannot be written.
+
+    Args:
+        path: the file to write; its folder is created if it is missing.
+        source: the file that the points come from.
+    """
+    check_output_file(path)
+    if is_markups(source) != is_markups(path):
+        raise InputError(_other_kind(path, is_markups(source)))
+
+
+def points_suffix(path: str | os.PathLike) -> str:
+    """The end of a points file's name, where `.mrk.json` is one ending."""
+    name = str(path)
+    return name[-len(".mrk.json") :] if name.lower().endswith(".mrk.json") else Path(path).suffix
+
+
+def _other_kind(path: str | os.PathLike, markups: bool) -> str:
+    kind = "Slicer's markups: give a name that ends in .mrk.json" if markups else "a table: give a name such as x.csv"
+    return f"{path}: moved points are written in the kind of file that they come from, {kind}."
 
 
 def _check_convention(convention: str) -> None:
     if convention not in CONVENTIONS:
         raise ValueError(f"convention is one of {', '.join(map(repr, CONVENTIONS))}; got {convention!r}.")
-
-
-def _lines(path: str | os.PathLike) -> list[str]:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: there is no such file.")
-    try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}).") from error
-
-
-def _slicer_heading(path: str | os.PathLike, head: Sequence[str]) -> list[str]:
-    for line in head:
-        key, _, value = line.lstrip("# ").partition("=")
-        if key.strip() == "columns":
-            return _split(value, ",")
-    raise InputError(f"{path}: a Slicer table has a line '# columns = id,x,y,z,...'; this one has none.")
-
-
-def _slicer_convention(path: str | os.PathLike, head: Sequence[str]) -> str:
-    for line in head:
-        key, _, value = line.lstrip("# ").partition("=")
-        if key.strip() == "CoordinateSystem":
-            if value.strip() not in _SLICER_SYSTEMS:
-                raise InputError(f"{path}: its coordinate system is {value.strip()!r}; expected RAS or LPS.")
-            return _SLICER_SYSTEMS[value.strip()]
-    raise InputError(f"{path}: a Slicer table has a line '# CoordinateSystem = LPS' or RAS; this one has none.")
-
-
-def _delimiter(line: str) -> str | None:
-    return next((mark for mark in "\t,;" if mark in line.strip()), None)
-
-
-def _split(line: str, delimiter: str | None) -> list[str]:
-    return [field.strip() for field in (line.split(delimiter) if delimiter else line.split())]
-
-
-def _is_numeric(fields: Sequence[str]) -> bool:
-    try:
-        return bool([float(field) for field in fields])
-    except ValueError:
-        return False
-
-
-def _columns(
-    path: str | os.PathLike, heading: Sequence[str] | None, row: Sequence[str], ndim: int | None
-) -> tuple[int, ...]:
-    if heading is None:
-        if len(row) not in (2, 3) or (ndim or 2) > len(row):
-            raise InputError(
-                f"{path}: a table without a heading has {ndim or '2 or 3'} numbers a line; got {len(row)}. Add a first "
-                "line with the names of the columns, such as x,y,z,label."
-            )
-        return tuple(range(ndim or len(row)))
-    names = [name.lower().strip("\"'") for name in heading]
-    axes = _AXES[: ndim or (3 if "z" in names else 2)]
-    missing = [axis for axis in axes if axis not in names]
-    if missing:
-        raise InputError(f"{path}: has no column {' or '.join(missing)}; its columns are {', '.join(heading)}.")
-    return tuple(names.index(axis) for axis in axes)
-
-
-def _point(
-    path: str | os.PathLike,
-    number: int,
-    row: Sequence[str],
-    columns: Sequence[int],
-    heading: Sequence[str] | None,
-) -> list[float]:
-    width = len(heading) if heading else max(columns) + 1
-    if len(row) < max(columns) + 1 or (heading and len(row) != width):
-        raise InputError(f"{path}, line {number}: expected {width} columns; got {len(row)}.")
-    try:
-        point = [float(row[column]) for column in columns]
-    except ValueError as error:
-        raise InputError(f"{path}, line {number}: not a number ({error}).") from error
-    if not np.all(np.isfinite(point)):
-        raise InputError(f"{path}, line {number}: a coordinate is NaN or infinite.")
-    return point
-
-
-def _new_table(path: str | os.PathLike, shape: Sequence[int], convention: str) -> PointTable:
-    if len(shape) != 2 or shape[1] not in (2, 3):
-        raise ValueError(f"points are an array [n, 2] or [n, 3]; got shape {tuple(shape)}.")
-    delimiter = {".tsv": "\t", ".txt": None}.get(Path(path).suffix.lower(), ",")
-    axes = _AXES[: shape[1]]
-    if str(path).lower().endswith(".fcsv"):
-        columns = ",".join(("id", *axes))
-        slicer_head = (f"# CoordinateSystem = {convention}", f"# columns = {columns}")
-        rows = tuple((str(i), *axes) for i in range(shape[0]))
-        return PointTable(slicer_head, rows, tuple(range(1, shape[1] + 1)), ",", convention)
-    head = (delimiter.join(axes),) if delimiter else ()
-    return PointTable(head, (axes,) * shape[0], tuple(range(shape[1])), delimiter, convention)

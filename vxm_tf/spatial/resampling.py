@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE, Grid
-from vxm_tf.spatial.interpolation import answer_dtype, interpolate, native
+from vxm_tf.spatial.interpolation import answer_dtype, interpolate, interpolate_present, native
 from vxm_tf.spatial.transforms import Transform, slabs
 
 
@@ -22,7 +22,7 @@ def resample(
     """An array on another grid: resampled(x) = array(transform(position of x)) for every voxel x of `to_grid`.
 
     The array is interpolated once, however long the chain of transforms is, and not at all if the voxels of both grids
-    coincide.
+    coincide. Linear interpolation leaves voxels that are NaN out; see `interpolate_present`.
 
     Args:
         array: `[*grid.shape]` or `[*grid.shape, channels]`.
@@ -48,11 +48,25 @@ def resample(
         axes, signs, first = lattice
         return _pick(array, axes, signs, first, to_grid.shape, fill_value, dtype)
     moved = np.empty((*to_grid.shape, array.shape[-1]), dtype)
+    present = _present(array) if interpolation == "linear" else None
+    array = array if present is None else np.nan_to_num(array)
     for start, stop in slabs(to_grid.shape):
         points = to_grid.slab_points(start, stop)
         points = points if transform is None else transform.map(points)
-        moved[start:stop] = interpolate(array, grid.to_indices(points), interpolation, fill_value)
+        indices = grid.to_indices(points)
+        if present is None:
+            moved[start:stop] = interpolate(array, indices, interpolation, fill_value)
+        else:
+            moved[start:stop] = interpolate_present(array, present, indices, fill_value)
     return moved
+
+
+def _present(array: np.ndarray) -> np.ndarray | None:
+    """1 where an array has a number and 0 where it has NaN, float32; None if it has no NaN."""
+    if array.dtype.kind != "f":
+        return None
+    missing = np.isnan(array)
+    return (~missing).astype("float32") if missing.any() else None
 
 
 def smoothed_for(array: np.ndarray, grid: Grid, to_grid: Grid) -> np.ndarray:

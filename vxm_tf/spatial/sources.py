@@ -9,7 +9,9 @@ import nibabel
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.files.volumes import Volume, image_in_memory, labels_in_memory, read_image
+from vxm_tf.files.label_ids import whole_numbers
+from vxm_tf.files.volumes import Volume, check_varies, image_in_memory, labels_in_memory, read_image
+from vxm_tf.spatial.grid import same_grid
 from vxm_tf.spatial.image import IN_MEMORY, SpatialImage, on_grid_of, read_spatial_labels, read_together
 
 Source: TypeAlias = str | os.PathLike | nibabel.spatialimages.SpatialImage | SpatialImage
@@ -85,7 +87,7 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
     if isinstance(labels, str | os.PathLike):
         return read_spatial_labels(labels, image, what).array
     if isinstance(labels, SpatialImage):
-        if labels.grid.shape != image.grid.shape or not labels.grid.is_same(image.grid):
+        if not same_grid(labels.grid, image.grid):
             raise InputError(f"The {what} lies on another grid than {image.name}. Resample it there first.")
         return _whole_numbers(labels, what)
     if isinstance(labels, nibabel.spatialimages.SpatialImage):
@@ -100,16 +102,14 @@ def labels_on(image: SpatialImage, labels: LabelSource, what: str = "segmentatio
 
 
 def _whole_numbers(labels: SpatialImage, what: str) -> np.ndarray:
-    """The array of a label map in memory, `[*spatial]`, int32 where it was read as an image: float, with channels."""
+    """The array of a label map in memory, `[*spatial]`, int32 or int64 where it was read as an image."""
     array, shape = np.asarray(labels.array), labels.grid.shape
     array = array[..., 0] if array.shape == (*shape, 1) else array
     if array.shape != shape or array.dtype.kind not in "iubf":
         raise InputError(f"A {what} is whole numbers of shape {shape}, its grid's; got {array.dtype} of {array.shape}.")
     if array.dtype.kind != "f":
         return array
-    if not (np.isfinite(array).all() and np.abs(array).max() < 2**31 and np.array_equal(array, np.rint(array))):
-        raise InputError(f"A {what} is whole numbers of 32 bits, but {source_name(labels, what)} holds others.")
-    return array.astype("int32")
+    return whole_numbers(array, f"{source_name(labels, what)}: this {what}")
 
 
 def _checked(image: SpatialImage, role: str) -> SpatialImage:
@@ -133,6 +133,5 @@ def _checked(image: SpatialImage, role: str) -> SpatialImage:
         )
     if not np.isfinite(array).all():
         raise InputError(f"{name}: holds NaN or infinite voxels. Replace them, for example by 0.")
-    if array.min() == array.max():
-        raise InputError(f"{name}: every voxel is {array.flat[0]:g}; a constant image cannot be registered.")
+    check_varies(name, array)
     return image.with_array(array)

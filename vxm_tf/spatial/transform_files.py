@@ -1,4 +1,4 @@
-"""Transforms in the files of ITK/ANTs, FSL, FreeSurfer, AFNI and BIDS X5, chosen by name and content.
+"""Transforms in the files of ITK/ANTs, FSL, FreeSurfer, AFNI, BIDS X5, greedy, NiftyReg and SPM, by name and content.
 
 Whatever the file's own direction, units and axes, `read_transform` returns and `write_transform` takes maps of fixed
 points to moving points in world millimetres, RAS+.
@@ -6,29 +6,18 @@ points to moving points in world millimetres, RAS+.
 
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 
-from vxm_tf.files.atomic import check_output_dir
+from vxm_tf.files.atomic import check_output_file
 from vxm_tf.files.errors import InputError
-from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, x5
-from vxm_tf.spatial.formats.nifti_fields import FSL_COEFFICIENTS, FSL_DISPLACEMENT, VECTOR, read_intent
-from vxm_tf.spatial.formats.reading import reading
-from vxm_tf.spatial.grid import Grid
+from vxm_tf.spatial.formats import afni, freesurfer, fsl, itk, lta, position_fields, text_matrices, x5
+from vxm_tf.spatial.grid import Grid, same_grid
+from vxm_tf.spatial.transform_formats import EXTENSIONS_OF, FORMATS, NIFTI, THREE_AXES_ONLY, extension_of, format_of
 from vxm_tf.spatial.transforms import DisplacementField, Transform, flattened
 
-_NIFTI = (".nii.gz", ".nii")
-# Format -> (extensions that hold displacements, extensions that hold one matrix only).
-_EXTENSIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "itk": ((*_NIFTI, ".h5", ".hdf5"), (".mat", ".txt", ".tfm")),
-    "fsl": (_NIFTI, (".mat",)),
-    "freesurfer": ((".mgz", ".mgh"), (".lta",)),
-    "afni": (_NIFTI, (".1d",)),
-    "x5": ((".x5", ".h5"), ()),
-}
-FORMATS = tuple(_EXTENSIONS)
-_THREE_AXES_ONLY = ("fsl", "freesurfer", "afni", "x5")
+__all__ = ["FORMATS", "check_belongs", "check_transform_output", "read_transform", "write_transform"]
+
 # Smallest fraction of an image that a displacement field must cover to belong to the image.
 _LEAST_COVERED = 0.5
 
@@ -44,8 +33,9 @@ def read_transform(
 
     Args:
         path: the file.
-        format: "itk", "fsl", "freesurfer", "afni" or "x5"; None decides by the extension, for NIfTI by the intent, for
-            `.mat` and `.h5` by the content.
+        format: "itk", "fsl", "freesurfer", "afni", "x5", "greedy", "niftyreg" or "spm"; None decides by the extension,
+            for NIfTI by the intent and its name, for `.mat`, `.txt` and `.h5` by the content. A 4 x 4 matrix in text
+            needs the format, unless it is spaced as FLIRT spaces it.
         moving_grid: grid of the moving image, which FSL's files do not hold.
         fixed_grid: grid of the fixed image, which FLIRT's matrices do not hold.
 
@@ -56,14 +46,23 @@ def read_transform(
         ValueError: unknown format.
         InputError: a file that is missing, damaged or of no known format, or a grid that is needed but missing.
     """
-    format = _format_of(path, format, exists=True)
+    format = format_of(path, format, exists=True)
     if format == "itk":
         return itk.read_itk(path)
     if format == "fsl":
         return fsl.read_fsl(path, moving_grid, fixed_grid)
     if format == "freesurfer":
-        return lta.read_lta(path) if _extension(path) == ".lta" else freesurfer.read_freesurfer_warp(path)
-    return afni.read_afni(path, moving_grid, fixed_grid) if format == "afni" else x5.read_x5(path)
+        return lta.read_lta(path) if extension_of(path) == ".lta" else freesurfer.read_freesurfer_warp(path)
+    if format == "afni":
+        return afni.read_afni(path, moving_grid, fixed_grid)
+    if format == "x5":
+        return x5.read_x5(path)
+    if format == "spm":
+        return position_fields.read_spm_field(path)
+    if extension_of(path) not in NIFTI:
+        return text_matrices.read_ras_matrix(path)
+    # greedy writes displacements as ITK does.
+    return itk.read_itk(path) if format == "greedy" else position_fields.read_niftyreg_field(path)
 
 
 def write_transform(
@@ -90,20 +89,28 @@ def write_transform(
         InputError: a name that does not fit the format, a transform that does not fit the file, a grid that is needed
             but missing, or a path that cannot be written.
     """
-    format = _format_of(path, format)
+    format = format_of(path, format)
     if format == "itk":
         itk.write_itk(path, transform, fixed_grid)
     elif format == "fsl":
         fsl.write_fsl(path, transform, fixed_grid, moving_grid)
     elif format == "freesurfer":
-        if _extension(path) == ".lta":
+        if extension_of(path) == ".lta":
             lta.write_lta(path, transform, fixed_grid, moving_grid)
         else:
             freesurfer.write_freesurfer_warp(path, transform, fixed_grid, moving_grid)
     elif format == "afni":
         afni.write_afni(path, transform, fixed_grid, moving_grid)
-    else:
+    elif format == "x5":
         x5.write_x5(path, transform, fixed_grid)
+    elif format == "spm":
+        position_fields.write_spm_field(path, transform, fixed_grid)
+    elif extension_of(path) not in NIFTI:
+        text_matrices.write_ras_matrix(path, transform, format)
+    elif format == "greedy":
+        itk.write_itk(path, transform, fixed_grid)
+    else:
+        position_fields.write_niftyreg_field(path, transform, fixed_grid)
 
 
 def check_transform_output(
@@ -125,15 +132,15 @@ def check_transform_output(
         InputError: a name that does not fit the format or the transform, a missing package, or a path that cannot be
             written.
     """
-    format = _format_of(path, format)
-    if ndim != 3 and format in _THREE_AXES_ONLY:
+    format = format_of(path, format)
+    if ndim != 3 and format in THREE_AXES_ONLY:
         raise InputError(f"{path}: {format} transforms have three axes; the images have {ndim}. Use format itk.")
-    if not affine and _extension(path) in _EXTENSIONS[format][1]:
-        dense = ", ".join(_EXTENSIONS[format][0])
+    if not affine and extension_of(path) in EXTENSIONS_OF[format][1]:
+        dense = ", ".join(EXTENSIONS_OF[format][0])
         raise InputError(f"{path}: holds an affine matrix only; for a displacement field choose one of {dense}.")
     if format == "x5":
         x5.x5_module(path)
-    check_output_dir(Path(path).parent)
+    check_output_file(path)
     return format
 
 
@@ -164,55 +171,13 @@ def check_belongs(transform: Transform, fixed_grid: Grid, path: str | os.PathLik
                     f"belongs to another image. It lies on {_described(part.grid)}, the image on "
                     f"{_described(fixed_grid)}. Give the transform of this image, or check both headers."
                 )
-            if number == 0 and not part.grid.is_same(fixed_grid):
+            if number == 0 and not same_grid(part.grid, fixed_grid):
                 warnings.warn(
                     f"{path}: its displacement field lies on {_described(part.grid)}, not on the fixed image's grid, "
                     f"{_described(fixed_grid)}; it covers {covered:.0%} of the image and is interpolated.",
                     stacklevel=2,
                 )
         points = part.map(points)
-
-
-def _extension(path: str | os.PathLike) -> str | None:
-    name = str(path).lower()
-    known = {extension for kinds in _EXTENSIONS.values() for group in kinds for extension in group}
-    return next((extension for extension in sorted(known, key=len, reverse=True) if name.endswith(extension)), None)
-
-
-def _format_of(path: str | os.PathLike, format: str | None, exists: bool = False) -> str:
-    """The format by the file's name or, if the file exists and its name fits several formats, by its content."""
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format is one of {', '.join(map(repr, FORMATS))}; got {format!r}.")
-    extension = _extension(path)
-    fitting = [name for name, kinds in _EXTENSIONS.items() if extension in (*kinds[0], *kinds[1])]
-    if format and format not in fitting:
-        allowed = ", ".join(".1D" if e == ".1d" else e for kinds in _EXTENSIONS[format] for e in kinds)
-        raise InputError(f"{path}: {format} transforms end in one of {allowed}.")
-    if not fitting:
-        raise InputError(
-            f"{path}: not a transform file that is known; use .nii.gz, .h5, .mat, .txt, .tfm (itk, fsl), .mgz, .lta "
-            "(freesurfer), .1D (afni) or .x5."
-        )
-    if format or len(fitting) == 1 or not exists:
-        return format or fitting[0]
-    with reading(path):
-        return _format_of_content(path, extension)
-
-
-def _format_of_content(path: str | os.PathLike, extension: str | None) -> str:
-    if extension == ".mat":
-        return "itk" if itk.is_itk_matlab(path) else "fsl"
-    if extension == ".h5":
-        return "x5" if x5.is_x5(path) else "itk"
-    intent = read_intent(path)
-    if intent == VECTOR:
-        return "itk"
-    if intent in (FSL_DISPLACEMENT, *FSL_COEFFICIENTS):
-        return "fsl"
-    raise InputError(
-        f"its intent {intent} does not tell what its values are ({VECTOR} is ITK's, {FSL_DISPLACEMENT} FSL's). Say "
-        "which format it has: itk, fsl or afni."
-    )
 
 
 def _sample_points(grid: Grid, along_axis: int = 20) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.spatial.grid import Grid, apply_affine, check_affine
+from vxm_tf.spatial.grid import Grid, apply_affine, check_affine, same_grid
 from vxm_tf.spatial.interpolation import interpolate, native
 
 OUTSIDE = ("nearest", "zero")
@@ -169,7 +169,7 @@ def dense(transform: Transform, grid: Grid) -> DisplacementField:
         transform: the transform, from fixed to moving space; a field on this grid is returned as it is.
         grid: grid in fixed space.
     """
-    if isinstance(transform, DisplacementField) and transform.grid.is_same(grid):
+    if isinstance(transform, DisplacementField) and same_grid(transform.grid, grid):
         return transform
     field = np.empty((*grid.shape, grid.ndim), "float32")
     for start, stop in slabs(grid.shape):

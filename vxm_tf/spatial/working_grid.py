@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from vxm_tf.spatial.background import border
 from vxm_tf.spatial.grid import LATTICE_TOLERANCE, Grid, reoriented_grid
 
 Box: TypeAlias = Sequence[tuple[int, int]]
@@ -14,6 +15,12 @@ Box: TypeAlias = Sequence[tuple[int, int]]
 
 # Letter of an orientation -> (world axis, sign).
 WORLD_AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+
+CONTRAST = 0.05
+"""Share of the range of intensities by which content differs from the background."""
+BRIGHT_BACKGROUND, BORDER_PERCENTILE = 0.1, 5
+"""A background is bright if this percentile of the outermost voxels is hardly darker than the brightest voxels, by at
+most this share of the range."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,22 +46,31 @@ class GridSettings:
 
 
 def content_box(image: np.ndarray) -> Box:
-    """The smallest box that holds every voxel of an image that is brighter than its background.
+    """The smallest box that holds every voxel of an image that differs from its background in some channel.
 
-    The threshold is 5 % of the way from the minimum to the 99.5th percentile of the first channel. If that channel is
-    constant, the box is the whole image.
+    Content is brighter than 5 % of the way from the minimum to the 99.5th percentile. Where 95 % of the outermost
+    voxels are within 10 % of that percentile, the background is bright, as in histology, and content is darker than
+    they are. If every channel is constant, the box is the whole image.
 
     Args:
         image: `[*spatial, channels]`.
     """
-    values = image[..., 0]
-    low, high = float(values.min()), float(np.percentile(values, 99.5))
-    bright = values > low + 0.05 * ((high if high > low else float(values.max())) - low)
+    content = np.any([_content(channel) for channel in np.moveaxis(image, -1, 0)], axis=0)
     box = []
-    for axis in range(bright.ndim):
-        occupied = np.flatnonzero(bright.any(axis=tuple(a for a in range(bright.ndim) if a != axis)))
-        box.append((int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, bright.shape[axis] - 1))
+    for axis in range(content.ndim):
+        occupied = np.flatnonzero(content.any(axis=tuple(a for a in range(content.ndim) if a != axis)))
+        box.append((int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, content.shape[axis] - 1))
     return tuple(box)
+
+
+def _content(values: np.ndarray) -> np.ndarray:
+    """Bool `[*spatial]`, the voxels of one channel that differ from its background."""
+    low, high = float(values.min()), float(np.percentile(values, 99.5))
+    extent = (high if high > low else float(values.max())) - low
+    darkest = float(np.percentile(border(values), BORDER_PERCENTILE))
+    if high > low and darkest >= high - BRIGHT_BACKGROUND * extent:
+        return values < darkest - CONTRAST * extent
+    return values > low + CONTRAST * extent
 
 
 def working_grid(fixed_grid: Grid, box: Box, settings: GridSettings, margin_voxels: int = 0) -> Grid:

@@ -16,6 +16,8 @@ from vxm_tf.files.json_file import read_json, write_json
 from vxm_tf.training.trainer import RegistrationTrainer
 
 STATE_FILE = "state.json"
+# Scores, lower for better networks, that choose the best network while no epoch has the monitored score.
+FALLBACKS = ("val_loss", "loss")
 
 
 class TrainingDiverged(ValueError):
@@ -49,6 +51,9 @@ class TrainingState(keras.callbacks.Callback):
     Every file is written under a temporary name and renamed; `state.json`, written last, names the weights
     that belong to it. A training that is killed at any moment goes on from the last whole epoch.
 
+    The best network is that of the best score by `monitor`. An epoch whose score is NaN has none; while no epoch has
+    one, `val_loss` decides, or else `loss`.
+
     Files in `directory`: `last.keras`, `best.keras` (by `monitor`), `state.json`, `state-<epoch>.npz`, `log.csv`.
 
     Args:
@@ -74,8 +79,18 @@ class TrainingState(keras.callbacks.Callback):
     @property
     def stopped(self) -> bool:
         """Whether patience has run out."""
-        scores = [self.sign * row[self.monitor] for row in self.history if self.monitor in row]
-        return bool(self.patience and scores and len(scores) - 1 - scores.index(max(scores)) >= self.patience)
+        best = self.best
+        return bool(self.patience and best is not None and self.epoch - 1 - best >= self.patience)
+
+    @property
+    def best(self) -> int | None:
+        """Index of the best epoch, the first of equally good ones; None before any epoch has a score."""
+        for name, sign in ((self.monitor, self.sign), *((name, -1.0) for name in FALLBACKS)):
+            scores = [sign * row.get(name, math.nan) for row in self.history]
+            defined = [score for score in scores if not math.isnan(score)]
+            if defined:
+                return scores.index(max(defined))
+        return None
 
     def restore(self, trainer: RegistrationTrainer) -> bool:
         """Restore trainer and history as they were after the last whole epoch.
@@ -109,11 +124,14 @@ class TrainingState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
-        best = [self.sign * r[self.monitor] for r in self.history if self.monitor in r]
         self.history.append(row)
+        if math.isnan(row.get(self.monitor, math.nan)):
+            logging.warning(
+                "Epoch %d has no %s; %s decide in its place.", epoch + 1, self.monitor, " or ".join(FALLBACKS)
+            )
         network = self.model.network
         try:
-            if self.monitor in row and self.sign * row[self.monitor] > max(best, default=-float("inf")):
+            if self.best == self.epoch - 1:
                 replace_atomically(self.directory / "best.keras", network.save)
             replace_atomically(self.directory / "last.keras", network.save)
             self._write_state()

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vxm_tf.configuration import check_choices, described, option
+from vxm_tf.configuration import check_choices, check_types, described, option, paths_as_text
 from vxm_tf.data import NORMALIZATIONS
 from vxm_tf.models import PRESETS
 
@@ -19,7 +19,7 @@ class TrainConfig:
     """Settings of `vxm_tf.training.train`; `train.py` has one flag for each.
 
     Raises:
-        InputError: a choice that does not exist.
+        InputError: a choice that does not exist, or a value of another type.
     """
 
     data_dir: str = option(
@@ -29,6 +29,12 @@ class TrainConfig:
         "", "Text file of scans instead of data_dir: an image and optionally its segmentation on each line."
     )
     val_list: str = option("", "Text file of validation scans, in the format of train_list.")
+    train_pairs: str = option(
+        "",
+        "Text file of the pairs to train on instead of data_dir, such as a CSV with the columns moving and fixed; each "
+        "pair comes once in every round. In place of all scans with each other.",
+    )
+    val_pairs: str = option("", "Text file of the pairs to validate on, in the format of train_pairs.")
     validation_fraction: float = option(
         0.2, "Fraction of the scans that is kept for validation where there is no val/ folder or list."
     )
@@ -111,4 +117,6 @@ class TrainConfig:
     deterministic: bool = option(False, "Compute the same weights in every run, bit for bit, at some cost in speed.")
 
     def __post_init__(self) -> None:
+        paths_as_text(self)
+        check_types(self)
         check_choices(self)

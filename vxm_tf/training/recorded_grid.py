@@ -22,8 +22,9 @@ def recorded_grid(config: TrainConfig, store: ScanStore) -> dict[str, Any]:
         InputError: a file that contradicts the configuration, a word that is not an orientation, or a voxel size that
             does not fit the images' axes.
     """
-    shape, files = store.image_shape, [scan.image for scan in store.scans]
-    grid: dict[str, Any] = {"shape": None if None in shape else list(shape)}
+    shapes, files = store.image_shapes, [scan.image for scan in store.scans]
+    shape = shapes[0]
+    grid: dict[str, Any] = {"shape": list(shape) if len(set(shapes)) == 1 else None}
     stated = {file: stated_grid(file, len(shape)) for file in files}
     given = {"spacing_mm": _given_spacing_mm(config, len(shape)), "orientation": given_orientation(config, len(shape))}
     for number, name in enumerate(given):
@@ -51,8 +52,8 @@ def agreed(name: str, given: Any, stated: Mapping[Any, Any]) -> Any:
     values = {value or given or None for value in stated.values()}
     if len(values) > 1:
         logging.warning(
-            "The training scans have more than one %s (%s): the network is trained on them as they are stored, and "
-            "records no value to which other images could be resampled.",
+            "The training scans have more than one %s (%s): the network records no value to which other images could "
+            "be resampled.",
             name, ", ".join(sorted(map(str, values))),
         )  # fmt: skip
     return values.pop() if len(values) == 1 else None

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import keras
-import numpy as np
 from absl import logging
 
-from vxm_tf.data import ScanStore, ordered_pairs
+from vxm_tf.data import Atlas, ScanStore, ordered_pairs, read_pairs
+from vxm_tf.data.grid_checks import check_grids
 from vxm_tf.data.pipeline import pair_shape
+from vxm_tf.data.scan_names import listed
 from vxm_tf.data.synthetic.phantoms import write_population
 from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.errors import InputError
@@ -27,7 +28,7 @@ from vxm_tf.training.validation import PairValidation
 PHANTOM_SHAPE = (64, 64, 64)
 SMALLEST = {1: ("epochs", "steps_per_epoch", "batch_size"), 0: ("max_val_pairs", "patience", "warmup_steps")}
 # Settings that apply to scans, not to images synthesised from label maps.
-SCAN_SETTINGS = ("data_dir", "train_list", "atlas", "augmentations", "multichannel")
+SCAN_SETTINGS = ("data_dir", "train_list", "train_pairs", "atlas", "augmentations", "multichannel")
 
 
 def train(config: TrainConfig) -> Path:
@@ -51,6 +52,8 @@ def train(config: TrainConfig) -> Path:
     source, val_store = open_source(config)
     _check_alike(source, val_store)
     val_pairs = _validation_pairs(config, val_store, source.atlas)
+    if val_store is not None and val_pairs:
+        check_grids(val_store, val_pairs, source.atlas)
 
     network = build_network(config, _image_shape(source, val_store), source.channels)
     if config.initial_model and input_settings(network)["normalization"] != config.normalization:
@@ -61,7 +64,7 @@ def train(config: TrainConfig) -> Path:
     network.metadata = {"normalization": config.normalization, "multichannel": config.multichannel}
     network.metadata["grid"] = source.grid
     trainer = build_trainer(config, network)
-    monitor, mode = _monitor(source, val_store, val_pairs)
+    monitor, mode = _monitor(source.atlas, val_store, val_pairs)
     state = TrainingState(output_dir, monitor=monitor, mode=mode, patience=config.patience)
     if state.restore(trainer):
         logging.info("Going on after epoch %d of %d in %s.", state.epoch, config.epochs, output_dir)
@@ -87,7 +90,7 @@ def train(config: TrainConfig) -> Path:
     return output_dir / "best.keras"
 
 
-def _monitor(source: TrainingSource, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]) -> tuple[str, str]:
+def _monitor(atlas: Atlas | None, val_store: ScanStore | None, val_pairs: list[tuple[int, int]]) -> tuple[str, str]:
     """(name of the score that chooses the best network, "max" or "min").
 
     Raises:
@@ -95,11 +98,20 @@ def _monitor(source: TrainingSource, val_store: ScanStore | None, val_pairs: lis
     """
     if val_store is None or not val_pairs:
         return "loss", "min"
-    if source.atlas is not None and source.atlas_labels is None:
-        return "val_loss", "min"
     for index in range(len(val_store)):
         val_store.labels(index)
-    return ("val_dice", "max") if val_store.has_labels else ("val_loss", "min")
+    # The last entry, which a negative index means, is the atlas.
+    labelled = [scan.labels is not None for scan in val_store.scans] + [atlas is not None and atlas.labels is not None]
+    scored = sum(labelled[moving] and labelled[fixed] for moving, fixed in val_pairs)
+    if scored == len(val_pairs):
+        return "val_dice", "max"
+    if scored:
+        logging.warning(
+            "Only %d of %d validation pairs have segmentations of both scans: val_dice is the mean over these, and the "
+            "best network is chosen by val_loss. Without a segmentation: %s.",
+            scored, len(val_pairs), listed(scan.name for scan in val_store.scans if scan.labels is None),
+        )  # fmt: skip
+    return "val_loss", "min"
 
 
 def _callbacks(
@@ -108,8 +120,7 @@ def _callbacks(
     """The callbacks for validation and TensorBoard."""
     callbacks = []
     if val_store is not None and val_pairs:
-        labels = source.atlas_labels
-        callbacks.append(PairValidation(val_store, val_pairs, atlas=source.atlas, atlas_labels=labels))
+        callbacks.append(PairValidation(val_store, val_pairs, atlas=source.atlas))
     if config.tensorboard:
         store, pairs = (val_store, val_pairs) if val_pairs else (source.store, source.pairs[:1].tolist())
         folder = Path(config.output_dir) / "tensorboard"
@@ -146,11 +157,11 @@ def _image_shape(source: TrainingSource, val_store: ScanStore | None) -> Shape:
 
 def _check_alike(source: TrainingSource, val_store: ScanStore | None) -> None:
     """Raise `InputError` unless validation scans and atlas have the training images' axes and channels."""
-    others: dict[str | Path, np.ndarray] = {}
+    others = {}
     if val_store is not None:
-        others[val_store.scans[0].image] = val_store.image(0)
+        others[str(val_store.scans[0].image)] = val_store.image(0)
     if source.atlas is not None:
-        others[source.config.atlas] = source.atlas
+        others[source.atlas.name] = source.atlas.image
     axes, channels = len(source.image_shape), source.channels
     for path, image in others.items():
         if (image.ndim - 1, image.shape[-1]) != (axes, channels):
@@ -162,7 +173,7 @@ def _check_alike(source: TrainingSource, val_store: ScanStore | None) -> None:
 
 def _with_data(config: TrainConfig) -> TrainConfig:
     """The configuration; one that names no data gets a folder of phantoms, which is written here."""
-    if config.data_dir or config.train_list or config.label_maps:
+    if config.data_dir or config.train_list or config.train_pairs or config.label_maps:
         return config
     directory = Path(config.output_dir) / "phantoms"
     logging.info("No --data_dir: training on procedural head phantoms, written to %s.", directory)
@@ -196,11 +207,11 @@ def _seed(config: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _validation_pairs(
-    config: TrainConfig, val_store: ScanStore | None, atlas: np.ndarray | None
-) -> list[tuple[int, int]]:
+def _validation_pairs(config: TrainConfig, val_store: ScanStore | None, atlas: Atlas | None) -> list[tuple[int, int]]:
     if val_store is None:
         return []
+    if config.val_pairs:
+        return read_pairs(config.val_pairs)[1][: config.max_val_pairs]
     if atlas is None:
         return ordered_pairs(len(val_store), config.max_val_pairs, config.seed)
     return [(index, -1) for index in range(min(len(val_store), config.max_val_pairs))]

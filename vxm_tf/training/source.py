@@ -6,8 +6,19 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from vxm_tf.data import ScanStore, atlas_pairs, read_list, synthetic_dataset, training_dataset, training_pairs
-from vxm_tf.data.catalogue import Scan
+from vxm_tf.data import (
+    Atlas,
+    Scan,
+    ScanStore,
+    atlas_pairs,
+    listed_pairs,
+    read_list,
+    read_pairs,
+    synthetic_dataset,
+    training_dataset,
+    training_pairs,
+)
+from vxm_tf.data.grid_checks import check_grids
 from vxm_tf.data.pipeline import pair_shape
 from vxm_tf.data.synthetic.augmentation import check_augmentations
 from vxm_tf.data.synthetic.label_maps import LabelMaps, find_label_maps
@@ -28,17 +39,18 @@ class ScanSource:
         scans: scans to train on, one or more.
 
     Raises:
-        InputError: a scan or an atlas that cannot be used.
+        InputError: a scan or an atlas that cannot be used, or scans that cannot be laid on each other.
     """
 
     def __init__(self, config: TrainConfig, scans: list[Scan]) -> None:
+        given = read_pairs(config.train_pairs)[1] if config.train_pairs else None
         self.config = config
         self.store = open_store(config, scans, "training")
-        self.atlas, self.atlas_labels = read_atlas(config)
+        self.atlas = read_atlas(config, self.store)
+        check_grids(self.store, given, self.atlas)
         self.image_shape = pair_shape(self.store, self.atlas)
         self.channels = self.store.channels
-        make = training_pairs if self.atlas is None else atlas_pairs
-        self.pairs = make(len(self.store), num_pairs(config), config.seed)
+        self.pairs = self._pairs(given)
         self.grid = recorded_grid(config, self.store)
         check_augmentations(config.augmentations)
         self.left_right = _left_right_axis(self.grid.get("orientation"))
@@ -47,6 +59,13 @@ class ScanSource:
 
     def __str__(self) -> str:
         return f"{len(self.store)} scans"
+
+    def _pairs(self, given: list[tuple[int, int]] | None) -> np.ndarray:
+        length, seed = num_pairs(self.config), self.config.seed
+        if given is not None:
+            return listed_pairs(given, length, seed)
+        make = training_pairs if self.atlas is None else atlas_pairs
+        return make(len(self.store), length, seed)
 
     def dataset(self, done: int) -> tf.data.Dataset:
         """The pairs from number `done` on, in batches."""
@@ -73,8 +92,7 @@ class SyntheticSource:
     """
 
     store: ScanStore | None = None
-    atlas: np.ndarray | None = None
-    atlas_labels: np.ndarray | None = None
+    atlas: Atlas | None = None
     channels = 1
 
     def __init__(self, config: TrainConfig) -> None:

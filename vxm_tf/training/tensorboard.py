@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from vxm_tf.data import ScanStore
+from vxm_tf.data import Atlas, ScanStore
 from vxm_tf.data.pipeline import image_pair
 from vxm_tf.report import registration_panel
 
@@ -18,7 +18,7 @@ def tensorboard_callbacks(
     directory: str | os.PathLike,
     store: ScanStore | None,
     pairs: Sequence[tuple[int, int]],
-    atlas: np.ndarray | None = None,
+    atlas: Atlas | None = None,
 ) -> list[keras.callbacks.Callback]:
     """The callbacks that write for TensorBoard; none, and a line in the log, if it is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
@@ -34,7 +34,7 @@ class TensorBoardPanels(keras.callbacks.Callback):
         directory: folder for the event files.
         store: scans of the pairs; None writes no pictures.
         pairs: (moving, fixed) indices into the store; a negative index stands for the atlas.
-        atlas: atlas image `[*spatial, channels]`, if there is one.
+        atlas: the atlas, if there is one.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TensorBoardPanels(keras.callbacks.Callback):
         directory: str | os.PathLike,
         store: ScanStore | None,
         pairs: Sequence[tuple[int, int]],
-        atlas: np.ndarray | None = None,
+        atlas: Atlas | None = None,
     ) -> None:
         super().__init__()
         import tensorflow as tf

@@ -1,14 +1,12 @@
 """Validation after each epoch, on pairs that the network is not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from vxm_tf.data import ScanStore
-from vxm_tf.data.padding import pad_to
-from vxm_tf.data.pipeline import image_pair
+from vxm_tf.data import Atlas, ScanStore, image_pair, label_pair
 from vxm_tf.data.warping import warp_labels
 from vxm_tf.metrics import dice, fold_fraction, labels_in
 
@@ -21,9 +19,8 @@ class PairValidation(keras.callbacks.Callback):
 
     Args:
         store: validation scans.
-        pairs: (moving, fixed) indices; a negative fixed index stands for the atlas.
-        atlas: atlas image `[*spatial, channels]`, if there is one.
-        atlas_labels: label map of the atlas `[*spatial]`, if there is one.
+        pairs: (moving, fixed) indices; a negative index stands for the atlas.
+        atlas: the atlas, if there is one.
     """
 
     def __init__(
@@ -31,20 +28,18 @@ class PairValidation(keras.callbacks.Callback):
         store: ScanStore,
         pairs: Sequence[tuple[int, int]],
         *,
-        atlas: np.ndarray | None = None,
-        atlas_labels: np.ndarray | None = None,
+        atlas: Atlas | None = None,
     ) -> None:
         super().__init__()
         self.store = store
         self.pairs = pairs
         self.atlas = atlas
-        self.atlas_labels = atlas_labels
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         rows = [self._score(moving, fixed) for moving, fixed in self.pairs]
         if logs is not None and rows:
             names = dict.fromkeys(name for row in rows for name in row)
-            logs.update({f"val_{name}": float(np.nanmean([row.get(name, np.nan) for row in rows])) for name in names})
+            logs.update({f"val_{name}": _mean(row.get(name, np.nan) for row in rows) for name in names})
 
     def _score(self, moving: int, fixed: int) -> dict[str, float]:
         images = dict(zip(("moving", "fixed"), image_pair(self.store, moving, fixed, self.atlas)))
@@ -55,13 +50,15 @@ class PairValidation(keras.callbacks.Callback):
         displacement = answer["displacement"][0]
         row = {"loss": similarity + self.model.weight * regularity, "similarity": similarity}
         row["fold_fraction"] = fold_fraction(displacement)
-        moving_labels, fixed_labels = (self._labels(index, displacement.shape[:-1]) for index in (moving, fixed))
-        if moving_labels is not None and fixed_labels is not None:
+        maps = label_pair(self.store, moving, fixed, self.atlas)
+        if maps is not None:
+            moving_labels, fixed_labels = maps
             ids = labels_in(moving_labels, fixed_labels)
-            scores = dice(warp_labels(moving_labels, displacement), fixed_labels, ids)
-            row["dice"] = float(np.nanmean(list(scores.values()))) if scores else np.nan
+            row["dice"] = _mean(dice(warp_labels(moving_labels, displacement), fixed_labels, ids).values())
         return row
 
-    def _labels(self, index: int, shape: Sequence[int]) -> np.ndarray | None:
-        labels = self.atlas_labels if index < 0 else self.store.labels(index)
-        return None if labels is None else pad_to(labels, shape, mode="constant")
+
+def _mean(values: Iterable[float]) -> float:
+    """The mean of the values that are defined; NaN if none is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

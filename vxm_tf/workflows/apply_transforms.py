@@ -2,23 +2,22 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from vxm_tf.configuration import check_choices, described, option
-from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.volumes import Volume, read_labels, read_series
 from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.spatial import SpatialImage, resample
+from vxm_tf.spatial.background import background_values
 from vxm_tf.spatial.chain_files import check_axes, read_chain
 from vxm_tf.spatial.image import read_beside
 from vxm_tf.spatial.interpolation import ORDERS
 from vxm_tf.spatial.inversion import solve_points, unsolved_mm
-from vxm_tf.spatial.points import CONVENTIONS, read_points, write_points
+from vxm_tf.spatial.points import CONVENTIONS, check_points_output, read_points, write_points
 from vxm_tf.spatial.transform_files import FORMATS, check_belongs
 from vxm_tf.spatial.transforms import Transform
 
@@ -44,17 +43,22 @@ class ApplyConfig:
         "Moving image of the transforms, for formats whose numbers depend on its grid (FSL); empty for the image or "
         "the labels that are moved.",
     )
-    image: str = option("", "Image to move: a volume, or a series of volumes.")
+    image: str = option("", "Image to move: a volume, or a series of volumes. Voxels may be NaN; they are left out.")
     moved: str = option("", "Output file of the moved image.")
     interpolation: str = option("linear", "Interpolation of the image.", choices=tuple(ORDERS))
-    fill_value: float = option(0.0, "Value of the moved image outside the moving image's field of view.")
+    fill_value: float | None = option(
+        None,
+        "Value of the moved image outside the moving image's field of view. If it is not given, the moving image's own "
+        "background: the value that surrounds it, else the lowest one in CT, which is air, and 0 in other images.",
+    )
     labels: str = option("", "Label map to move by nearest neighbour.")
     moved_labels: str = option("", "Output file of the moved label map.")
-    points: str = option("", "Landmarks in millimetres: a table with columns x, y, z.")
-    moved_points: str = option("", "Output table of the moved landmarks.")
+    points: str = option("", "Landmarks in millimetres: a table with columns x, y, z, or Slicer's .fcsv or .mrk.json.")
+    moved_points: str = option("", "Output file of the moved landmarks, of the kind of --points.")
     points_convention: str = option(
         "RAS",
-        "World axes of both tables: RAS as in NIfTI and FreeSurfer, LPS as in ITK, ANTs and DICOM.",
+        "World axes of both tables: RAS as in NIfTI and FreeSurfer, LPS as in ITK, ANTs and DICOM. Slicer's files "
+        "state their own.",
         choices=CONVENTIONS,
     )
     points_follow_image: bool = option(
@@ -92,7 +96,7 @@ def _moving_file(config: ApplyConfig) -> tuple[str, Callable[..., Volume]]:
 
 def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage, moving: SpatialImage) -> None:
     """Move the image and the labels, if they are given, onto the fixed image's grid."""
-    files: tuple[tuple[str, Callable[..., Volume], str, str, float], ...] = (
+    files: tuple[tuple[str, Callable[..., Volume], str, str, float | None], ...] = (
         (config.image, read_series, config.moved, config.interpolation, config.fill_value),
         (config.labels, read_labels, config.moved_labels, "nearest", 0.0),
     )
@@ -101,6 +105,8 @@ def _move_images(config: ApplyConfig, transform: Transform, fixed: SpatialImage,
             continue
         source = moving if (path, read) == _moving_file(config) else read_beside(path, read, moving)
         check_axes(source, transform, config.transforms)
+        # A series has one background, that of its first volume.
+        fill_value = background_values(source.array[..., :1])[0] if fill_value is None else fill_value
         moved = resample(
             source.array, source.grid, fixed.grid, transform, interpolation=interpolation, fill_value=fill_value
         )
@@ -141,4 +147,4 @@ def _check(config: ApplyConfig) -> None:
     for output in filter(None, (config.moved, config.moved_labels)):
         check_output(output)
     if config.moved_points:
-        check_output_dir(Path(config.moved_points).parent)
+        check_points_output(config.moved_points, config.points)

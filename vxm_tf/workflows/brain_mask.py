@@ -10,7 +10,8 @@ from absl import logging
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.spatial import SpatialImage
-from vxm_tf.spatial.sources import LabelSource, labels_on, source_name
+from vxm_tf.spatial.masks import mask_on
+from vxm_tf.spatial.sources import LabelSource
 
 
 def brain_mask(image: SpatialImage, mask: LabelSource | None = None, command: str = "") -> np.ndarray | None:
@@ -18,7 +19,7 @@ def brain_mask(image: SpatialImage, mask: LabelSource | None = None, command: st
 
     Args:
         image: the image that the mask belongs to.
-        mask: path, image or array of a mask on the image's grid, where values other than 0 are brain; None for none.
+        mask: path, image or array of a mask on the image's grid, see `mask_on`; None for none.
         command: command line that is run where no mask is given, with `{image}` and `{mask}` in it, such as
             `mri_synthstrip -i {image} -m {mask}`. No shell interprets it.
 
@@ -29,7 +30,7 @@ def brain_mask(image: SpatialImage, mask: LabelSource | None = None, command: st
         InputError: an unusable or empty mask, or a command that fails.
     """
     if mask is not None:
-        return _checked(mask, image)
+        return mask_on(image, mask)
     if not command:
         return None
     if "{image}" not in command or "{mask}" not in command:
@@ -45,7 +46,7 @@ def brain_mask(image: SpatialImage, mask: LabelSource | None = None, command: st
         words = [_filled(word, files) for word in _words(command)]
         logging.info("Skull stripping: %s", shlex.join(words))
         _run(words, path)
-        return _checked(path, image)
+        return mask_on(image, path)
 
 
 def _words(command: str) -> list[str]:
@@ -70,10 +71,3 @@ def _run(words: list[str], mask: Path) -> None:
         message = (done.stderr or done.stdout).strip()[-500:] or "It said nothing."
         reason = f"ended with {done.returncode}" if done.returncode else "wrote no mask"
         raise InputError(f"--strip_command: {shlex.join(words)} {reason}. {message}")
-
-
-def _checked(mask: LabelSource, image: SpatialImage) -> np.ndarray:
-    inside = labels_on(image, mask, "mask") != 0
-    if not inside.any():
-        raise InputError(f"{source_name(mask, 'mask')}: the mask of {image.name} is empty.")
-    return inside

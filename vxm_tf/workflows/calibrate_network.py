@@ -9,7 +9,7 @@ from absl import logging
 
 from vxm_tf.configuration import described, option
 from vxm_tf.data import ScanStore, find_scans
-from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_file, replace_atomically
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.models.saved import input_settings, load_model
@@ -134,7 +134,7 @@ def known_errors(
 def _check(config: CalibrateConfig) -> None:
     if Path(config.output).suffix != ".keras":
         raise InputError(f"{config.output}: a network with its calibration is written as .keras.")
-    check_output_dir(Path(config.output).parent)
+    check_output_file(config.output)
     if config.pairs < 2 or config.samples < 2:
         raise InputError(f"pairs and samples are 2 or more; got {config.pairs} and {config.samples}.")
     if not 0.0 < config.coverage < 1.0:

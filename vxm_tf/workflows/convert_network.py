@@ -11,7 +11,7 @@ from absl import logging
 
 from vxm_tf.configuration import described, option
 from vxm_tf.data import NORMALIZATIONS
-from vxm_tf.files.atomic import check_output_dir, replace_atomically
+from vxm_tf.files.atomic import check_output_file, replace_atomically
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import RegistrationNetwork
 from vxm_tf.models.legacy import load_legacy
@@ -62,7 +62,7 @@ def convert_file(
     config, new = config or ConvertConfig(), Path(new)
     if new.suffix != ".keras":
         raise InputError(f"{new}: the new file's name must end in .keras.")
-    check_output_dir(new.parent)
+    check_output_file(new)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         network = load_legacy(

@@ -31,7 +31,7 @@ def register(
     Args:
         moving: image to move: a path (NIfTI, MGZ, NPZ), a nibabel image, or a `SpatialImage`.
         fixed: image to align the moving image with, given in one of the same ways.
-        model: "shipped" for the network that comes with the package, for heads and brains of any contrast; the path
+        model: "shipped" for the network that comes with the package, for heads and brains of any MR contrast; the path
             of a `.keras` file; a network that is loaded already; or "none" to register by optimisation alone.
         moving_mask: brain mask of the moving image, on its grid; only voxels inside it are aligned.
         fixed_mask: brain mask of the fixed image, on its grid; only voxels inside it are aligned.

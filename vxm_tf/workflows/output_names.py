@@ -1,18 +1,24 @@
 """Names of outputs after BIDS derivatives, which describe the content of each file."""
 
 import dataclasses
+import hashlib
 import os
 import re
+import unicodedata
 from pathlib import Path
 
-from vxm_tf.files.atomic import check_output_dir
-from vxm_tf.files.errors import InputError
+from vxm_tf.files.atomic import NAME_BYTES, check_output_dir
 from vxm_tf.files.extensions import stem
 from vxm_tf.registration import RegistrationSettings
 from vxm_tf.spatial.image import IN_MEMORY
+from vxm_tf.spatial.points import points_suffix
 from vxm_tf.workflows.register_config import RegisterConfig
 
 SUFFIXES = ("T1w", "T2w", "PDw", "FLAIR", "T2starw", "inplaneT1", "inplaneT2", "bold", "dwi", "epi", "ct", "pet")
+
+# Bytes of the longest output's name beside the spaces of both images and the prefix.
+OTHER_BYTES = 45
+DIGEST = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Names:
     Attributes:
         prefix: subject and session, such as "sub-01_ses-2_", or empty.
         suffix: kind of image, such as "T1w"; "image" if the name has none.
-        space: letters and digits that stand for the image's space.
+        space: letters and digits, in any script, that stand for the image's space.
     """
 
     prefix: str
@@ -32,40 +38,63 @@ class Names:
     @classmethod
     def of(cls, path: str | os.PathLike) -> "Names":
         """Parse the name of a file, whether or not it follows BIDS."""
-        name = stem(str(path).removesuffix(f" {IN_MEMORY}"))
-        entities = re.match(r"(sub-[A-Za-z0-9]+)(_ses-[A-Za-z0-9]+)?(?:_|$)", name)
+        name = unicodedata.normalize("NFC", stem(str(path).removesuffix(f" {IN_MEMORY}")))
+        entities = re.match(r"(sub-[^\W_]+)(_ses-[^\W_]+)?(?:_|$)", name)
         prefix = "".join(part for part in entities.groups() if part) + "_" if entities else ""
         last = name.rsplit("_", 1)[-1]
         suffix = last if last in SUFFIXES else "image"
-        template = re.search(r"(?:^|_)(?:tpl|space)-([A-Za-z0-9]+)", name)
-        space = template.group(1) if template else re.sub(r"[^A-Za-z0-9]", "", name)
+        template = re.search(r"(?:^|_)(?:tpl|space)-([^\W_]+)", name)
+        space = template.group(1) if template else _letters(name)
         return cls(prefix, suffix, space or "image")
 
 
 def names_of_pair(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[Names, Names]:
-    """The names of two images; where both have one, their spaces are named after the folders that differ, or the roles.
+    """The names of two images, with spaces that differ and are short enough for every output's name.
 
-    Raises:
-        InputError: moving and fixed are one file.
+    Where both images have one name, their spaces are named after the folders that differ, else after their roles,
+    "moving" and "fixed": an image in memory, or a file that is registered with itself. A space that is too long is cut
+    and ends with a hash of the whole.
+    The roles, "moving" and "fixed", tell apart an image in memory, and a file that is registered with itself.
     """
     first, second = Names.of(moving), Names.of(fixed)
-    if first.space != second.space:
-        return first, second
-    if any(str(source).endswith(IN_MEMORY) for source in (moving, fixed)):
-        # Such an image may have the name of a file that it was changed from, but no folder.
-        spaces = "moving" + first.space, "fixed" + second.space
-        return dataclasses.replace(first, space=spaces[0]), dataclasses.replace(second, space=spaces[1])
-    folders = [[re.sub(r"[^A-Za-z0-9]", "", part) for part in Path(p).resolve().parts[-2::-1]] for p in (moving, fixed)]
-    for one, other in zip(*folders):
-        if one != other:
-            return (
-                dataclasses.replace(first, space=one + first.space),
-                dataclasses.replace(second, space=other + second.space),
-            )
-    raise InputError(
-        f"{moving} and {fixed} have one name, so outputs in --output_dir would be mixed up. Name the outputs one by "
-        "one."
-    )
+    starts = _told_apart(moving, fixed) if _alike(first.space, second.space) else ("", "")
+    spaces = starts[0] + first.space, starts[1] + second.space
+    room = NAME_BYTES - OTHER_BYTES - max(len(names.prefix.encode()) for names in (first, second))
+    sizes = [len(space.encode()) for space in spaces]
+    if sum(sizes) > room:
+        # A short space leaves the rest of the room to the other.
+        limits = max(room // 2, room - sizes[1]), max(room // 2, room - sizes[0])
+        spaces = _cut(spaces[0], limits[0]), _cut(spaces[1], limits[1])
+    return dataclasses.replace(first, space=spaces[0]), dataclasses.replace(second, space=spaces[1])
+
+
+def _told_apart(moving: str | os.PathLike, fixed: str | os.PathLike) -> tuple[str, str]:
+    """Texts before the equal names of two images, which tell them apart."""
+    # An image in memory may have the name of a file that it was changed from, but no folder.
+    if not any(str(source).endswith(IN_MEMORY) for source in (moving, fixed)):
+        folders = [[_letters(part) for part in Path(path).resolve().parts[-2::-1]] for path in (moving, fixed)]
+        for one, other in zip(*folders):
+            if not _alike(one, other):
+                return one, other
+    return "moving", "fixed"
+
+
+def _letters(text: str) -> str:
+    """The letters, marks and digits of a text, in composed form, so that equal texts have equal bytes."""
+    return "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c)[0] in "LMN")
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names may be one file: some file systems ignore case."""
+    return one.casefold() == other.casefold()
+
+
+def _cut(text: str, size: int) -> str:
+    """A text of at most `size` bytes in UTF-8; a longer one is cut, and ends with a hash of the whole."""
+    if len(text.encode()) <= size:
+        return text
+    kept = text.encode()[: max(size - DIGEST, 0)].decode(errors="ignore")
+    return kept + hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
 
 
 def in_output_dir(config: RegisterConfig, settings: RegistrationSettings) -> RegisterConfig:
@@ -76,7 +105,7 @@ def in_output_dir(config: RegisterConfig, settings: RegistrationSettings) -> Reg
         settings: settings of the registration.
 
     Raises:
-        InputError: a folder that cannot be written, or one name for both images' spaces.
+        InputError: a folder that cannot be written.
     """
     check_output_dir(config.output_dir)
     uncertainty = settings.uncertainty or settings.samples > 0
@@ -93,9 +122,6 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False, error_
         config: a configuration with an `output_dir`.
         uncertainty: whether a map of the uncertainty is written too.
         error_bound: whether a map of the error bound is written too.
-
-    Raises:
-        InputError: both images would have one name for their space.
     """
     moving, fixed = names_of_pair(config.moving, config.fixed)
     onto, back = f"{moving.prefix}space-{fixed.space}", f"{fixed.prefix}space-{moving.space}"
@@ -117,7 +143,7 @@ def with_bids_names(config: RegisterConfig, *, uncertainty: bool = False, error_
     if config.labels:
         names["moved_labels"] = f"{onto}_desc-moved_dseg.nii.gz"
     if config.points:
-        names["moved_points"] = f"{onto}_desc-moved_points{Path(config.points).suffix}"
+        names["moved_points"] = f"{onto}_desc-moved_points{points_suffix(config.points)}"
     folder = Path(config.output_dir)
     return dataclasses.replace(
         config, **{name: getattr(config, name) or str(folder / value) for name, value in names.items()}

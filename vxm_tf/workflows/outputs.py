@@ -2,14 +2,12 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from vxm_tf.data import normalize
-from vxm_tf.files.atomic import check_output_dir
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output, write_json
@@ -17,8 +15,9 @@ from vxm_tf.files.writing import check_output, write_volume
 from vxm_tf.metrics import foreground
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.report import registration_panel, write_picture, write_registration_report
-from vxm_tf.spatial import dense, reoriented_grid, resample
-from vxm_tf.spatial.points import write_points
+from vxm_tf.spatial import dense, reoriented_grid
+from vxm_tf.spatial.background import moved_image
+from vxm_tf.spatial.points import check_points_output, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.gate.verdict import log_verdict, write_verdict
@@ -52,7 +51,7 @@ def check_outputs(config: RegisterConfig, settings: RegistrationSettings, ndim: 
         outputs["the picture of --transform"] = beside(config.transform, ".png")
     check_distinct(outputs, {f"--{name}": getattr(config, name) for name in READ})
     if config.moved_points:
-        check_output_dir(Path(config.moved_points).parent)
+        check_points_output(config.moved_points, config.points)
     for name in VOLUMES:
         if getattr(config, name):
             check_output(getattr(config, name))
@@ -144,7 +143,8 @@ def _summary(config: RegisterConfig, result: RegistrationResult) -> dict[str, An
     summary |= {"refine_steps": result.steps, **result.measures()}
     summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
     if result.uncertainty:
-        summary["uncertainty"] = result.uncertainty.summary(foreground(result.working_images[1].mean(axis=-1)))
+        channels = np.moveaxis(result.working_images[1], -1, 0)
+        summary["uncertainty"] = result.uncertainty.summary(np.any([foreground(image) for image in channels], axis=0))
     inverted = any(getattr(config, name) for name in INVERTED) and not result.is_affine
     if inverted:
         summary["inverse_mean_residual_mm"] = result.inversion.mean_residual_mm
@@ -158,10 +158,13 @@ def _summary(config: RegisterConfig, result: RegistrationResult) -> dict[str, An
 
 def _draw_panel(path: str, result: RegistrationResult) -> None:
     """The panel of a registration, in the usual orientation, at the voxel size of the working grid."""
+    channels = result.fixed.array.shape[-1]
+    if channels > 1:
+        logging.info("%s shows the first of %d channels.", path, channels)
     grid = reoriented_grid(result.working_grid, DRAWN[result.fixed.grid.ndim])
-    moving = resample(result.moving.array, result.moving.grid, grid, result.affine)
-    fixed = resample(result.fixed.array, result.fixed.grid, grid)
-    moved = resample(result.moving.array, result.moving.grid, grid, result.chain)
+    moving = moved_image(result.moving, grid, result.affine, result.fill_value)
+    fixed = moved_image(result.fixed, grid)
+    moved = moved_image(result.moving, grid, result.chain, result.fill_value)
     moving, fixed, moved = (normalize(image, "percentile") for image in (moving, fixed, moved))
     displacement = voxel_displacement(dense(result.field, grid))
     orientation = DRAWN[grid.ndim] if result.fixed.has_place else ""

@@ -1,10 +1,9 @@
 """The files of one registration: paths of its inputs and of its outputs."""
 
 import dataclasses
-import os
 from typing import Any
 
-from vxm_tf.configuration import check_choices, check_types, described, option
+from vxm_tf.configuration import check_choices, check_types, described, option, paths_as_text
 from vxm_tf.files.errors import InputError
 from vxm_tf.models.saved import SHIPPED
 from vxm_tf.registration import RegistrationSettings
@@ -28,10 +27,14 @@ class RegisterConfig:
     model: str = option(
         SHIPPED,
         "The .keras file of the network; shipped for the network that comes with the package, for 3-D heads and brains "
-        "of any contrast; none to register by optimisation alone.",
+        "of any MR contrast; none to register by optimisation alone.",
     )
-    moving_mask: str = option("", "Brain mask of the moving image, on its grid; only voxels inside it are aligned.")
-    fixed_mask: str = option("", "Brain mask of the fixed image, on its grid; only voxels inside it are aligned.")
+    moving_mask: str = option(
+        "",
+        "Brain mask of the moving image, on its grid: a mask, a label map, or probabilities, which are inside above "
+        "0.5. Only voxels inside it are aligned, and only their intensities set the scale.",
+    )
+    fixed_mask: str = option("", "Brain mask of the fixed image, on its grid, as that of the moving image.")
     strip_command: str = option(
         "",
         "Command that writes a brain mask for an image without one, such as 'mri_synthstrip -i {image} -m {mask}'.",
@@ -85,10 +88,7 @@ class RegisterConfig:
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, os.PathLike):
-                object.__setattr__(self, field.name, os.fspath(value))
+        paths_as_text(self)
         check_types(self)
         check_choices(self)
 

@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.spatial.sources import LabelSource, source_name
 from vxm_tf.workflows.output_names import in_output_dir
@@ -70,9 +71,15 @@ class RegisteredPair(RegistrationResult):
             The folder.
 
         Raises:
-            InputError: a folder that cannot be written, an unusable segmentation or table, or two images with the same
-                name.
+            InputError: a folder that is no path or cannot be written, or an unusable segmentation or table.
         """
+        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+            raise InputError(f"The folder to save in is a path, such as out; got {folder!r:.200}.")
+        if points is not None and not isinstance(points, str | os.PathLike):
+            raise InputError(
+                f"points is the path of a table of landmarks; got {type(points).__name__}. Landmarks in memory move "
+                "by points(points_mm) of the registration."
+            )
         start = time.perf_counter() - self.elapsed_seconds
         config = RegisterConfig(
             moving=self.config.moving,

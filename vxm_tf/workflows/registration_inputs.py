@@ -10,7 +10,7 @@ from vxm_tf.registration import RegistrationSettings
 from vxm_tf.registration.working_images import Masks
 from vxm_tf.spatial import SpatialImage
 from vxm_tf.spatial.headers import check_axial
-from vxm_tf.spatial.points import PointTable, read_points
+from vxm_tf.spatial.points import PointFile, read_points
 from vxm_tf.spatial.sources import LabelSource, Source, labels_on, open_pair
 from vxm_tf.trust.uncertainty.pair_spread import is_calibrated
 from vxm_tf.workflows.brain_mask import brain_mask
@@ -29,7 +29,7 @@ class MovedAlong:
 
     labels: np.ndarray | None = None
     points_mm: np.ndarray | None = None
-    table: PointTable | None = None
+    table: PointFile | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import numpy as np
 
 from vxm_tf.files.json_file import write_json
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
+from vxm_tf.spatial.background import background_values
 from vxm_tf.workflows.certificate_record import settings_record
 from vxm_tf.workflows.output_names import beside, names_of_pair
 from vxm_tf.workflows.provenance import hash_of, hash_of_model, software
@@ -36,6 +37,10 @@ def write_sidecars(
             "shape": list(result.working_grid.shape),
             "spacing_mm": [round(size, 6) for size in result.working_grid.spacing_mm],
             "orientation": result.working_grid.orientation,
+        },
+        "FillValues": {
+            "moved": [result.fill_value] if result.fill_value is not None else background_values(result.moving.array),
+            "fixed_moved": background_values(result.fixed.array),
         },
         "Settings": settings_record(config, settings),
         "Metrics": metrics,

@@ -67,6 +67,14 @@ def test_intensities_change_and_places_do_not(blobs):
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.95
 
 
+def test_values_below_0_and_above_1_keep_their_signs_and_are_not_cut_off(blobs):
+    images = [4 * blob - 1 for blob in blobs]
+    for before, after in zip(images, augmented(images, ("intensity",), np.random.default_rng(1))):
+        assert np.isfinite(after).all()
+        np.testing.assert_array_equal(np.sign(after), np.sign(before))
+        assert after.max() > 1.5 and np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
+
+
 def test_one_seed_is_one_change(blobs):
     first, second = (augmented(blobs, AUGMENTATIONS, np.random.default_rng(7), 0) for _ in range(2))
     np.testing.assert_array_equal(first, second)

@@ -116,3 +116,11 @@ def test_labels_out_of_range_are_refused(save):
     labels[0, 0] = 70_000
     with pytest.raises(InputError, match="from 0 to 65535; this map holds 0 to 70000"):
         LabelMaps([save("a", labels), save("b", labels)])
+
+
+def test_of_images_beside_segmentations_only_these_are_label_maps(tmp_path):
+    for place in ("imagesTr", "labelsTr"):
+        (tmp_path / "set" / place).mkdir(parents=True)
+        (tmp_path / "set" / place / "1.nii.gz").touch()
+    (tmp_path / "linked").symlink_to(tmp_path / "set", target_is_directory=True)
+    assert find_label_maps(tmp_path / "linked") == [tmp_path / "linked" / "labelsTr" / "1.nii.gz"]

@@ -10,6 +10,7 @@ from fsl.transform import flirt, fnirt, nonlinear
 from vxm_tf.files import InputError
 from vxm_tf.spatial import AffineTransform, Chain, DisplacementField, Grid, dense
 from vxm_tf.spatial.formats.fsl import read_fsl, to_fsl, write_fsl
+from vxm_tf.spatial.grid import same_grid
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_our_own_file_comes_back(tmp_path, transform, fixed_grid, any_moving_gri
     path = tmp_path / "warp.nii"
     write_fsl(path, transform, fixed_grid, any_moving_grid)
     found = read_fsl(path, any_moving_grid)
-    assert found.grid.is_same(fixed_grid)
+    assert same_grid(found.grid, fixed_grid)
     np.testing.assert_allclose(found.displacement_mm, dense(transform, fixed_grid).displacement_mm, atol=1e-3)
     assert nibabel.load(path).header["intent_code"] == 2006 and nibabel.load(path).shape == (*fixed_grid.shape, 3)
 
@@ -147,3 +148,18 @@ def test_other_damage_is_named(tmp_path, fixed_grid, moving_grid, field):
     flat = Grid((15, 18), np.eye(3))
     with pytest.raises(InputError, match="three axes; this one has 2"):
         write_fsl(path, AffineTransform(np.eye(3)), flat, flat)
+
+
+@pytest.mark.parametrize("unit", ["meter", "micron"])
+def test_a_field_in_another_unit_is_the_same_transform(tmp_path, field, fixed_grid, moving_grid, unit):
+    """FSL does not look at the unit, so its vectors are in it, as its voxel sizes are."""
+    write_fsl(tmp_path / "mm.nii", field, fixed_grid, moving_grid)
+    scale = {"meter": 1e-3, "micron": 1e3}[unit]
+    stored = nibabel.load(tmp_path / "mm.nii")
+    image = nibabel.Nifti1Image(scale * stored.get_fdata(), np.diag([scale] * 3 + [1.0]) @ stored.affine)
+    image.header["intent_code"] = 2006
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "scaled.nii")
+    found = read_fsl(tmp_path / "scaled.nii", moving_grid)
+    points = fixed_grid.points()
+    np.testing.assert_allclose(found.map(points), field.map(points), atol=1e-2)

@@ -27,18 +27,18 @@ def augmented(
     - "flip": mirror both images, with probability 0.5;
     - "affine": rotate, scale, shear and shift both images alike;
     - "deformation": deform each image smoothly and independently;
-    - "intensity": apply an exponent and a smooth gain to each image independently.
+    - "intensity": apply an exponent, which keeps signs, and a smooth gain to each image independently.
 
     The affine map and the deformation are applied in one interpolation, which repeats the images' edges.
 
     Args:
-        images: two float32 arrays `[*spatial, channels]` in [0, 1], on one grid.
+        images: two float32 arrays `[*spatial, channels]` on one grid, as a rule in [0, 1].
         names: any of `AUGMENTATIONS`.
         rng: a NumPy generator.
         left_right: the axis that "flip" mirrors; None for no flips.
 
     Returns:
-        Two float32 arrays of the shapes of `images`, in [0, 1].
+        Two float32 arrays of the shapes of `images`, in [0, 1] or, where an image exceeds it, in the image's range.
     """
     if "flip" in names and left_right is not None and rng.random() < 0.5:
         images = [np.flip(image, left_right) for image in images]
@@ -77,4 +77,6 @@ def _moved(images: Sequence[np.ndarray], names: Collection[str], rng: np.random.
 
 def _relit(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     gain = np.exp(rng.uniform(0.0, GAIN) * random_series(rng, image.shape[:-1], np.cos, scales=(0.4,)))
-    return np.clip(image ** np.exp(rng.normal(0.0, GAMMA)) * gain[..., None], 0.0, 1.0)
+    # Some normalisations leave values below 0, of which a power would be NaN, or above 1; they are not cut off.
+    relit = np.sign(image) * np.abs(image) ** np.exp(rng.normal(0.0, GAMMA)) * gain[..., None]
+    return np.clip(relit, min(0.0, float(image.min())), max(1.0, float(image.max())))

@@ -6,12 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from scipy import ndimage
 
+from vxm_tf.data.file_kinds import says_segmentation
+from vxm_tf.data.scan_files import check_links, folder_content
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.extensions import EXTENSIONS, extension
 from vxm_tf.files.placement import orientation_of
 from vxm_tf.files.volumes import read_labels
+from vxm_tf.machine import threads
 
 # SynthSeg's first id of structures outside the brain (skull, scalp, eyes), and FreeSurfer's id of the fluid around it.
 FIRST_OUTSIDE, FLUID = 500, 24
@@ -21,17 +25,28 @@ MIN_LABEL_VOXELS = 20
 
 
 def find_label_maps(directory: str | os.PathLike) -> list[Path]:
-    """All volumes below a folder, in order of their names; each holds a label map, an NPZ under `seg`.
+    """All label maps below a folder, in order of their names; links to folders are followed.
+
+    Where some names or folders say that they are segmentations, such as `_seg` or `labelsTr`, the other files are left
+    out, but for NPZ; else every volume holds a label map. An NPZ holds it under `seg`.
 
     Raises:
-        InputError: no folder, or no volume in it.
+        InputError: no folder, no volume in it, or a link that leads to nothing.
     """
     directory = Path(directory)
-    files = [file for file in directory.rglob("*") if file.is_file() and extension(file) and file.name[0] != "."]
-    if not files:
-        what = "there is no such folder" if not directory.is_dir() else "no label map found"
-        raise InputError(f"{directory}: {what}. Expected files with one of the extensions {', '.join(EXTENSIONS)}.")
-    return sorted(files)
+    content = folder_content(directory)
+    check_links(content.dangling)
+    if not content.files:
+        raise InputError(
+            f"{directory}: no label map found. Expected files with one of the extensions {', '.join(EXTENSIONS)}."
+        )
+    named = {file for file in content.files if says_segmentation(file.relative_to(directory))}
+    chosen = [file for file in content.files if file in named or extension(file) == ".npz"] if named else content.files
+    if len(chosen) < len(content.files):
+        logging.info(
+            "%s: %d label maps; left out: %d other volumes.", directory, len(chosen), len(content.files) - len(chosen)
+        )
+    return chosen
 
 
 class LabelMaps:
@@ -61,7 +76,7 @@ class LabelMaps:
         self.paths = list(paths)
         if len(self.paths) < 2:
             raise InputError(f"Two label maps or more are needed to make pairs of people; got {len(self.paths)}.")
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(min(4, threads())) as pool:
             maps, spacings = zip(*pool.map(_read, self.paths))
         axes = {(m.ndim, orientation_of(path, m.ndim)) for m, path in zip(maps, self.paths)}
         if len(axes) > 1:

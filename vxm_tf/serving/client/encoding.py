@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.bytes_scale import LARGEST, STEPS_PER_VOXEL, ZERO
 from vxm_tf.serving.client.errors import ServingError
 
@@ -26,7 +27,7 @@ def as_sent(volume: ArrayLike, name: str) -> np.ndarray:
         name: name of the volume in error messages.
 
     Raises:
-        ValueError: not 2 or 3 axes, no voxels, no numbers, values that are not finite, or whole numbers that
+        InputError: not 2 or 3 axes, no voxels, no numbers, values that are not finite, or whole numbers that
             float32 cannot hold.
 
     Example:
@@ -35,18 +36,18 @@ def as_sent(volume: ArrayLike, name: str) -> np.ndarray:
     """
     volume = np.asarray(volume)
     if volume.ndim not in (2, 3) or not volume.size:
-        raise ValueError(
+        raise InputError(
             f"{name}: expected voxels along 2 or 3 axes, without axes for batch or channels; got shape {volume.shape}."
         )
     if volume.dtype.kind not in "buif":
-        raise ValueError(f"{name}: voxels are of type {volume.dtype}; numbers are needed.")
+        raise InputError(f"{name}: voxels are of type {volume.dtype}; numbers are needed.")
     kind = _float32(volume, name) if volume.dtype.kind == "f" else _whole(volume, name)
     return np.ascontiguousarray(volume, dtype=np.dtype(kind).newbyteorder("<"))
 
 
 def _float32(volume: np.ndarray, name: str) -> str:
     if not np.all(np.isfinite(volume)) or max(-volume.min(), volume.max()) > np.finfo("float32").max:
-        raise ValueError(f"{name}: holds values that are NaN, infinite or too large for float32. Replace them by 0.")
+        raise InputError(f"{name}: holds values that are NaN, infinite or too large for float32. Replace them by 0.")
     return "float32"
 
 
@@ -57,7 +58,7 @@ def _whole(volume: np.ndarray, name: str) -> str:
     if low >= 0 and high <= LARGEST:
         return "uint8" if high <= 255 else "uint16"
     if max(-low, high) > LARGEST_EXACT:
-        raise ValueError(
+        raise InputError(
             f"{name}: whole numbers from {low} to {high}; beyond {LARGEST_EXACT} float32 is not exact. Scale them, or "
             "convert them to float32 if that will do."
         )
@@ -68,12 +69,12 @@ def encode_pair(moving: ArrayLike, fixed: ArrayLike) -> dict[str, Any]:
     """Return the inputs of `register_bytes`: gzipped bytes, shape and type of each volume.
 
     Raises:
-        ValueError: volumes of different shapes, or one that `as_sent` refuses.
+        InputError: volumes of different shapes, or one that `as_sent` refuses.
     """
     volumes = {"moving": as_sent(moving, "moving"), "fixed": as_sent(fixed, "fixed")}
     shapes = [volume.shape for volume in volumes.values()]
     if shapes[0] != shapes[1]:
-        raise ValueError(
+        raise InputError(
             f"moving and fixed lie on one grid, so their shapes are equal; got {shapes[0]} and {shapes[1]}. Files with "
             "grids of their own go through register_nifti."
         )

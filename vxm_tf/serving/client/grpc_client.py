@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.client.errors import ServingError, plain
 from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.rest_client import check_choices
@@ -36,7 +37,7 @@ class GrpcClient(RegistrationCalls):
         retries: number of attempts after the first while the server is unavailable.
 
     Raises:
-        ValueError: no address, both version and label, or a time-out that is not positive.
+        InputError: no address, both version and label, or a time-out that is not positive.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class GrpcClient(RegistrationCalls):
     ):
         check_choices(model, version, label, timeout_seconds, retries)
         if not address or "//" in address or not address.rpartition(":")[2].isdigit():
-            raise ValueError(f"gRPC takes host:port, such as 127.0.0.1:8500; got {address!r}.")
+            raise InputError(f"gRPC takes host:port, such as 127.0.0.1:8500; got {address!r}.")
         self._address = address
         self._spec: dict[str, Any] = {"name": model, **({"version_label": label} if label else {})}
         if version is not None:
@@ -84,7 +85,7 @@ class GrpcClient(RegistrationCalls):
 
         Raises:
             ServingError: no answer, or an error.
-            ValueError: an input that is no tensor.
+            InputError: an input that is no tensor.
         """
         request = grpc_messages.PredictRequest(model_spec={**self._spec, "signature_name": signature})
         for name, value in inputs.items():

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from vxm_tf.files.errors import InputError
+
 PACKAGE = "tensorflow.serving"
 PREDICT = f"/{PACKAGE}.PredictionService/Predict"
 MODEL_STATUS = f"/{PACKAGE}.ModelService/GetModelStatus"
@@ -88,7 +90,7 @@ def to_tensor(value: Any, tensor: Any = None) -> Any:
     """Return a tensor message of bytes or strings, of an array, or of numbers as int32 or float32.
 
     Raises:
-        ValueError: the value is none of these.
+        InputError: the value is none of these.
     """
     tensor = _CLASSES["Tensor"]() if tensor is None else tensor
     strings = value if isinstance(value, (list, tuple)) else [value]
@@ -100,7 +102,7 @@ def to_tensor(value: Any, tensor: Any = None) -> Any:
     array = value if isinstance(value, np.ndarray) else _narrow(np.asarray(value))
     numbers = {name: number for number, (name, _) in NUMBERS.items()}
     if array.dtype.name not in numbers:
-        raise ValueError(f"Tensors hold {', '.join(numbers)} or strings; got {array.dtype}.")
+        raise InputError(f"Tensors hold {', '.join(numbers)} or strings; got {array.dtype}.")
     tensor.dtype = numbers[array.dtype.name]
     tensor.tensor_content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     _set_shape(tensor, array.shape)
@@ -108,7 +110,12 @@ def to_tensor(value: Any, tensor: Any = None) -> Any:
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:
-    kind = {"i": "int32", "f": "float32"}.get(array.dtype.kind)
+    kind = {"i": "int32", "u": "int32", "f": "float32"}.get(array.dtype.kind)
+    if kind == "int32" and array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+        raise InputError(
+            f"Whole numbers are sent in 32 bits, from {-(2**31)} to {2**31 - 1}; got {array.min()} to {array.max()}. "
+            "Give label ids smaller numbers and keep a table of both."
+        )
     return array.astype(kind) if kind else array
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.client.errors import ServingError, plain
 from vxm_tf.serving.client.json_bytes import JsonBody
 
@@ -24,12 +25,12 @@ def import_httpx() -> ModuleType:
     """Import httpx, which is needed only for calls by REST.
 
     Raises:
-        ValueError: it is not installed.
+        InputError: it is not installed.
     """
     try:
         import httpx
     except ImportError as error:
-        raise ValueError(f"Calls by REST need httpx ({error}): pip install 'vxm-tf[client]'.") from error
+        raise InputError(f"Calls by REST need httpx ({error}): pip install 'vxm-tf[client]'.") from error
     return httpx
 
 
@@ -52,18 +53,18 @@ class Address:
         """Return the address that a text such as "http://127.0.0.1:8501" stands for.
 
         Raises:
-            ValueError: another scheme, no host, or more than scheme, host, port and path.
+            InputError: another scheme, no host, or more than scheme, host, port and path.
         """
         try:
             parts = urllib.parse.urlsplit(url)
             # Reading the port checks it.
             parts.port  # noqa: B018
         except ValueError as error:
-            raise ValueError(f"{url!r} is no address ({error}); give one such as http://127.0.0.1:8501.") from None
+            raise InputError(f"{url!r} is no address ({error}); give one such as http://127.0.0.1:8501.") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"{url!r} is no address of a server; give one such as http://127.0.0.1:8501.")
+            raise InputError(f"{url!r} is no address of a server; give one such as http://127.0.0.1:8501.")
         if parts.username is not None:
-            raise ValueError(f"The address holds a user's name; give a token in the environment variable {TOKEN}.")
+            raise InputError(f"The address holds a user's name; give a token in the environment variable {TOKEN}.")
         return cls(url.rstrip("/"), parts.scheme, parts.hostname)
 
     def headers(self) -> dict[str, str]:

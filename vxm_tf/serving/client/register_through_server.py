@@ -13,6 +13,7 @@ from vxm_tf.configuration import described, option
 from vxm_tf.files.atomic import check_output_dir, replace_atomically
 from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.errors import InputError
+from vxm_tf.files.opening import open_image
 from vxm_tf.serving.client.registration_calls import RegistrationCalls
 from vxm_tf.serving.client.rest_client import Client
 
@@ -32,7 +33,7 @@ class ClientConfig:
     )
     model_name: str = option("vxm", "Name of the model on the server.")
     moving: str = option(
-        "", "Scan to move. NIfTI files are sent unchanged; other formats that nibabel reads are converted."
+        "", "Scan to move. NIfTI files are sent unchanged; MGZ, NRRD, MetaImage and Analyze are converted."
     )
     fixed: str = option("", "Scan to align the moving scan with; both outputs lie on its grid.")
     output_dir: str = option("", "Folder for moved.nii.gz and transform.nii.gz (ITK, LPS mm).")
@@ -52,7 +53,7 @@ def register_through_server(config: ClientConfig) -> dict[str, Path]:
     Raises:
         InputError: a scan that cannot be read, or a folder that cannot be written.
         ServingError: no answer, or an error of the server.
-        ValueError: settings that contradict each other, or a package that is not installed.
+        InputError: settings that contradict each other, or a package that is not installed.
     """
     folder = Path(config.output_dir)
     outputs = {name: folder / f"{name}.nii.gz" for name in ("moved", "transform")}
@@ -79,7 +80,7 @@ def _client(config: ClientConfig) -> RegistrationCalls:
         try:
             from vxm_tf.serving.client.grpc_client import GrpcClient
         except ImportError as error:
-            raise ValueError(str(error)) from error
+            raise InputError(str(error)) from error
         return GrpcClient(config.url or GRPC_ADDRESS, **settings)
     return Client(config.url or REST_URL, **settings, progress=ProgressLog())
 
@@ -88,7 +89,7 @@ def nifti_bytes(path: str | Path) -> bytes:
     """Return a scan as the content of a NIfTI file; other formats are converted in memory.
 
     Raises:
-        InputError: missing, unreadable, or in a format that nibabel does not read.
+        InputError: missing, unreadable, or in an unknown format.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,7 +98,7 @@ def nifti_bytes(path: str | Path) -> bytes:
         if path.name.lower().endswith((".nii", ".nii.gz")):
             return path.read_bytes()
         logging.info("%s is converted to NIfTI.", path)
-        return gzip.compress(nibabel.Nifti1Image.from_image(nibabel.load(path)).to_bytes(), COMPRESSION)
+        return gzip.compress(nibabel.Nifti1Image.from_image(open_image(path)).to_bytes(), COMPRESSION)
     except Exception as error:
         raise InputError(f"{path}: cannot be read as a scan ({type(error).__name__}: {error}).") from error
 

@@ -71,7 +71,7 @@ class RegistrationCalls(abc.ABC):
 
         Raises:
             ServingError: no answer, or one that is no registration.
-            ValueError: arrays that cannot be registered.
+            InputError: arrays that cannot be registered.
         """
         outputs = self.predict("register_bytes", encode_pair(moving, fixed))
         names = "moved_bytes", "moved_range", "displacement_bytes", "shape"

@@ -10,6 +10,7 @@ Example, where TensorFlow Serving or anything that speaks its REST interface lis
 import urllib.parse
 from typing import Any
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.client.errors import ServingError, refusal
 from vxm_tf.serving.client.http_exchange import Address, Progress, exchange, import_httpx
 from vxm_tf.serving.client.json_bytes import JsonBody, read_json
@@ -38,7 +39,7 @@ class Client(RegistrationCalls):
             is None if the server does not state it.
 
     Raises:
-        ValueError: no address, both version and label, a time-out that is not positive, or httpx is not installed.
+        InputError: no address, both version and label, a time-out that is not positive, or httpx is not installed.
     """
 
     def __init__(
@@ -134,12 +135,12 @@ class Client(RegistrationCalls):
 
 
 def check_choices(model: str, version: int | None, label: str | None, timeout_seconds: float, retries: int) -> None:
-    """Raise `ValueError` for an impossible choice of model, time-out or retries."""
+    """Raise `InputError` for an impossible choice of model, time-out or retries."""
     if not model:
-        raise ValueError("The model's name is empty; it is the one in the server's models.config, such as vxm.")
+        raise InputError("The model's name is empty; it is the one in the server's models.config, such as vxm.")
     if version is not None and label is not None:
-        raise ValueError(f"Give a version or a label, not both; got {version} and {label!r}.")
+        raise InputError(f"Give a version or a label, not both; got {version} and {label!r}.")
     if not timeout_seconds > 0:
-        raise ValueError(f"timeout_seconds is positive; got {timeout_seconds}.")
+        raise InputError(f"timeout_seconds is positive; got {timeout_seconds}.")
     if retries < 0:
-        raise ValueError(f"retries is 0 or more; got {retries}.")
+        raise InputError(f"retries is 0 or more; got {retries}.")

@@ -30,7 +30,12 @@ def after(checks: Iterable[tf.Operation], tensor: tf.Tensor) -> tf.Tensor:
 
 
 def finite(tensor: tf.Tensor, name: str) -> tf.Tensor:
-    """The tensor, which must hold neither NaN nor infinite values, nor values near the end of float32."""
+    """The tensor, which must hold neither NaN nor infinite values, nor values near the end of float32.
+
+    Whole numbers pass unchanged.
+    """
+    if not tensor.dtype.is_floating:
+        return tensor
     message = f"{name}: holds values that are NaN or infinite. Replace them, such as by 0."
     tensor = after([require(tf.reduce_all(tf.math.is_finite(tensor)), message)], tensor)
     message = f"{name}: holds values beyond {LARGEST:g}, too large to compute with. Scale them."
@@ -51,6 +56,10 @@ def image(tensor: tf.Tensor, name: str, channels: int | None = None) -> tf.Tenso
     """
     shape = tf.shape(tensor)
     checks = [require(shape[0] >= 1, f"{name}: the batch is empty; got shape", shape), not_too_large(shape[1:-1], name)]
+    # Voxels of a batch are numbered in 32 bits.
+    count = tf.reduce_prod(tf.cast(shape, tf.float64))
+    message = f"{name}: a batch has at most {tf.int32.max} values; send fewer volumes at a time. Its shape is"
+    checks.append(require(count <= tf.int32.max, message, shape))
     if channels is not None:
         plural = "channel" if channels == 1 else "channels"
         checks.append(require(shape[-1] == channels, f"{name}: an image has {channels} {plural}; got shape", shape))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from vxm_tf.serving.graph.conditions import after, require
 from vxm_tf.serving.graph.graph_resampling import indices, sampled, smoothed_for, step_between
 from vxm_tf.serving.graph.graph_working_grid import working_grid
-from vxm_tf.serving.graph.intensity import content_box, normalize
+from vxm_tf.serving.graph.intensity import background_value, content_box, normalize
 from vxm_tf.serving.graph.nifti_reading import NiftiVolume
 from vxm_tf.serving.graph.orientation import GridTensor, reordered, reordering
 from vxm_tf.spatial.working_grid import GridSettings
@@ -115,7 +115,8 @@ def _turned(vectors: tf.Tensor, linear: tf.Tensor) -> tf.Tensor:
 
 
 def _moved(values: tf.Tensor, moving: GridTensor, fixed: GridTensor, displacement_mm: tf.Tensor) -> tf.Tensor:
-    """The moving image on the fixed grid by one interpolation, 0 outside its field of view."""
+    """The moving image on the fixed grid by one interpolation, its background outside its field of view."""
     shifts = _turned(displacement_mm, tf.linalg.inv(moving.affine[:3, :3]))
     there = indices(step_between(moving, fixed), fixed.shape)
-    return sampled(values[..., None], [there[k] + shifts[None, ..., k] for k in range(3)], outside=0.0)[..., 0]
+    places = [there[k] + shifts[None, ..., k] for k in range(3)]
+    return sampled(values[..., None], places, outside=background_value(values))[..., 0]

@@ -35,7 +35,7 @@ def indices(step: tf.Tensor, shape: tf.Tensor) -> list[tf.Tensor]:
     return coordinates
 
 
-def sampled(volume: tf.Tensor, coordinates: list[tf.Tensor], outside: float | None = None) -> tf.Tensor:
+def sampled(volume: tf.Tensor, coordinates: list[tf.Tensor], outside: tf.Tensor | float | None = None) -> tf.Tensor:
     """A volume interpolated linearly at coordinates, float32 `[x', y', z', channels]`.
 
     Args:

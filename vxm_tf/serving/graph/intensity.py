@@ -1,9 +1,11 @@
-"""Intensities of images in a graph: percentiles, normalisation, and the box of the content."""
+"""Intensities of images in a graph: percentiles, normalisation, background, and the box of the content."""
 
 import tensorflow as tf
 
 from vxm_tf.data.normalization import FREESURFER_BRIGHT
 from vxm_tf.serving.graph.conditions import after, require
+from vxm_tf.spatial.background import AIR_HU, BACKGROUND_SHARE
+from vxm_tf.spatial.working_grid import BORDER_PERCENTILE, BRIGHT_BACKGROUND, CONTRAST
 
 
 def percentile_high(values: tf.Tensor, share: float) -> tf.Tensor:
@@ -59,18 +61,48 @@ def normalize(values: tf.Tensor, method: str, name: str) -> tf.Tensor:
 
 
 def content_box(values: tf.Tensor) -> tf.Tensor:
-    """Box in which an image is brighter than its background: (first, last) index of each axis, float64 `[3, 2]`.
+    """Box in which an image differs from its background: (first, last) index of each axis, float64 `[3, 2]`.
 
     Computed as by `vxm_tf.spatial.working_grid.content_box`.
     """
     low, high = tf.reduce_min(values), percentile_high(tf.reshape(values, [-1]), 0.995)
-    high = tf.where(high > low, high, tf.reduce_max(values))
-    bright = values > low + 0.05 * (high - low)
+    extent = tf.where(high > low, high, tf.reduce_max(values)) - low
+    darkest = percentile_low(border(values), BORDER_PERCENTILE / 100)
+    bright = (high > low) & (darkest >= high - BRIGHT_BACKGROUND * extent)
+    content = tf.where(bright, values < darkest - CONTRAST * extent, values > low + CONTRAST * extent)
     box = []
     for axis in range(3):
-        occupied = tf.where(tf.reduce_any(bright, axis=[a for a in range(3) if a != axis]))[:, 0]
-        last = tf.cast(tf.shape(bright)[axis] - 1, tf.int64)
+        occupied = tf.where(tf.reduce_any(content, axis=[a for a in range(3) if a != axis]))[:, 0]
+        last = tf.cast(tf.shape(content)[axis] - 1, tf.int64)
         some = tf.size(occupied) > 0
         ends = tf.cond(some, lambda o=occupied: tf.stack([o[0], o[-1]]), lambda last=last: tf.stack([0 * last, last]))
         box.append(tf.cast(ends, tf.float64))
     return tf.stack(box)
+
+
+def border(values: tf.Tensor) -> tf.Tensor:
+    """The outermost voxels of an image `[x, y, z]`, in one axis."""
+    faces = []
+    for axis in range(3):
+        before = (slice(None),) * axis
+        first, rest = values[(*before, slice(0, 1))], values[(*before, slice(1, None))]
+        # An axis of one voxel has one face.
+        faces += [first, rest[(*before, slice(-1, None))]]
+        values = rest[(*before, slice(0, -1))]
+    return tf.concat([tf.reshape(face, [-1]) for face in faces], axis=0)
+
+
+def background_value(values: tf.Tensor) -> tf.Tensor:
+    """The background of an image `[x, y, z]`, a scalar.
+
+    Computed as by `vxm_tf.spatial.background.background_values`.
+    """
+    outermost = border(values)
+    found, _, counts = tf.unique_with_counts(outermost)
+    # Of values with equal counts, NumPy's sorted ones come lowest first.
+    most = tf.reduce_min(tf.boolean_mask(found, counts == tf.reduce_max(counts)))
+    common = tf.reduce_max(counts) >= tf.cast(
+        tf.math.ceil(BACKGROUND_SHARE * tf.cast(tf.size(outermost), tf.float64)), tf.int32
+    )
+    lowest = tf.reduce_min(values)
+    return tf.where(common, most, tf.where(lowest <= AIR_HU, lowest, 0.0))

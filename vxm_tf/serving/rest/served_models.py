@@ -6,6 +6,7 @@ from pathlib import Path
 
 from absl import logging
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.rest.errors import RequestError, invalid
 from vxm_tf.serving.rest.versions import LATEST, LoadedVersion, Policy, fingerprint, versions_on_disk
 
@@ -20,7 +21,7 @@ class Model:
         labels: version number of each label; these versions are served beside those of the policy.
 
     Raises:
-        ValueError: no folder, no version, a label without one, or a version that does not load.
+        InputError: no folder, no version, a label without one, or a version that does not load.
     """
 
     def __init__(self, name: str, base_path: str | Path, policy: Policy = LATEST, labels: dict[str, int] | None = None):
@@ -80,19 +81,19 @@ class Model:
 
     def _load_first(self) -> None:
         if not self.base_path.is_dir():
-            raise ValueError(f"{self.base_path}: no such folder. Give the model's base folder, which holds 1/, 2/, ...")
+            raise InputError(f"{self.base_path}: no such folder. Give the model's base folder, which holds 1/, 2/, ...")
         present = versions_on_disk(self.base_path)
         if not present:
-            raise ValueError(f"{self.base_path}: no version in this folder; expected <number>/saved_model.pb in it.")
+            raise InputError(f"{self.base_path}: no version in this folder; expected <number>/saved_model.pb in it.")
         missing = (self.policy.numbers | set(self.labels.values())) - present
         if missing:
             there = ", ".join(map(str, sorted(present)))
-            raise ValueError(f"{self.base_path}: no version {min(missing)} in this folder; it holds {there}.")
+            raise InputError(f"{self.base_path}: no version {min(missing)} in this folder; it holds {there}.")
         for number in sorted(self._wanted(present)):
             self._try_to_load(number)
             if number not in self._versions:
                 reason = self._states[number][1]
-                raise ValueError(f"{self.base_path / str(number)}: not a SavedModel that loads ({reason}).")
+                raise InputError(f"{self.base_path / str(number)}: not a SavedModel that loads ({reason}).")
 
     def _try_to_load(self, number: int) -> None:
         folder = self.base_path / str(number)

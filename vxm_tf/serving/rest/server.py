@@ -9,6 +9,7 @@ from types import ModuleType
 
 from absl import logging
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.rest.app import RestApp
 from vxm_tf.serving.rest.served_models import Model, Watcher
 from vxm_tf.serving.rest.work_queue import Limits
@@ -30,7 +31,7 @@ class RestServer:
         port: the port that the server listens on.
 
     Raises:
-        ValueError: uvicorn is not installed, or the server cannot listen on that address.
+        InputError: uvicorn is not installed, or the server cannot listen on that address.
     """
 
     def __init__(
@@ -105,21 +106,21 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Raises:
-        ValueError: the port is taken or no port, or the host is not this machine's.
+        InputError: the port is taken or no port, or the host is not this machine's.
     """
     if not 0 <= port <= 65535:
-        raise ValueError(f"A port is a number from 0 to 65535; got {port}.")
+        raise InputError(f"A port is a number from 0 to 65535; got {port}.")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ValueError(f"{host}:{port}: cannot listen there ({reason}). Give another --port or --host.") from None
+        raise InputError(f"{host}:{port}: cannot listen there ({reason}). Give another --port or --host.") from None
 
 
 def _import_uvicorn() -> ModuleType:
     try:
         import uvicorn
     except ImportError:
-        raise ValueError('The server needs uvicorn: pip install "vxm-tf[serve]".') from None
+        raise InputError('The server needs uvicorn: pip install "vxm-tf[serve]".') from None
     return uvicorn

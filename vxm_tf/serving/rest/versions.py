@@ -7,6 +7,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from vxm_tf.files.errors import InputError
+
 FILE = "saved_model.pb"
 
 
@@ -27,7 +29,7 @@ class Policy:
         """Return the policy that "latest", "all" or numbers with commas between stand for.
 
         Raises:
-            ValueError: anything else.
+            InputError: anything else.
 
         Example:
             >>> Policy.parse("1,2").wanted({1, 2, 3})
@@ -37,7 +39,7 @@ class Policy:
             return cls(every=text == "all")
         parts = [part.strip() for part in text.split(",")]
         if not all(part.isascii() and part.isdigit() for part in parts):
-            raise ValueError(f"Versions are all, latest or numbers with commas between, such as 1,2; got {text!r}.")
+            raise InputError(f"Versions are all, latest or numbers with commas between, such as 1,2; got {text!r}.")
         return cls(frozenset(map(int, parts)))
 
     def wanted(self, present: set[int]) -> set[int]:

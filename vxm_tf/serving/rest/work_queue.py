@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from vxm_tf.files.errors import InputError
 from vxm_tf.serving.rest.errors import RequestError
 
 
@@ -37,7 +38,7 @@ class Limits:
             least = {"queue": 0, "workers": 1}.get(name)
             if (value <= 0) if least is None else (value < least):
                 bound = "more than 0" if least is None else f"at least {least}"
-                raise ValueError(f"{name} must be {bound}; got {value}.")
+                raise InputError(f"{name} must be {bound}; got {value}.")
 
 
 class WorkQueue:

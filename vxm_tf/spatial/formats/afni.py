@@ -14,7 +14,7 @@ import numpy as np
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.itk_kinds import turned, turned_affine
-from vxm_tf.spatial.formats.nifti_fields import read_vectors, write_vectors
+from vxm_tf.spatial.formats.nifti_fields import check_displacements, read_vectors, write_vectors
 from vxm_tf.spatial.formats.parts import affine_for, check_axes
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
@@ -42,9 +42,11 @@ def read_afni(
     """
     with reading(path):
         if str(path).lower().endswith((".nii", ".nii.gz")):
-            vectors, fixed_grid, _ = read_vectors(path, "5-D")
+            field = read_vectors(path, "5-D")
+            check_displacements(path, field)
+            fixed_grid = field.grid
             transform: AffineTransform | DisplacementField = DisplacementField(
-                fixed_grid, turned(vectors), outside="zero"
+                fixed_grid, turned(field.vectors), outside="zero"
             )
         else:
             transform = _read_matrix(path)

@@ -101,7 +101,9 @@ def _world_to_fsl(grid: Grid) -> np.ndarray:
 
 
 def _read_field(path: str | os.PathLike, moving_grid: Grid, field_type: str | None) -> DisplacementField:
-    vectors, grid, intent = read_vectors(path, "4-D")
+    field = read_vectors(path, "4-D")
+    # FSL does not look at the header's unit: its vectors are in the unit of the voxel size.
+    vectors, grid, intent = field.vectors * field.mm_per_unit, field.grid, field.intent
     if intent in FSL_COEFFICIENTS:
         raise InputError("holds spline coefficients. Turn them into a field: fnirtfileutils --in= --ref= --out=")
     if intent != FSL_DISPLACEMENT:

@@ -18,7 +18,13 @@ from vxm_tf.files.atomic import replace_atomically
 from vxm_tf.files.errors import InputError
 from vxm_tf.files.json_file import write_text
 from vxm_tf.spatial.formats.itk_kinds import ItkRecord, to_record, to_transform, turned
-from vxm_tf.spatial.formats.nifti_fields import DISPLACEMENT_VECTOR, VECTOR, read_vectors, write_vectors
+from vxm_tf.spatial.formats.nifti_fields import (
+    DISPLACEMENT_VECTOR,
+    VECTOR,
+    check_displacements,
+    read_vectors,
+    write_vectors,
+)
 from vxm_tf.spatial.formats.parts import affine_for, zero_outside_parts
 from vxm_tf.spatial.formats.reading import reading
 from vxm_tf.spatial.grid import Grid
@@ -98,14 +104,16 @@ def is_itk_matlab(path: str | os.PathLike) -> bool:
 
 
 def _read_field(path: str | os.PathLike) -> DisplacementField:
-    vectors, grid, intent = read_vectors(path, "5-D")
-    if intent not in (VECTOR, DISPLACEMENT_VECTOR):
+    field = read_vectors(path, "5-D")
+    if field.intent not in (VECTOR, DISPLACEMENT_VECTOR):
         raise InputError(
-            f"ITK's displacement fields have the intent {VECTOR} (vector); got {intent}. If the file is another "
+            f"ITK's displacement fields have the intent {VECTOR} (vector); got {field.intent}. If the file is another "
             "tool's, say which format it has."
         )
+    check_displacements(path, field)
     # ITK converts vectors with NIfTI's intent for displacements from RAS, and takes vectors of intent "vector" as LPS.
-    return DisplacementField(grid, vectors if intent == DISPLACEMENT_VECTOR else turned(vectors), outside="zero")
+    vectors = field.vectors if field.intent == DISPLACEMENT_VECTOR else turned(field.vectors)
+    return DisplacementField(field.grid, vectors, outside="zero")
 
 
 def _from_queue(records: Sequence[ItkRecord]) -> Transform:

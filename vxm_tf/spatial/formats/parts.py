@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.spatial.grid import Grid
+from vxm_tf.spatial.grid import Grid, same_grid
 from vxm_tf.spatial.transforms import AffineTransform, DisplacementField, Part, Transform, dense, flattened, slabs
 
 # Largest factor by which a field may be enlarged by its edge; otherwise one field on the image's grid is written.
@@ -94,7 +94,7 @@ def _reach(parts: Sequence[Part], grid: Grid) -> dict[int, tuple[np.ndarray, np.
     wanted = [
         number
         for number, part in enumerate(parts)
-        if isinstance(part, DisplacementField) and part.outside != "zero" and (number or not part.grid.is_same(grid))
+        if isinstance(part, DisplacementField) and part.outside != "zero" and (number or not same_grid(part.grid, grid))
     ]
     reach: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for start, stop in slabs(grid.shape) if wanted else ():
