@@ -48,7 +48,7 @@ def rows_of(options: argparse.Namespace, done: list[dict]) -> Iterator[dict]:
             for number, (*names, kind, answer) in enumerate(kept(options.cache, options.set, method)):
                 pair = {"method": method, **dict(zip(("moving", "fixed"), names))}
                 jobs = _jobs(answer, kind, (SEED, number), graded > 0, pair, {_key(row) for row in done})
-                jobs = (job for job in jobs if not options.only or f"{job[0]['kind']}={job[0]['amount']:g}" in options.only)
+                jobs = (job for job in jobs if _is_wanted(job[0], options.only))
                 yield from pool.map(lambda job, answer=answer: _measured(answer, *job), jobs)
                 graded -= kind == CLEAN
 
@@ -70,6 +70,10 @@ def _measured(answer: Answer, row: dict, displacement: np.ndarray) -> dict:
     measures = measures_of(answer.moving, answer.fixed, displacement, spacing_mm=answer.linear)
     measures = {key: round(value, 4) for key, value in measures.items()}
     return {**row, "seconds": round(time.thread_time() - start, 2), "measures": measures}
+
+
+def _is_wanted(row: dict, only: list[str]) -> bool:
+    return not only or f"{row['kind']}={row['amount']:g}" in only
 
 
 def _key(row: dict) -> tuple:
