@@ -210,14 +210,13 @@ class RegistrationResult:
 
     @functools.cached_property
     def _verdict(self) -> Verdict:
-        spacing_mm = float(np.prod(self.working_grid.spacing_mm) ** (1 / self.working_grid.ndim))
         return judge(
             *self.working_images,
             self.working_displacement,
             self._forward_certificate,
             self.uncertainty,
             same_contrast=self.similarity != "mi",
-            spacing_mm=spacing_mm,
+            spacing_mm=self.working_grid.affine[:-1, :-1],
         )
 
     def measures(self) -> dict[str, float]:
