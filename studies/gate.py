@@ -1,155 +1,179 @@
-"""AUROC of the gate: how well it tells spoiled pairs from clean ones, without labels.
+"""How many wrong registrations the gate finds, over millimetres, and how many sound ones it flags.
 
-    python -m studies.gate --set val
+    python -m studies.gate_pairs --set val --kinds --cache DIR
+    python -m studies.gate --set val --cache DIR
 
-Ordered pairs of brains at 2 mm are registered by the shipped network as they are, and once for each kind in
-`spoiled.KINDS` with the moving image spoiled. AUROC is the probability that a spoiled pair has a higher score than a
-clean one, ties counted half; a pair is flagged if its verdict is not `pass`. Measures are kept pair by pair, so the
-same command continues an interrupted run; `--again` judges the kept measures without registering anything. Writes
-`studies/results/gate.json`, `gate.md` and `gate.png`.
+Pairs that `studies.gate_pairs` has registered are judged as they are, with the moving image spoiled
+(`studies.spoiled`), and with displacements made wrong by known amounts (`studies.wrong_displacements`). A pair is
+flagged if its verdict is not `pass`. "without rest" is the same count without the test of rest. With `--set train` the
+limit of unrest is fitted: the geometric mean of the highest value of a sound pair and the lowest of a smooth error of
+4 mm rms or of no registration. `--again` judges the kept measures. Adds the set to `studies/results/gate.json`, and
+writes `gate.md` and `gate.png` from all sets in it.
 """
 
 import argparse
-import dataclasses
-import itertools
 import json
 import os
 import platform
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 import vxm_tf  # before tensorflow, for oneDNN
-from studies import spoiled
-from vxm_tf.data import normalize
+from studies import spoiled, wrong_displacements
+from studies.gate_pairs import CLEAN, METHODS, SEED, kept
+from studies.wrong_displacements import Answer
 from vxm_tf.files.json_file import write_json, write_text
-from vxm_tf.models.saved import input_settings, load_model
 from vxm_tf.trust.gate.measure_limits import LIMITS
 from vxm_tf.trust.gate.measures import measures_of
 from vxm_tf.trust.gate.verdict import judged
 
-HERE = Path(__file__).resolve().parent
-SEED = 0
-CLEAN = "clean"
-# Groups that are compared with the clean pairs: all kinds, and all but the flip of a nearly symmetric head.
-POOLED = {"all kinds": spoiled.KINDS, "all but the flip of axis 0": [k for k in spoiled.KINDS if k != "flip of axis 0"]}
-COLOURS = {"pass": "#4a7a4a", "review": "#c98a1b", "fail": "#b03a2e"}
+RESULT = Path(__file__).resolve().parent / "results" / "gate.json"
+SETS = ("train", "val", "hippocampus-train", "hippocampus", "heads", "lung")
+AS_REGISTERED, FRACTION, SMOOTH = "as registered", "fraction of the displacement", "smooth error, mm rms"
+FALSE_IDENTITY = {(FRACTION, 0.0), (SMOOTH, 4), ("smooth error, half as wide, mm rms", 4)}
+CURVES = (SMOOTH, "shift, mm", "turn, degrees", FRACTION)
+COLOURS = dict(zip(SETS, ("#999999", "#1f5a8a", "#cccc99", "#4a7a4a", "#c98a1b", "#b03a2e")))
 
 
-def load(path, organs):
-    with np.load(path) as data:
-        return spoiled.Scan(data["vol"].astype("float32"), data["seg"], organs)
+def rows_of(options: argparse.Namespace, done: list[dict]) -> Iterator[dict]:
+    """Yield a row for every pair, kind and amount that is not in `done`."""
+    with ThreadPoolExecutor(options.threads) as pool:
+        for method in METHODS:
+            graded = options.graded
+            for number, (*names, kind, answer) in enumerate(kept(options.cache, options.set, method)):
+                pair = {"method": method, **dict(zip(("moving", "fixed"), names))}
+                jobs = _jobs(answer, kind, (SEED, number), graded > 0, pair, {_key(row) for row in done})
+                jobs = (job for job in jobs if _is_wanted(job[0], options.only))
+                yield from pool.map(lambda job, answer=answer: _measured(answer, *job), jobs)
+                graded -= kind == CLEAN
 
 
-def network_for(shape):
-    """The shipped network for a shape: (model of its displacement, normalisation of its images)."""
-    network = load_model("shipped")
-    return network.for_shape(shape).with_outputs("displacement"), input_settings(network)["normalization"]
+def _jobs(
+    answer: Answer, kind: str, seed: tuple[int, int], graded: bool, pair: dict, known: set[tuple]
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Yield (beginning of a row, displacement to judge)."""
+    for name, amount, displacement in wrong_displacements.all_of(answer, seed):
+        row = {**pair, "kind": name if kind == CLEAN else kind, "amount": amount}
+        if _key(row) not in known:
+            yield row, displacement
+        if kind != CLEAN or not graded:
+            return
 
 
-def measured(model, normalization, moving, fixed):
-    """Register two raw images; returns the gate's measures, and the seconds of registering and of measuring."""
-    images = [normalize(image[..., None], normalization) for image in (moving, fixed)]
-    begin = time.perf_counter()
-    answer = model.predict_on_batch({"moving": images[0][None], "fixed": images[1][None]})
-    displacement = np.asarray(answer["displacement"][0])
-    between = time.perf_counter()
-    measures = measures_of(*images, displacement)
-    return {"seconds": between - begin, "measuring_seconds": time.perf_counter() - between, "measures": measures}
+def _measured(answer: Answer, row: dict, displacement: np.ndarray) -> dict:
+    start = time.thread_time()
+    measures = measures_of(answer.moving, answer.fixed, displacement, spacing_mm=answer.linear)
+    measures = {key: round(value, 4) for key, value in measures.items()}
+    return {**row, "seconds": round(time.thread_time() - start, 2), "measures": measures}
 
 
-def rows_of(options, done):
-    """Yield a row for every pair and kind that is not in `done`."""
-    data = Path(options.data_dir)
-    organs = data / "hippocampus" / "images"
-    scans = {p.stem: load(p, organs) for p in sorted((data / "brains-2mm" / options.set).glob("*.npz"))}
-    network = network_for(next(iter(scans.values())).image.shape)
-    pairs = list(itertools.permutations(scans, 2))
-    pairs = [pairs[k] for k in np.random.default_rng(SEED).permutation(len(pairs))[: options.pairs or None]]
-    for (number, (moving, fixed)), kind in itertools.product(enumerate(pairs), (CLEAN, *spoiled.KINDS)):
-        key = {"moving": moving, "fixed": fixed, "kind": kind}
-        if any(row.items() >= key.items() for row in done):
-            continue
-        rng = np.random.default_rng((SEED, number))
-        image = scans[moving].image if kind == CLEAN else spoiled.KINDS[kind](scans[moving], rng, number)
-        row = {**key, **measured(*network, image, scans[fixed].image)}
-        print(f"{number + 1}/{len(pairs)} {moving} -> {fixed} {kind}: {row['seconds']:.1f} s", flush=True)
-        yield row
+def _is_wanted(row: dict, only: list[str]) -> bool:
+    return not only or f"{row['kind']}={row['amount']:g}" in only
 
 
-def auroc(spoiled_scores, clean_scores):
-    """Probability that a spoiled pair scores higher than a clean one, ties counted half."""
-    first, second = np.array(spoiled_scores)[:, None], np.array(clean_scores)
-    return float(np.mean((first > second) + 0.5 * (first == second)))
+def _key(row: dict) -> tuple:
+    return tuple(row[name] for name in ("method", "moving", "fixed", "kind", "amount"))
 
 
-def summary(rows):
-    """Numbers of each kind and of each group in `POOLED`."""
-    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in (CLEAN, *spoiled.KINDS)}
-    by_kind |= {name: [row for row in rows if row["kind"] in kinds] for name, kinds in POOLED.items()}
-    clean = [row["score"] for row in by_kind[CLEAN]]
-    return {kind: _numbers(kind, some, clean) for kind, some in by_kind.items()}
+def judge_again(row: dict) -> dict:
+    """The row with the verdict of its measures, with and without the test of rest."""
+    verdict, old = judged(row["measures"]), judged({**row["measures"], "unrest": 0.0})
+    return {**row, "verdict": verdict.verdict, "score": round(verdict.score, 3), "without_rest": old.verdict}
 
 
-def _numbers(kind, rows, clean):
-    scores = [row["score"] for row in rows]
-    verdicts = {name: sum(row["verdict"] == name for row in rows) for name in COLOURS}
+def summary(rows: list[dict]) -> list[dict]:
+    """Counts for each method, kind and amount, in the order of the rows."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row["kind"], row["amount"]), []).append(row)
+    return [_numbers(*key, some) for key, some in groups.items()]
+
+
+def _numbers(method: str, kind: str, amount: float, rows: list[dict]) -> dict:
+    unrest = [row["measures"]["unrest_mm"] for row in rows if "unrest_mm" in row["measures"]]
     return {
+        "method": method,
+        "kind": kind,
+        "amount": amount,
         "pairs": len(rows),
-        "auroc": None if kind == CLEAN else auroc(scores, clean),
-        "flagged": 1.0 - verdicts["pass"] / len(rows),
-        **verdicts,
-        "median_score": float(np.median(scores)),
-        "lowest_score": min(scores),
-        "highest_score": max(scores),
+        "flagged": sum(row["verdict"] != "pass" for row in rows),
+        "failed": sum(row["verdict"] == "fail" for row in rows),
+        "flagged_without_rest": sum(row["without_rest"] != "pass" for row in rows),
+        "unrest_mm": [round(float(value), 2) for value in (np.min(unrest), np.median(unrest), np.max(unrest))],
     }
 
 
-def table(numbers):
-    """Markdown table of the numbers."""
-    lines = ["| | pairs | AUROC | flagged | pass | review | fail | score, median | lowest | highest |"]
-    lines.append("| --- |" + " ---: |" * 9)
-    for kind, n in numbers.items():
-        cells = [kind, n["pairs"], "" if n["auroc"] is None else f"{n['auroc']:.3f}", f"{100 * n['flagged']:.0f} %"]
-        cells += [n[name] for name in COLOURS]
-        cells += [f"{n[name]:.2f}" for name in ("median_score", "lowest_score", "highest_score")]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
+def fitted_limit(rows: list[dict]) -> dict:
+    """The limit of unrest that separates sound registrations from wrong ones."""
+    sound = max(row["measures"]["unrest"] for row in rows if row["kind"] == AS_REGISTERED)
+    wrong = min(row["measures"]["unrest"] for row in rows if (row["kind"], row["amount"]) in FALSE_IDENTITY)
+    return {"highest_sound": sound, "lowest_wrong": wrong, "between": round(float(np.sqrt(sound * wrong)), 3)}
 
 
-def draw(path, rows):
-    """Draw the score of each pair as a point, one row for each kind."""
+def table(sets: dict[str, dict]) -> str:
+    """Markdown tables of the counts, one for each set."""
+    lines = []
+    for name, result in sets.items():
+        lines += [f"## {name}", ""]
+        lines.append(
+            "| registered by | kind | amount | flagged | fail | flagged without rest | mm: least, median, most |"
+        )
+        lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+        for n in result["summary"]:
+            amount = (
+                ""
+                if n["kind"] == AS_REGISTERED or n["kind"] in spoiled.KINDS | spoiled.MISPLACED
+                else f"{n['amount']:g}"
+            )
+            counts = f"{n['flagged']} of {n['pairs']} | {n['failed']} | {n['flagged_without_rest']}"
+            unrest = ", ".join(f"{value:.2f}" for value in n["unrest_mm"])
+            lines.append(f"| {n['method']} | {n['kind']} | {amount} | {counts} | {unrest} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def draw(path: Path, sets: dict[str, dict]) -> None:
+    """Draw the share of flagged pairs over the amount of each error."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    kinds = (CLEAN, *spoiled.KINDS)
-    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    rng = np.random.default_rng(SEED)
-    for verdict, colour in COLOURS.items():
-        some = [row for row in rows if row["verdict"] == verdict]
-        heights = [kinds.index(row["kind"]) + rng.uniform(-0.25, 0.25) for row in some]
-        label = f"{verdict} ({len(some)})"
-        axes.scatter([row["score"] for row in some], heights, s=14, color=colour, alpha=0.7, label=label, lw=0)
-    for place in (1, 2):
-        axes.axvline(place, color="0.5", lw=0.8, ls="--", zorder=0)
-    axes.set_yticks(range(len(kinds)), kinds)
-    axes.invert_yaxis()
-    axes.set_xlabel("score: 1 is where review begins, 2 where fail does")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper right")
+    figure, panels = plt.subplots(2, 2, figsize=(8, 5.6), layout="constrained", sharey=True)
+    for panel, kind in zip(panels.flat, CURVES, strict=True):
+        for name, result in sets.items():
+            method = next(n["method"] for n in result["summary"])
+            some = [n for n in result["summary"] if n["kind"] in (kind, AS_REGISTERED) and n["method"] == method]
+            right = 1.0 if kind == FRACTION else 0.0
+            points = sorted(
+                (right if n["kind"] == AS_REGISTERED else n["amount"], 100 * n["flagged"] / n["pairs"]) for n in some
+            )
+            pairs = next(n["pairs"] for n in some)
+            if len(points) > 1:
+                panel.plot(*zip(*points), "o-", ms=3.5, color=COLOURS[name], label=f"{name} ({pairs})")
+            old = sorted(
+                (right if n["kind"] == AS_REGISTERED else n["amount"], 100 * n["flagged_without_rest"] / n["pairs"])
+                for n in some
+            )
+            if name == "val":
+                panel.plot(*zip(*old), ":", color=COLOURS[name], label="val, without the test of rest")
+        panel.set_xlabel(kind)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("flagged, %")
+    panels[0, 0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=110)
 
 
-def environment():
+def environment() -> dict:
     names = ("keras", "tensorflow", "numpy", "scipy", "scikit-image")
+    limits = {name: [limit.usual, limit.review, limit.fail] for name, limit in LIMITS.items()}
     versions = {"vxm_tf": vxm_tf.__version__, **{name: version(name) for name in names}}
-    limits = {
-        name: {k: v for k, v in dataclasses.asdict(limit).items() if k != "sentence"} for name, limit in LIMITS.items()
-    }
     return {
         "cores": os.cpu_count(),
         "processor": platform.machine(),
@@ -159,35 +183,38 @@ def environment():
     }
 
 
-def parse():
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data_dir", default=str(HERE.parents[1] / "shared" / "data"), help="folder with all data sets"
-    )
-    parser.add_argument("--set", choices=("val", "train"), default="val", help="folder of brains-2mm")
-    parser.add_argument("--pairs", type=int, default=20, help="number of ordered pairs, drawn at random; 0 for all")
-    parser.add_argument("--output", default=str(HERE / "results" / "gate.json"), help="result file")
-    parser.add_argument("--again", action="store_true", help="judge the kept measures again, without registering")
+    parser.add_argument("--set", choices=SETS, default="val", help="pairs to judge")
+    parser.add_argument("--cache", type=Path, default=None, help="folder of `studies.gate_pairs`")
+    parser.add_argument("--graded", type=int, default=20, help="number of pairs of each method that are made wrong")
+    parser.add_argument("--only", nargs="*", default=[], help="measure only these, each as kind=amount; all if none")
+    parser.add_argument("--threads", type=int, default=2, help="number of pairs to measure at once")
+    parser.add_argument("--output", type=Path, default=RESULT, help="result file")
+    parser.add_argument("--again", action="store_true", help="judge the kept measures again, without measuring")
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
     options = parse()
-    path = Path(options.output)
-    kept = json.loads(path.read_text()) if path.is_file() else {}
-    rows = kept.get("pairs", []) if kept.get("set", options.set) == options.set else []
+    kept_result = json.loads(options.output.read_text()) if options.output.is_file() else {}
+    sets = kept_result.get("sets", {})
+    rows = sets.get(options.set, {}).get("pairs", [])
     for row in () if options.again else rows_of(options, rows):
         rows.append(row)
-        write_json(path, {"set": options.set, "pairs": rows})
-    for row in rows:
-        verdict = judged(row["measures"])
-        row |= {"verdict": verdict.verdict, "score": verdict.score, "reasons": verdict.reasons}
-    numbers = summary(rows)
-    result = {"set": options.set, "environment": environment(), "summary": numbers, "pairs": rows}
-    write_json(path, result)
-    write_text(path.with_suffix(".md"), table(numbers))
-    draw(path.with_suffix(".png"), rows)
-    print(table(numbers))
+        print(*_key(row), row["measures"]["unrest_mm"], row["seconds"], flush=True)
+    sets[options.set] = {"pairs": rows}
+    for name in sets:
+        judged_rows = [judge_again(row) for row in sets[name]["pairs"]]
+        sets[name] = {"summary": summary(judged_rows), "pairs": judged_rows}
+        if name == "train":
+            sets[name]["limit_of_unrest"] = fitted_limit(judged_rows)
+    sets = {name: sets[name] for name in SETS if name in sets}
+    write_json(options.output, {"environment": environment(), "sets": sets})
+    write_text(options.output.with_suffix(".md"), table(sets))
+    draw(options.output.with_suffix(".png"), sets)
+    print(table({options.set: sets[options.set]}))
+    print(sets[options.set].get("limit_of_unrest", ""))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ WHITE_MATTER = (2, 41)
 DEGREES = 30.0
 SLAB = (0.20, 0.25)
 NOISE = 0.3
+VOXEL_MM, SHIFT_MM, SLIGHT_DEGREES = 2.0, 10.0, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,18 @@ def noisy(scan, rng, number):
     return np.hypot(scan.image + real, imaginary)
 
 
+def shifted(scan, rng, number):
+    """The image 10 mm away in a random direction, as if its header were wrong."""
+    direction = rng.standard_normal(scan.image.ndim)
+    return ndimage.shift(scan.image, SHIFT_MM / VOXEL_MM * direction / np.linalg.norm(direction), order=1)
+
+
+def slightly_rotated(scan, rng, number):
+    """The image turned by 10 degrees in one of the three planes, either way, as if its header were wrong."""
+    plane = ((0, 1), (0, 2), (1, 2))[number % 3]
+    return ndimage.rotate(scan.image, SLIGHT_DEGREES * rng.choice((-1, 1)), plane, reshape=False, order=1)
+
+
 def _organ(scan, rng):
     paths = sorted(scan.organs.glob("*.nii.gz"))
     return nibabel.load(paths[rng.integers(len(paths))]).get_fdata(dtype="float32")
@@ -104,3 +117,5 @@ KINDS = {
     "blank": blank,
     "noise": noisy,
 }
+# A network may still register these, so they are no spoils: the answer decides whether they should be flagged.
+MISPLACED = {"10 mm off": shifted, "10 degrees off": slightly_rotated}

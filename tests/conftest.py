@@ -77,6 +77,15 @@ def random_field(rng):
 
 
 @pytest.fixture
+def trilinear_fold():
+    """`[6, 6, 6, 3]`: every tetrahedron keeps a fifth of its volume, and trilinear interpolation folds in one cube."""
+    field = np.zeros((6, 6, 6, 3))
+    hundredths = np.loadtxt(Path(__file__).parent / "trust" / "folds" / "files" / "trilinear_fold.txt")
+    field[1:5, 1:5, 1:5] = hundredths.reshape(4, 4, 4, 3) / 100
+    return field
+
+
+@pytest.fixture
 def smooth_field(positions):
     """smooth_field(shape, amplitude): one arch an axis, 0 on every face, so that nothing leaves the grid."""
 

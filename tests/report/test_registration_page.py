@@ -68,6 +68,14 @@ def test_folds_are_counted_at_the_top(registered, contents):
     assert f"The transform folds at {failing} voxels." in page and 'class="badge bad"' in page
 
 
+def test_folds_between_the_voxels_are_told_apart_and_marked(registered, contents, trilinear_fold):
+    shown = contents(registration=registered(trilinear_fold, trilinear_fold.shape[:-1]))
+    page = registration_page(shown)
+    assert "Interpolated trilinearly, the transform folds in 1 cubes between voxels." in page
+    assert '<strong class="bad">in 1 cubes</strong>' in page and "The transform folds at 0 voxels" not in page
+    assert shown.folded.sum() == 8
+
+
 @pytest.mark.parametrize(("verdict", "kind"), [("pass", "good"), ("review", "warn"), ("fail", "bad")])
 def test_a_verdict_is_shown_with_its_reasons_and_measures(contents, verdict, kind):
     reasons, measures = ("One <b> thing.", "Another."), {"mutual_information": 1.25}
@@ -140,6 +148,14 @@ def test_a_calibrated_uncertainty_says_its_bound(contents, registered):
         words = re.sub("<[^>]+>", " ", registration_page(contents(registration=registration)))
         assert "0.25 mm" in words
         assert ("Error bound" in words) == ("0.75 mm" in words) == ("90 % of true displacements" in words) == said
+
+
+def test_a_bound_of_a_pair_beyond_its_calibration_is_qualified(contents, registered):
+    std = np.full((20, 22, 24), 0.25, "float32")
+    uncertainty = Uncertainty(std, 8, "samples", bound_mm=3 * std, coverage=0.9, beyond=("mean spread of 9 mm",))
+    registration = registered((1.0, 2.0, 0.0), (20, 22, 24), uncertainty=uncertainty)
+    words = re.sub("<[^>]+>", " ", registration_page(contents(registration=registration)))
+    assert "this pair lies outside: mean spread of 9 mm" in words and "as calibrated" not in words
 
 
 def test_noise_that_cannot_be_packed_still_fits(registered, tmp_path, rng):

@@ -7,6 +7,9 @@ import pytest
 from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.files.errors import InputError
 from vxm_tf.models import VxmProbabilistic, VxmPyramid
+from vxm_tf.registration import displacement_by
+from vxm_tf.trust import pair_uncertainty
+from vxm_tf.trust.uncertainty import known_pairs
 from vxm_tf.trust.uncertainty.calibration import Calibration, calibration_of, remember
 from vxm_tf.trust.uncertainty.known_pairs import phantom_pairs
 from vxm_tf.workflows.calibrate_network import CalibrateConfig, calibrate_file, known_errors
@@ -22,7 +25,14 @@ def model(tmp_path):
 
 
 def config(model, tmp_path, **settings):
-    settings = {"pairs": 3, "samples": 4, "output": str(tmp_path / "new" / "calibrated.keras"), **settings}
+    # Three pairs cannot promise 90 %.
+    settings = {
+        "pairs": 3,
+        "samples": 4,
+        "coverage": 0.8,
+        "output": str(tmp_path / "new" / "calibrated.keras"),
+        **settings,
+    }
     return CalibrateConfig(model=model, **settings)
 
 
@@ -37,16 +47,36 @@ def test_the_network_stays_and_knows_its_errors(model, tmp_path):
 
 def test_an_older_calibration_does_not_stand_in_the_way(model, tmp_path):
     network = keras.models.load_model(model)
-    remember(network, Calibration(1.0, 0.9, {"a feature of old": 1.0}, "perturbations", 4, 3))
+    remember(network, Calibration(1.0, 0.8, {"a feature of old": 1.0}, "perturbations", 4, 3))
     network.save(tmp_path / "old.keras")
     assert calibrate_file(config(str(tmp_path / "old.keras"), tmp_path)) == calibrate_file(config(model, tmp_path))
 
 
-def test_it_covers_pairs_like_those(model, tmp_path):
-    found = calibrate_file(config(model, tmp_path, pairs=8, coverage=0.8))
+def test_it_covers_pairs_like_those_and_says_which_are_not(model, tmp_path, monkeypatch):
+    found = calibrate_file(config(model, tmp_path, pairs=8))
     network = keras.models.load_model(model)
     rows = [known_errors(network, pair, 4) for pair in phantom_pairs(SHAPE, 8, seed=9)]
     assert abs(np.mean([np.mean(error <= found.radius(features)) for error, features in rows]) - 0.8) < 0.12
+
+    def beyond(network, pair):
+        register = displacement_by(network)
+        images, settings = (pair.moving, pair.fixed), {"refined": False, "linear": np.eye(2), "samples": 4}
+        return pair_uncertainty(*images, register(*images), register, network, **settings).beyond
+
+    network = keras.models.load_model(tmp_path / "new" / "calibrated.keras")
+    inside = [beyond(network, pair) for pair in phantom_pairs(SHAPE, 8, seed=9)]
+    monkeypatch.setattr(known_pairs, "MAGNITUDES", (0.08, 0.1))
+    outside = [beyond(network, pair) for pair in phantom_pairs(SHAPE, 8, seed=10)]
+    assert sum(map(bool, inside)) <= 3 and sum(map(bool, outside)) >= 7
+
+
+def test_the_promise_names_pairs_and_interval(model, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    found = calibrate_file(config(model, tmp_path))
+    low, high = 100 * found.lowest_coverage, 100 * found.highest_coverage
+    assert low < 80 < high
+    assert "Measured on 3 pairs: the promise of 80 % holds on average" in caplog.text
+    assert f"{low:.0f} to {high:.0f} %" in caplog.text
 
 
 def test_scans_are_deformed_in_a_known_way(model, tmp_path):
@@ -54,6 +84,17 @@ def test_scans_are_deformed_in_a_known_way(model, tmp_path):
         np.savez(tmp_path / f"scan{seed}.npz", vol=phantom(shape, seed).image)
     found = calibrate_file(config(model, tmp_path, data_dir=str(tmp_path)))
     assert found.source == "2 scans, each deformed twice" and found.pairs == 3
+    assert found.grid == {"shape": [48, 56]}
+
+
+def test_errors_of_thick_slices_are_measured_in_millimetres(model, tmp_path):
+    """With voxels of 1 x 4 mm, an error of one voxel along the second axis is four times one along the first."""
+    network = keras.models.load_model(model)
+    pair = next(phantom_pairs(SHAPE, 1, seed=4, spacing_mm=(1.0, 4.0)))
+    displacement = displacement_by(network)(pair.moving, pair.fixed)
+    expected_mm = np.linalg.norm((displacement - pair.displacement) * [1.0, 4.0], axis=-1)[pair.inside]
+    # The mean voxel size is the geometric mean, 2 mm.
+    np.testing.assert_allclose(known_errors(network, pair, 2)[0] * 2.0, expected_mm, rtol=1e-3, atol=1e-3)
 
 
 def test_a_probabilistic_network_is_calibrated_by_its_samples(tmp_path):
@@ -69,6 +110,7 @@ def test_a_probabilistic_network_is_calibrated_by_its_samples(tmp_path):
         ({"pairs": 1}, "2 or more; got 1 and 4"),
         ({"samples": 1}, "2 or more; got 3 and 1"),
         ({"coverage": 1.5}, "between 0 and 1; got 1.5"),
+        ({"coverage": 0.9}, "3 pairs cannot promise a coverage of 90 %, at most 87.5 %: calibrate on 4 pairs"),
         ({"data_dir": "nowhere"}, "no such folder"),
     ],
 )

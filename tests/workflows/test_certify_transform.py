@@ -10,6 +10,8 @@ import pytest
 
 from vxm_tf.files import InputError
 from vxm_tf.registration import align
+from vxm_tf.spatial import DisplacementField, Grid
+from vxm_tf.spatial.transform_files import write_transform
 from vxm_tf.trust import certify
 from vxm_tf.workflows import register_files
 from vxm_tf.workflows.certify_transform import CertifyConfig, certify_file
@@ -135,6 +137,38 @@ def test_a_transform_in_a_file_is_looked_at_on_the_grid_of_an_image(job, tmp_pat
         found = certify_file(CertifyConfig(transform=job["transform"], fixed=str(tmp_path / "fine.nii.gz")))
     assert found["transform"]["shape"] == (17, 19, 21) and "inverse_transform" not in found
     assert found["transform"]["inverse_consistency"] is None
+
+
+def test_a_fold_between_the_voxels_is_told_from_one_of_tetrahedra(trilinear_fold, tmp_path, caplog):
+    grid = Grid((6, 6, 6), np.diag([2.0, 3.0, 1.5, 1.0]))
+    world = DisplacementField(grid, (trilinear_fold * (2.0, 3.0, 1.5)).astype("float32"))
+    write_transform(tmp_path / "fold.nii.gz", world, grid)
+    caplog.set_level("INFO", logger="absl")
+    config = CertifyConfig(transform=str(tmp_path / "fold.nii.gz"), output=str(tmp_path / "fold.json"))
+    said = json.loads(json.dumps(certify_file(config)))
+    assert json.loads((tmp_path / "fold.json").read_text()) == said
+    transform = said["transform"]
+    assert said["passes"] is transform["passes"] is False
+    assert transform["tetrahedral"]["failing_voxels"] == transform["failing_voxels"] == 0
+    assert transform["tetrahedral"]["smallest"] == transform["smallest_determinant"] >= 0.2
+    assert transform["trilinear"]["failing_cubes"] == 1 and transform["trilinear"]["smallest"] < -1.0
+    assert "FAILS (tetrahedral: folds nowhere, determinants 0.2" in caplog.text
+    assert "trilinear: FOLDS in 1 cubes, -1." in caplog.text
+
+
+def test_a_fold_between_the_voxels_is_mended_in_both_directions(job, trilinear_fold, monkeypatch):
+    field = np.zeros((*SHAPE, 3), "float32")
+    field[1:7, 2:8, 2:8] = trilinear_fold
+    monkeypatch.setattr(align, "_predict", lambda *_: (field, None))
+    before = certificate(job)
+    assert before["transform"]["trilinear"]["failing_cubes"] == 1 and not before["passes"]
+    after = certificate(job, repair=True)
+    assert after["passes"] and all(
+        after[name]["trilinear"]["bound"] > 0.04 for name in ("transform", "inverse_transform")
+    )
+    assert after["repair"]["transform"]["displacement"]["changed_voxels"] > 0
+    from_files = CertifyConfig(transform=job["transform"], inverse_transform=job["inverse_transform"])
+    assert certify_file(from_files)["passes"]
 
 
 def test_a_matrix_in_a_file_needs_an_image(job, tmp_path):

@@ -1,5 +1,7 @@
 """Correlation of two images, over the whole image or around each voxel."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
@@ -21,13 +23,13 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float:
     return float(a @ b / scale) if scale > 0 else float("nan")
 
 
-def local_correlation(first: np.ndarray, second: np.ndarray, sigma: float) -> np.ndarray:
+def local_correlation(first: np.ndarray, second: np.ndarray, sigma: float | Sequence[float]) -> np.ndarray:
     """Correlation under a Gaussian window around each voxel, -1 to 1; 0 where an image is flat.
 
     Args:
         first: float `[*spatial]`, intensities of the order of 1.
         second: float, the shape of `first`.
-        sigma: standard deviation of the window, in voxels.
+        sigma: standard deviation of the window, in voxels; one for all axes, or one for each.
 
     Returns:
         Float `[*spatial]`.

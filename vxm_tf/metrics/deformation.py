@@ -94,7 +94,7 @@ def log_jacobian_std(displacement: np.ndarray) -> float:
     return float(np.log(np.maximum(determinant, 1e-9)).std(dtype=np.float64))
 
 
-def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
+def non_diffeomorphic_volume(displacement: np.ndarray, precision: str | None = None) -> float:
     """Volume of the voxel grid that x + u(x) turns inside out, divided by the volume of the image.
 
     A cube between 8 neighbouring voxels is cut into 5 tetrahedra, 4 at corners and 1 in the middle, in
@@ -115,6 +115,7 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
+        precision: NumPy type of the determinants; None for float32, or float64 for a float64 displacement.
 
     Returns:
         Without unit: 0 for a digital diffeomorphism; no upper limit, since tetrahedra grow as they turn inside out.
@@ -133,14 +134,16 @@ def non_diffeomorphic_volume(displacement: np.ndarray) -> float:
     """
     displacement = np.asarray(displacement)
     inverted = 0.0
-    for name, _, determinant in simplex_determinants(displacement):
+    for name, _, determinant in simplex_determinants(displacement, precision):
         undeformed = _MIDDLE_DETERMINANT if name.endswith("*") else 1
         inverted -= undeformed * float(np.minimum(determinant, 0.0).sum(dtype=np.float64))
     *shape, ndim = displacement.shape
     return 0.5 * inverted / math.factorial(ndim) / math.prod(shape)
 
 
-def simplex_determinants(displacement: np.ndarray) -> Iterator[tuple[str, slice, np.ndarray]]:
+def simplex_determinants(
+    displacement: np.ndarray, precision: str | None = None
+) -> Iterator[tuple[str, slice, np.ndarray]]:
     """The finite-difference Jacobian determinants that are above 0 everywhere in a digital diffeomorphism.
 
     Each is the signed volume of a simplex of `non_diffeomorphic_volume` after deformation, divided by its volume
@@ -151,6 +154,7 @@ def simplex_determinants(displacement: np.ndarray) -> Iterator[tuple[str, slice,
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
+        precision: NumPy type to compute in; None for float32, or float64 for a float64 displacement.
 
     Yields:
         (name, slice of the first axis, determinant `[slice, *spatial[1:]]`, float32 or float64, without unit):
@@ -174,9 +178,11 @@ def simplex_determinants(displacement: np.ndarray) -> Iterator[tuple[str, slice,
         for signs in itertools.product((1, -1), repeat=ndim)
     }
     simplices |= {name: np.array(edges) for name, edges in _MIDDLE_SIMPLICES[ndim].items()}
-    padded = np.pad(displacement, [(1, 1)] * ndim + [(0, 0)], mode="edge")
     for start, stop in _slabs(shape):
-        components = _components_first(padded[start : stop + 2])
+        part = displacement[max(start - 1, 0) : stop + 1].astype(precision or displacement.dtype, copy=False)
+        # Slices beyond the first or the last of the image are copies of it.
+        beyond = (int(start == 0), int(stop == shape[0]))
+        components = _components_first(np.pad(part, [beyond, *[(1, 1)] * (ndim - 1), (0, 0)], mode="edge"))
         edges = np.unique(np.concatenate(list(simplices.values())), axis=0)
         deformed = {tuple(edge): _deformed_edge(components, edge) for edge in edges}
         for name, edges in simplices.items():

@@ -33,7 +33,7 @@ def mended(result: RegistrationResult, finer: Finer = ()) -> RegistrationResult:
     before = certify_transform(result.transform)
     if before.passes:
         return dataclasses.replace(result, repair=TransformRepair())
-    logging.info("The transform folds at %d voxels; repairing it.", before.failing_voxels)
+    logging.info("The transform does not pass; repairing it. It is %s.", before.summary)
     steps, integrated = _integrated_finer(result, before, finer)
     change = np.linalg.norm(integrated.transform.displacement_mm - result.transform.displacement_mm, axis=-1)
     mended_field, report = repair_transform(integrated.transform, integrated.affine)
@@ -65,9 +65,9 @@ def check_affine(affine: AffineTransform, *grids: Grid) -> None:
 def _integrated_finer(
     result: RegistrationResult, before: Certificate, finer: Finer
 ) -> tuple[int | None, RegistrationResult]:
-    """(steps, registration) of the first finer one that folds nowhere, else of the last that halved the folding volume.
+    """(steps, registration) of the first finer one that passes `certify`.
 
-    If there is neither, None and the given registration.
+    If none does, of the last that halved the folding volume; if there is none, None and the given registration.
     """
     chosen: tuple[int | None, RegistrationResult] = (None, result)
     volume = before.non_diffeomorphic_volume

@@ -25,6 +25,7 @@ from vxm_tf.spatial.inversion import measured
 from vxm_tf.spatial.sources import LabelSource, labels_on
 from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.folds.certificate import Certificate, PairCertificate, certify_transform, undone
+from vxm_tf.trust.folds.failing_places import failing_voxels
 from vxm_tf.trust.folds.repair import Repair, TransformRepair, repair_transform
 from vxm_tf.trust.gate.verdict import Verdict, judge
 from vxm_tf.trust.uncertainty.spread import Uncertainty
@@ -188,6 +189,11 @@ class RegistrationResult:
         """Whether the transform and its inverse fold, and how well each undoes the other."""
         return self._pair_certificate
 
+    @property
+    def failing_voxels(self) -> np.ndarray:
+        """Where the transform fails its certificate, bool `[*spatial]` on the fixed grid."""
+        return failing_voxels(self.displacement)
+
     def verdict(self) -> Verdict:
         """Whether the registration looks sound, see `vxm_tf.trust.judge`; folds are those of the certificate."""
         return self._verdict
@@ -204,14 +210,13 @@ class RegistrationResult:
 
     @functools.cached_property
     def _verdict(self) -> Verdict:
-        spacing_mm = float(np.prod(self.working_grid.spacing_mm) ** (1 / self.working_grid.ndim))
         return judge(
             *self.working_images,
             self.working_displacement,
             self._forward_certificate,
             self.uncertainty,
             same_contrast=self.similarity != "mi",
-            spacing_mm=spacing_mm,
+            spacing_mm=self.working_grid.affine[:-1, :-1],
         )
 
     def measures(self) -> dict[str, float]:

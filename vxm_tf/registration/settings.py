@@ -57,7 +57,7 @@ class RegistrationSettings:
     refine_seconds: float = option(0.0, "Time limit of the optimisation, in seconds; 0 for no limit.")
     repair: bool = option(
         False,
-        "Repair a transform that folds, and its inverse, before any image is moved. A transform that folds nowhere "
+        "Repair a transform that fails its certificate, and its inverse, before any image is moved. One that passes "
         "stays the same bit for bit.",
     )
     uncertainty: bool = option(

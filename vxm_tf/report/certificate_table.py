@@ -12,9 +12,11 @@ def certificate_section(certificate: dict[str, Any]) -> str:
     directions = [(key, name) for key, name in DIRECTIONS.items() if key in certificate]
     parts = [certificate[key] for key, _ in directions]
     rows = [
-        ("Folds", *map(_folds, parts)),
+        ("Folds, tetrahedral: within the tetrahedra between voxels", *map(_tetrahedral_folds, parts)),
+        ("Folds, trilinear: with linear interpolation along each axis", *map(_trilinear_folds, parts)),
         ("Volume turned inside out", *(f"{number(100.0 * part['non_diffeomorphic_volume'])} %" for part in parts)),
         ("Smallest determinant: strongest shrinking", *(number(part["smallest_determinant"]) for part in parts)),
+        ("Smallest determinant, trilinear", *map(_trilinear_smallest, parts)),
         ("Largest determinant: strongest growth", *(number(part["largest_determinant"]) for part in parts)),
         ("Spread of the logarithm of the determinant", *(number(part["log_jacobian_std"]) for part in parts)),
         ("Inverse consistency", *(_consistency(part.get("inverse_consistency")) for part in parts)),
@@ -28,10 +30,49 @@ def certificate_section(certificate: dict[str, Any]) -> str:
     )
 
 
-def _folds(part: dict[str, Any]) -> str:
-    if part["passes"]:
-        return Raw('<strong class="good">nowhere</strong>')
-    return Raw(f'<strong class="bad">at {number(part["failing_voxels"])} voxels</strong>')
+def fold_sentences(part: dict[str, Any], name: str) -> list[str]:
+    """A sentence for each criterion that a direction of a certificate fails.
+
+    Args:
+        part: the direction, in the form of its JSON file.
+        name: noun for the direction, such as "transform".
+    """
+    sentences = []
+    if part["failing_voxels"]:
+        sentences.append(f"The {name} folds at {number(part['failing_voxels'])} voxels.")
+    between = part.get("trilinear", {})
+    if between.get("failing_cubes"):
+        cubes = number(between["failing_cubes"])
+        sentences.append(f"Interpolated trilinearly, the {name} folds in {cubes} cubes between voxels.")
+    if between.get("undecided_cubes"):
+        cubes = number(between["undecided_cubes"])
+        sentences.append(f"Whether the {name} folds if it is interpolated trilinearly is undecided in {cubes} cubes.")
+    return sentences
+
+
+def _tetrahedral_folds(part: dict[str, Any]) -> str:
+    return _places(part["failing_voxels"], "at", "voxels", "nowhere")
+
+
+def _trilinear_folds(part: dict[str, Any]) -> str:
+    if "trilinear" not in part:
+        return "not tested"
+    failing, undecided = part["trilinear"]["failing_cubes"], part["trilinear"]["undecided_cubes"]
+    if undecided and not failing:
+        return _places(undecided, "undecided in", "cubes", "")
+    return _places(failing, "in", "cubes", "nowhere, proven")
+
+
+def _places(count: int, preposition: str, places: str, none: str) -> str:
+    if not count:
+        return Raw(f'<strong class="good">{none}</strong>')
+    return Raw(f'<strong class="bad">{preposition} {number(count)} {places}</strong>')
+
+
+def _trilinear_smallest(part: dict[str, Any]) -> str:
+    if "trilinear" not in part:
+        return "–"
+    return f"{number(part['trilinear']['smallest'])} found, none below {number(part['trilinear']['bound'])}"
 
 
 def _consistency(residual: dict[str, float] | None) -> str:

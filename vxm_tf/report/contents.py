@@ -37,6 +37,7 @@ class ReportContents:
         affine_volume: determinant of the affine part.
         coverage: probability with which the true displacement lies within `error_bound_mm`, or None.
         channels: number of channels of the fixed image, the first of which is shown.
+        beyond: reasons why the pair lies outside what `error_bound_mm` was measured on.
     """
 
     moving: np.ndarray
@@ -58,6 +59,7 @@ class ReportContents:
     error_bound_mm: np.ndarray | None = None
     coverage: float | None = None
     channels: int = 1
+    beyond: tuple[str, ...] = ()
 
 
 def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> ReportContents:
@@ -95,6 +97,7 @@ def contents_of(result: Any, certificate: dict[str, Any], max_voxels: int) -> Re
         error_bound_mm=on_page(uncertainty.bound_mm) if uncertainty and uncertainty.coverage else None,
         coverage=uncertainty and uncertainty.coverage,
         channels=result.fixed.array.shape[-1],
+        beyond=uncertainty.beyond if uncertainty else (),
     )
 
 
@@ -173,10 +176,7 @@ def _folded(result: Any, certificate: dict[str, Any], grid: Grid) -> np.ndarray:
     folded = np.zeros(grid.shape, bool)
     if certificate["transform"]["passes"]:
         return folded
-    failing = np.zeros(result.fixed.grid.shape, bool)
-    for _, part, determinant in metrics.simplex_determinants(result.displacement.astype("float64")):
-        failing[part] |= ~(determinant > 0.0)
-    points = result.fixed.grid.to_world(np.argwhere(failing))
+    points = result.fixed.grid.to_world(np.argwhere(result.failing_voxels))
     indices = np.round(grid.to_indices(points)).astype(int)
     inside = np.all((indices >= 0) & (indices < grid.shape), axis=-1)
     folded[tuple(indices[inside].T)] = True

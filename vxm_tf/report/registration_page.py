@@ -11,7 +11,7 @@ import numpy as np
 from vxm_tf._version import __version__
 from vxm_tf.files.json_file import write_text
 from vxm_tf.metrics import correlation, foreground
-from vxm_tf.report.certificate_table import certificate_section
+from vxm_tf.report.certificate_table import certificate_section, fold_sentences
 from vxm_tf.report.contents import ReportContents, contents_of
 from vxm_tf.report.markup import FOLDER, Raw, asset, facts, filled, number, table, text
 from vxm_tf.report.pictures import colour_bars, data_url, still_views
@@ -108,12 +108,13 @@ def _badge(contents: ReportContents) -> Raw:
 
 
 def _folds(certificate: dict[str, Any]) -> list[str]:
-    """A sentence for each direction that folds."""
+    """A sentence for each direction and criterion that fails."""
     parts = {"transform": "transform", "inverse_transform": "inverse transform"}
     return [
-        f"The {name} folds at {number(certificate[key]['failing_voxels'])} voxels."
+        sentence
         for key, name in parts.items()
-        if key in certificate and not certificate[key]["passes"]
+        if key in certificate
+        for sentence in fold_sentences(certificate[key], name)
     ]
 
 
@@ -144,7 +145,11 @@ def _uncertainty(contents: Any) -> list[tuple[str, str, str]]:
     rows = [("Uncertainty", f"{median} mm", f"median of what the fixed image shows; 95 % below {most} mm")]
     if contents.error_bound_mm is not None:
         bound, part = number(float(np.median(contents.error_bound_mm[shown]))), number(100 * contents.coverage)
-        rows.append(("Error bound", f"{bound} mm", f"median; {part} % of true displacements lie within, as calibrated"))
+        meaning = f"median; {part} % of true displacements lie within, as calibrated"
+        if contents.beyond:
+            reasons = "; ".join(contents.beyond)
+            meaning = f"median; promised for {part} % of true displacements, but this pair lies outside: {reasons}"
+        rows.append(("Error bound", f"{bound} mm", meaning))
     return rows
 
 

@@ -12,7 +12,6 @@ from vxm_tf.files.distinct_paths import check_distinct
 from vxm_tf.files.html_file import check_html_output
 from vxm_tf.files.json_file import check_json_output, write_json
 from vxm_tf.files.writing import check_output, write_volume
-from vxm_tf.metrics import foreground
 from vxm_tf.registration import RegistrationResult, RegistrationSettings
 from vxm_tf.report import registration_panel, write_picture, write_registration_report
 from vxm_tf.spatial import dense, reoriented_grid
@@ -21,6 +20,7 @@ from vxm_tf.spatial.points import check_points_output, write_points
 from vxm_tf.spatial.transform_files import check_transform_output, write_transform
 from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.gate.verdict import log_verdict, write_verdict
+from vxm_tf.trust.uncertainty.calibrated_range import content
 from vxm_tf.workflows.certificate_record import certificate_of
 from vxm_tf.workflows.output_names import beside
 from vxm_tf.workflows.register_config import NO_MODEL, RegisterConfig
@@ -143,8 +143,7 @@ def _summary(config: RegisterConfig, result: RegistrationResult) -> dict[str, An
     summary |= {"refine_steps": result.steps, **result.measures()}
     summary["mean_displacement_mm"] = round(float(np.linalg.norm(displacement, axis=-1).mean()), 4)
     if result.uncertainty:
-        channels = np.moveaxis(result.working_images[1], -1, 0)
-        summary["uncertainty"] = result.uncertainty.summary(np.any([foreground(image) for image in channels], axis=0))
+        summary["uncertainty"] = result.uncertainty.summary(content(result.working_images[1]))
     inverted = any(getattr(config, name) for name in INVERTED) and not result.is_affine
     if inverted:
         summary["inverse_mean_residual_mm"] = result.inversion.mean_residual_mm

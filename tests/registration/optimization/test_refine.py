@@ -213,6 +213,16 @@ def test_a_change_that_folds_in_one_place_is_kept_in_others(shape):
     np.testing.assert_array_equal(found[0, 0], 1.0)
 
 
+@pytest.mark.parametrize(("seed", "amplitude"), [(8, 2.5), (11, 1.5)])
+def test_the_inverse_folds_nowhere_either(seed, amplitude):
+    """Noise whose displacement folds nowhere after the first rounds, while that of the opposite velocity still does."""
+    change = (amplitude * np.random.default_rng(seed).normal(size=(1, 16, 18, 2))).astype("float32")
+    integrate = lambda velocity: refinement.displacement_of(velocity, (32, 36), 5)  # noqa: E731
+    found, displacement = admissible.admissible_change(np.zeros_like(change), change, integrate)
+    assert folds(displacement) == folds(integrate(-found)) == (0.0, 0.0)
+    assert np.abs(found).max() > 0.1
+
+
 def test_volumes_by_hand(shape, random_field):
     """Against determinants of edges, corner by corner; in 3-D against the two tetrahedra in the middle too."""
     field = random_field(shape, 0.4, batch=1)

@@ -150,6 +150,14 @@ def test_folds_that_only_the_certificate_sees_count(pair):
     assert any("folds" in reason for reason in judge(moving, fixed, jumping, certificate).reasons)
 
 
+def test_folds_between_the_voxels_count(trilinear_fold):
+    shape = trilinear_fold.shape[:-1]
+    image = np.random.default_rng(0).random((*shape, 1))
+    certificate = certify(trilinear_fold)
+    assert certificate.failing_voxels == 0
+    assert judge(image, image, trilinear_fold, certificate).measures["folds"] >= 1 / np.prod(shape)
+
+
 def test_an_uncertain_displacement_is_one_more_reason(pair):
     @dataclasses.dataclass
     class Uncertainty:

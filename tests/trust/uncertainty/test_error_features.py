@@ -55,7 +55,29 @@ def test_an_edge_has_no_texture_and_a_corner_has(image):
     assert of_corner["texture"][24, 28] > np.log(0.02)
 
 
-def test_channels_are_averaged(image):
+def test_two_channels_that_are_alike_are_as_good_as_one(image):
     both = np.concatenate([image, image], axis=-1)
     for name, values in features(both, both).items():
         np.testing.assert_allclose(values, features(image, image)[name], atol=1e-4, err_msg=name)
+
+
+def test_channels_that_sum_to_one_have_edges_and_misfit(image):
+    """The mean of such channels, tissue probabilities, is constant."""
+    shifted = np.roll(image, 4, axis=0)
+    maps, others = (np.concatenate([values, 1.0 - values], axis=-1) for values in (image, shifted))
+    answer, alone = features(maps, others), features(image, shifted)
+    for name in ("edge", "texture", "misfit"):
+        np.testing.assert_allclose(answer[name], alone[name], atol=0.02, err_msg=name)
+
+
+def test_images_of_unlike_numbers_of_channels_have_features(image):
+    both = np.concatenate([np.zeros_like(image), image], axis=-1)
+    np.testing.assert_allclose(features(both, image)["misfit"], features(image, image)["misfit"], atol=1e-3)
+
+
+def test_detail_is_measured_in_the_unit_of_the_spread(image):
+    bump = np.zeros((*SHAPE, 2), "float32")
+    bump[20:28, 20:28, 1] = 3.0
+    spread, stretched = np.full(SHAPE, 0.5), bump * np.array([0.5, 2.0], "float32")
+    answer = error_features(image, image, bump, spread, np.diag([0.5, 2.0]))["detail"]
+    np.testing.assert_allclose(answer, features(image, image, stretched)["detail"], atol=1e-4)

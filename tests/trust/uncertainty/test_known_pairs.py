@@ -47,3 +47,18 @@ def test_alike_phantoms_are_those_of_phantom():
     pair = next(phantom_pairs(SHAPE, 1, seed=3, alike=True))
     expected = phantom(SHAPE, np.random.SeedSequence((3, 0, 0)))
     np.testing.assert_array_equal(pair.moving[..., 0], expected.image)
+
+
+def test_channels_that_sum_to_one_have_a_foreground():
+    image = phantom(SHAPE, 1, noise=0.0).image[..., None]
+    pair = next(deformed_pairs([np.concatenate([image, 1.0 - image], axis=-1)], 1, seed=3))
+    # Their mean is constant, in which nothing is brighter than the rest.
+    assert pair.inside.mean() > 0.3
+
+
+def test_each_pair_has_the_voxel_size_of_its_scan():
+    images = [phantom(SHAPE, seed).image[..., None] for seed in (1, 2)]
+    sizes = [pair.spacing_mm for pair in deformed_pairs(images, 3, spacings_mm=[(1.0, 4.0), (2.0, 2.0)])]
+    assert sizes == [(1.0, 4.0), (2.0, 2.0), (1.0, 4.0)]
+    pair = next(phantom_pairs(SHAPE, 1, spacing_mm=(1.0, 4.0)))
+    np.testing.assert_allclose(pair.linear, np.diag([0.5, 2.0]))

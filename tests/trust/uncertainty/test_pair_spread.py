@@ -1,6 +1,7 @@
 """Which way finds a pair's spread, and that register.py writes it."""
 
 import dataclasses
+import json
 
 import nibabel
 import numpy as np
@@ -72,6 +73,36 @@ def test_another_number_of_samples_than_calibrated_is_said(images, caplog):
     assert "samples; with" not in caplog.text
 
 
+def test_a_pair_beyond_the_calibration_is_said_to_be(images, caplog):
+    network = VxmPyramid((24, 28), **SMALL)
+    measured = {"displacement": 100.0, "spread": 100.0, "misfit": 2.0}
+    grid = {"shape": [24, 28], "spacing_mm": [2.0, 2.0]}
+    remember(network, dataclasses.replace(CALIBRATION, largest=measured, grid=grid))
+    answer = found(network, images)
+    assert answer.beyond == () and "lies outside" not in caplog.text
+    assert answer.summary()["bound_in_range"] is True and "bound_beyond" in answer.summary()
+    remember(network, dataclasses.replace(CALIBRATION, largest={**measured, "spread": 1e-3}, grid=grid))
+    answer = found(network, images)
+    (reason,) = answer.beyond
+    # 0.001 voxels of 2 mm.
+    assert reason.startswith("mean spread of ") and reason.endswith(" mm, in the calibration at most 0.002 mm")
+    assert "lies outside what the error bound was measured on" in caplog.text and reason in caplog.text
+    assert answer.summary()["bound_in_range"] is False and answer.summary()["bound_beyond"] == [reason]
+    grid = {"spacing_mm": [1.0, 4.0]}
+    remember(network, dataclasses.replace(CALIBRATION, largest=measured, grid=grid))
+    assert found(network, images).beyond == ("voxels of 2 x 2 mm, in the calibration of 1 x 4 mm",)
+    remember(network, CALIBRATION)
+    assert "records no range" in found(network, images).beyond[0]
+
+
+def test_a_calibration_of_thick_slices_is_applied_in_millimetres(images):
+    network = VxmPyramid((24, 28), **SMALL)
+    remember(network, CALIBRATION)
+    answer = found(network, images, linear=np.diag([1.0, 4.0]))
+    smooth = gaussian_filter(np.log(answer.displacement_std_mm / 2.0 + FLOOR), 2.0)
+    np.testing.assert_allclose(answer.bound_mm, 2.5 * np.exp(smooth) * 2.0, rtol=1e-4)
+
+
 @pytest.fixture
 def files(tmp_path):
     """Paths of two phantoms of 24 voxels of 2 mm."""
@@ -100,10 +131,14 @@ def test_register_py_writes_the_bound_of_a_calibrated_network(files, tmp_path):
     remember(network, CALIBRATION)
     network.save(tmp_path / "calibrated.keras")
     target = tmp_path / "bound.nii.gz"
-    asked = {"error_bound": str(target), "samples": 2}
+    asked = {"error_bound": str(target), "samples": 2, "output_dir": str(tmp_path / "out")}
     result = registered(*files, model=str(tmp_path / "calibrated.keras"), **asked)
     assert result.uncertainty.bound_mm.min() > 0.0
     np.testing.assert_allclose(nibabel.load(target).get_fdata(), result.error_bound_mm(), rtol=1e-4)
+    sidecars = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
+    (summary, *_) = [sidecar["Metrics"]["uncertainty"] for sidecar in sidecars if "Metrics" in sidecar]
+    # This calibration records no range.
+    assert summary["bound_in_range"] is False and summary["bound_beyond"] == list(result.uncertainty.beyond)
     plain = {"model": str(tmp_path / "plain.keras")}
     for settings, message in ((plain, "Calibrate it"), ({"model": "none"}, "name it"), ({"refine": 2}, "--refine")):
         settings = {"model": str(tmp_path / "calibrated.keras"), **settings}

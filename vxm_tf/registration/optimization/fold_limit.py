@@ -52,8 +52,9 @@ def admissible_change(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part of a change of velocity that can be kept without more folds than before the change.
 
-    Where the grid folds or nearly folds, the change is smoothed, round by round over growing regions; if that is not
-    enough, it is halved there; then the whole change is halved; the last resort is no change. See `shrink_locally`.
+    Neither the displacement nor its inverse, the integral of the velocity with its sign changed, folds more than at the
+    start. Where the grid folds or nearly folds, the change is smoothed, round by round over growing regions; if that is
+    not enough, it is halved there; then the whole change is halved; the last resort is no change. See `shrink_locally`.
 
     Args:
         start: velocity `[1, *grid, ndim]`, in cells of its grid.
@@ -64,39 +65,51 @@ def admissible_change(
         (change, displacement): the part of the change that is kept, of its shape, and the integral of the start and
         that part.
     """
-    at_start = functools.cache(lambda: integrate(start))
-    limits = functools.cache(lambda: Limits.of(at_start()))
+
+    def both_ways(velocity: np.ndarray) -> np.ndarray:
+        return np.stack((integrate(velocity), integrate(-velocity)))
+
+    at_start = functools.cache(lambda: both_ways(start))
+    limits = functools.cache(lambda: [Limits.of(displacement) for displacement in at_start()])
 
     def measure(change: np.ndarray) -> tuple[np.ndarray, bool]:
-        displacement = integrate(start + change)
-        return displacement, not (folds_nowhere(displacement) or limits().hold(displacement))
+        both = both_ways(start + change)
+        held = (folds_nowhere(both[way]) or limits()[way].hold(both[way]) for way in (0, 1))
+        return both, not all(held)
 
     tight = [TIGHT * GROWTH**number for number in range(SMOOTHINGS + SHRINKINGS)]
     shrunk = shrink_locally(
         change,
         measure,
-        lambda displacement, volume: _tight_places(displacement, change.shape, volume),
+        lambda both, volume: _tight_places(both, change.shape, volume),
         lambda part, _: K.convert_to_numpy(ops.window_mean(part, 3)),
         smoothings=tight[:SMOOTHINGS],
         shrinkings=tight[SMOOTHINGS:],
         halvings=HALVINGS,
         precision="float32",
     )
-    return (np.zeros_like(change), at_start()) if shrunk.folds else (shrunk.field, shrunk.measured)
+    return (np.zeros_like(change), at_start()[0]) if shrunk.folds else (shrunk.field, shrunk.measured[0])
 
 
 def folds_nowhere(displacement: np.ndarray) -> bool:
     """Whether a displacement `[*spatial, ndim]` certainly has the `Limits` (0, 0); much faster than computing them.
 
     Where every simplex keeps some volume, none is inside out, and the determinant of central differences, a mean of
-    those at the simplices of a voxel's corners, is positive too.
+    those at the simplices of a voxel's corners, is positive too. Whether trilinear interpolation folds between the
+    voxels is left to the certificate.
     """
-    return bool(_smallest_volumes(displacement).min() > ROUNDING)
+    return bool(_smallest_volumes(displacement[None]).min() > ROUNDING)
 
 
-def _tight_places(displacement: np.ndarray, shape: tuple[int, ...], volume: float) -> np.ndarray:
-    """Weights `[1, *grid, 1]`: 1 at simplices with less than this volume, falling to 0 some cells away."""
-    tight = _smallest_volumes(displacement) < volume
+def _tight_places(displacements: np.ndarray, shape: tuple[int, ...], volume: float) -> np.ndarray:
+    """Weights `[1, *grid, 1]`: 1 at simplices with less than this volume, falling to 0 some cells away.
+
+    Args:
+        displacements: `[displacements, *spatial, ndim]`; a simplex counts if it is too small in one of them.
+        shape: shape of the velocity, `[1, *grid, ndim]`.
+        volume: relative volume of a simplex.
+    """
+    tight = _smallest_volumes(displacements).min(axis=0) < volume
     cells = np.zeros((1, *shape[1:-1], 1), "float32")
     # Cube i lies between voxels i - 1 and i.
     cells[0, ..., 0][tuple(np.maximum(index - 1, 0) // CELL for index in np.nonzero(tight))] = 1.0
@@ -104,5 +117,5 @@ def _tight_places(displacement: np.ndarray, shape: tuple[int, ...], volume: floa
     return K.convert_to_numpy(ops.window_mean(near.astype("float32"), REACH))
 
 
-def _smallest_volumes(displacement: np.ndarray) -> np.ndarray:
-    return K.convert_to_numpy(smallest_volume(displacement[None]))[0]
+def _smallest_volumes(displacements: np.ndarray) -> np.ndarray:
+    return K.convert_to_numpy(smallest_volume(displacements))

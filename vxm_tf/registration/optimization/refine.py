@@ -63,7 +63,8 @@ def refine(
     Adam changes a stationary velocity field at half the image's resolution, coarse grids first, to minimise
     similarity(moved, fixed) + weight * mean |d displacement|^2 + fold_weight * folding. The result never folds more
     than the start, smoothed by `RefineConfig.smoothing`: neither `metrics.fold_fraction` nor
-    `metrics.non_diffeomorphic_volume` of the displacement is higher, so from the identity both are 0.
+    `metrics.non_diffeomorphic_volume` of the displacement or of the inverse is higher, so from the identity both are 0.
+    Folds between the voxels, where tools interpolate trilinearly, are not limited: see `vxm_tf.trust.certify`.
 
     Compiled steps are kept for later pairs of the same shape. The function is not thread-safe.
 

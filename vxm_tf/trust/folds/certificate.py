@@ -1,7 +1,7 @@
 """Certificates that state whether a displacement folds anywhere and how regular it is."""
 
 import dataclasses
-import math
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +9,9 @@ import numpy as np
 from vxm_tf import metrics
 from vxm_tf.files.units import spacing_of_axes
 from vxm_tf.spatial import DisplacementField, Grid, Transform
-from vxm_tf.spatial.transforms import slabs, voxel_displacement
+from vxm_tf.spatial.transforms import voxel_displacement
+from vxm_tf.trust.folds.inverse_consistency import InverseConsistency, inverse_consistency
+from vxm_tf.trust.folds.trilinear import Trilinear, trilinear
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,21 +39,7 @@ class Criterion:
         return Criterion(self.failing_voxels + other.failing_voxels, smallest, largest)
 
 
-@dataclasses.dataclass(frozen=True)
-class InverseConsistency:
-    """Length of inverse(transform(p)) - p, over the voxels p that the transform keeps inside the moving grid.
-
-    Attributes:
-        mean_mm: mean length, in millimetres.
-        percentile_95_mm: 95th percentile of the length, in millimetres.
-        max_mm: largest length, in millimetres.
-        inside: fraction of all voxels that stay inside the moving grid and are measured, 0 to 1.
-    """
-
-    mean_mm: float
-    percentile_95_mm: float
-    max_mm: float
-    inside: float
+NOTHING = Criterion(0, np.inf, -np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,15 +47,15 @@ class Certificate:
     """Statement of whether a displacement folds anywhere, made by `certify`.
 
     Attributes:
-        passes: whether nothing folds: every corner and middle determinant is above 0 at every voxel, so the
-            displacement is a digital diffeomorphism.
-        failing_voxels: number of voxels at which one of these determinants is 0 or less.
+        passes: whether nothing folds, by both criteria: every tetrahedral determinant is above 0, and every determinant
+            of the trilinearly interpolated map is proven to be above 0.
+        tetrahedral: determinants of the tetrahedra at the corners and in the middle of every cube of voxels, for all
+            families of `criteria` except central differences; the displacement is a digital diffeomorphism if none
+            fails.
+        trilinear: determinants of x + u(x) if u is interpolated linearly along each axis, as most tools do.
         shape: number of voxels along each axis of the displacement.
         spacing_mm: voxel size along each axis, in millimetres.
-        non_diffeomorphic_volume: see `metrics.non_diffeomorphic_volume`; 0 if the displacement passes.
-        smallest_determinant: smallest determinant of all corners and middles, the local volume after the deformation
-            divided by the volume before.
-        largest_determinant: largest determinant of all corners and middles.
+        non_diffeomorphic_volume: see `metrics.non_diffeomorphic_volume`; 0 if no tetrahedron fails.
         log_jacobian_std: see `metrics.log_jacobian_std`.
         criteria: a `Criterion` for each name in `metrics.simplex_determinants`, and "000" ("00" in 2-D) for central
             differences, which overlook folds and do not affect `passes`.
@@ -75,15 +63,44 @@ class Certificate:
     """
 
     passes: bool
-    failing_voxels: int
+    tetrahedral: Criterion
+    trilinear: Trilinear
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     non_diffeomorphic_volume: float
-    smallest_determinant: float
-    largest_determinant: float
     log_jacobian_std: float
     criteria: dict[str, Criterion]
     inverse_consistency: InverseConsistency | None = None
+
+    @property
+    def failing_voxels(self) -> int:
+        """Number of voxels at which a tetrahedral determinant is 0 or less."""
+        return self.tetrahedral.failing_voxels
+
+    @property
+    def smallest_determinant(self) -> float:
+        """Smallest tetrahedral determinant: local volume after the deformation divided by the volume before."""
+        return self.tetrahedral.smallest
+
+    @property
+    def largest_determinant(self) -> float:
+        """Largest tetrahedral determinant."""
+        return self.tetrahedral.largest
+
+    @property
+    def summary(self) -> str:
+        """Both criteria with their counts and smallest determinants, in a clause."""
+        tetrahedra, between = self.tetrahedral, self.trilinear
+        failing = f"FOLDS at {tetrahedra.failing_voxels} voxels" if tetrahedra.failing_voxels else "folds nowhere"
+        parts = [f"tetrahedral: {failing}, determinants {tetrahedra.smallest:.3g} to {tetrahedra.largest:.3g}"]
+        if between.failing_cubes:
+            place = ", ".join(f"{position:.4g}" for position in between.place)
+            parts.append(f"trilinear: FOLDS in {between.failing_cubes} cubes, {between.smallest:.3g} at ({place})")
+        if between.undecided_cubes:
+            parts.append(f"trilinear: NOT PROVEN in {between.undecided_cubes} cubes, {between.smallest:.3g}")
+        if not between.unproven_cubes:
+            parts.append(f"trilinear: proven to fold nowhere, determinants above {between.bound:.3g}")
+        return "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +128,16 @@ def certify(
 ) -> Certificate:
     """State whether x -> x + u(x) folds anywhere, and how regular it is.
 
-    The criteria are those of Liu et al., "On Finite Difference Jacobian Computation in Deformable Image
-    Registration" (IJCV 2024, arXiv 2212.06060), computed in float64: see `metrics.simplex_determinants`. Central
-    differences continue the displacement beyond the image in the same way, so "000" is the mean of the corners;
-    `metrics.fold_fraction` takes one-sided differences at the border instead.
+    There are two criteria, and a displacement passes if it meets both:
+
+    - tetrahedral: it is a digital diffeomorphism in the sense of Liu et al., "On Finite Difference Jacobian Computation
+      in Deformable Image Registration" (IJCV 2024, arXiv 2212.06060); see `metrics.simplex_determinants`.
+    - trilinear: interpolated linearly along each axis, its Jacobian determinant is above 0 between the voxels too; see
+      `vxm_tf.trust.folds.trilinear`. In 1-D and 2-D this follows from the first.
+
+    Together they prove that x + u(x), u interpolated linearly and continued beyond the image as its edge value, takes
+    no two points to one. A rounding error is never taken for a proof. Central differences continue the displacement in
+    the same way; `metrics.fold_fraction` takes one-sided differences at the border instead.
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
@@ -176,27 +199,6 @@ def undone(
     return dataclasses.replace(certificate, inverse_consistency=inverse_consistency(transform, inverse, moving_grid))
 
 
-def inverse_consistency(
-    transform: DisplacementField, inverse: Transform, moving_grid: Grid
-) -> InverseConsistency | None:
-    """Measure how well one transform undoes another, see `InverseConsistency`; None if no voxel stays inside."""
-    lengths = []
-    for start, stop in slabs(transform.grid.shape):
-        points = transform.grid.slab_points(start, stop)
-        moved = points + transform.displacement_mm[start:stop]
-        inside = moving_grid.contains(moved)
-        lengths.append(np.linalg.norm(inverse.map(moved[inside]) - points[inside], axis=-1))
-    residuals = np.concatenate(lengths)
-    if not residuals.size:
-        return None
-    return InverseConsistency(
-        mean_mm=float(residuals.mean()),
-        percentile_95_mm=float(np.percentile(residuals, 95)),
-        max_mm=float(residuals.max()),
-        inside=residuals.size / math.prod(transform.grid.shape),
-    )
-
-
 def checked_spacing(spacing_mm: float | Sequence[float], ndim: int) -> tuple[float, ...]:
     """Voxel size along each axis, from one number for all axes or one for each.
 
@@ -211,37 +213,37 @@ def checked_spacing(spacing_mm: float | Sequence[float], ndim: int) -> tuple[flo
 
 def _of_one_direction(displacement: np.ndarray, spacing_mm: Sequence[float]) -> Certificate:
     """The certificate of a displacement without its inverse."""
-    displacement = np.asarray(displacement, "float64")
-    criteria, failing = _criteria(displacement)
-    simplices = [criterion for name, criterion in criteria.items() if name != _central(displacement)]
+    displacement = np.asarray(displacement)
+    criteria, tetrahedral = _criteria(displacement)
+    between = trilinear(displacement)
+    failing = tetrahedral.failing_voxels
     return Certificate(
-        passes=not failing,
-        failing_voxels=failing,
+        passes=not failing and not between.unproven_cubes,
+        tetrahedral=tetrahedral,
+        trilinear=between,
         shape=displacement.shape[:-1],
         spacing_mm=tuple(spacing_mm),
-        non_diffeomorphic_volume=metrics.non_diffeomorphic_volume(displacement) if failing else 0.0,
-        smallest_determinant=min(criterion.smallest for criterion in simplices),
-        largest_determinant=max(criterion.largest for criterion in simplices),
+        non_diffeomorphic_volume=metrics.non_diffeomorphic_volume(displacement, "float64") if failing else 0.0,
         log_jacobian_std=metrics.log_jacobian_std(displacement),
         criteria=criteria,
     )
 
 
-def _criteria(displacement: np.ndarray) -> tuple[dict[str, Criterion], int]:
-    """(`{name: Criterion}`, number of voxels where a criterion other than central differences fails)."""
-    *shape, ndim = displacement.shape
+def _criteria(displacement: np.ndarray) -> tuple[dict[str, Criterion], Criterion]:
+    """(`{name: Criterion}`, `Criterion` of all except central differences together)."""
+    central_name = "0" * (displacement.ndim - 1)
     criteria: dict[str, Criterion] = {}
-    failing, central = np.zeros(shape, bool), np.zeros(shape)
-    for name, part, determinant in metrics.simplex_determinants(displacement):
-        criterion = Criterion.of(determinant)
-        criteria[name] = criteria[name] + criterion if name in criteria else criterion
-        failing[part] |= ~(determinant > 0.0)
-        if not name.endswith("*"):
-            # A determinant is linear in each column, and a central difference is the mean of forward and backward.
-            central[part] += determinant / 2**ndim
-    return {_central(displacement): Criterion.of(central), **criteria}, int(np.count_nonzero(failing))
-
-
-def _central(displacement: np.ndarray) -> str:
-    """Name of the criterion of central differences."""
-    return "0" * displacement.shape[-1]
+    failing = 0
+    for _, determinants in itertools.groupby(metrics.simplex_determinants(displacement, "float64"), lambda one: one[1]):
+        fails, central = np.array(False), np.array(0.0)
+        for name, _, determinant in determinants:
+            criteria[name] = criteria.get(name, NOTHING) + Criterion.of(determinant)
+            fails = fails | ~(determinant > 0.0)
+            if not name.endswith("*"):
+                # A determinant is linear in each column, and a central difference is the mean of forward and backward.
+                central = central + determinant / 2 ** len(central_name)
+        criteria[central_name] = criteria.get(central_name, NOTHING) + Criterion.of(central)
+        failing += int(np.count_nonzero(fails))
+    simplices = [criterion for name, criterion in criteria.items() if name != central_name]
+    smallest, largest = min(one.smallest for one in simplices), max(one.largest for one in simplices)
+    return criteria, Criterion(failing, smallest, largest)

@@ -10,10 +10,11 @@ from vxm_tf import metrics
 from vxm_tf.spatial import AffineTransform, DisplacementField, dense
 from vxm_tf.spatial.transforms import voxel_displacement
 from vxm_tf.trust.folds.certificate import checked_spacing
+from vxm_tf.trust.folds.failing_places import voxels_not_above
 from vxm_tf.trust.folds.local_shrinking import shrink_locally
 
 MARGIN = 0.05
-"""Smallest determinant after a repair; above 0, so that rounding in a file, or another grid, does not undo it."""
+"""Smallest determinant, tetrahedral and trilinear, after a repair; rounding in a file does not undo it."""
 # Reach of each round: voxels to either side of a window that smooths around a fold, and over which the change fades.
 SMOOTHINGS = (1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16)
 SHRINKINGS = (4, 4, 8, 8, 16, 16)
@@ -62,9 +63,9 @@ def repair(
     """Remove every fold from a displacement, changing as little of it as possible.
 
     A displacement that passes `certify` is returned as it is, the same object. Any other is smoothed over growing
-    windows, round by round and only around determinants below `MARGIN`; if that is not enough, it is halved there; if
-    that is not enough, all of it is halved until nothing folds, since a displacement close enough to the identity never
-    folds.
+    windows, round by round and only around tetrahedral and trilinear determinants below `MARGIN`; if that is not
+    enough, it is halved there; if that is not enough, all of it is halved until it passes, since a displacement close
+    enough to the identity never folds.
 
     Args:
         displacement: `[*spatial, ndim]`, 1 to 3 axes, in voxels, `ij` order.
@@ -89,7 +90,7 @@ def repair(
     (True, 1)
     """
     displacement = np.asarray(displacement)
-    if not _below(displacement, 0.0).any():
+    if not voxels_not_above(displacement, 0.0).any():
         return displacement, Repair()
     spacing_mm = checked_spacing(spacing_mm, displacement.ndim - 1)
     dtype = np.result_type(displacement.dtype, "float32")
@@ -98,7 +99,7 @@ def repair(
     margin = _margin(base, before.shape)
 
     def measure(field: np.ndarray) -> tuple[np.ndarray, bool]:
-        tight = _below(field, margin)
+        tight = voxels_not_above(field, margin)
         return tight, bool(tight.any())
 
     shrunk = shrink_locally(before, measure, _near, _smoothed, smoothings=SMOOTHINGS, shrinkings=SHRINKINGS, base=base)
@@ -118,7 +119,7 @@ def repair_transform(field: DisplacementField, affine: AffineTransform) -> tuple
     """Repair a displacement field in world space, on its own grid and towards an affine transform; see `repair`.
 
     Returns:
-        (field, `Repair`): the same object if it folds nowhere.
+        (field, `Repair`): the same object if it passes `certify`.
 
     Raises:
         ValueError: an affine transform that folds, such as one that mirrors.
@@ -132,19 +133,11 @@ def repair_transform(field: DisplacementField, affine: AffineTransform) -> tuple
     return DisplacementField(field.grid, np.where(changed, after @ linear.T, field.displacement_mm)), report
 
 
-def _below(displacement: np.ndarray, determinant: float) -> np.ndarray:
-    """Bool `[*spatial]`: where one of the determinants that a certificate counts is not above `determinant`."""
-    below = np.zeros(np.shape(displacement)[:-1], bool)
-    for _, part, value in metrics.simplex_determinants(np.asarray(displacement, "float64")):
-        below[part] |= ~(value > determinant)
-    return below
-
-
 def _margin(base: np.ndarray, shape: tuple[int, ...]) -> float:
     """Smallest determinant to aim for: `MARGIN`, or half the smallest one of `base` if that is less."""
     if base.shape != shape:
         raise ValueError(f"towards has the shape of the displacement, {shape}; got {base.shape}.")
-    smallest = min(value.min() for _, _, value in metrics.simplex_determinants(base.astype("float64")))
+    smallest = min(value.min() for _, _, value in metrics.simplex_determinants(base, "float64"))
     if not smallest > 0.0:
         raise ValueError(
             f"What the displacement would be repaired towards folds itself (smallest determinant {smallest:.3g}); "

@@ -45,6 +45,12 @@ LIMITS = {
         "After registration edges do not lie on edges: their local correlation is {edges:.2f}, usually above 0.8 and "
         "rarely below 0.5. Look at outlines in the moved image beside those in the fixed one.",
     ),
+    "unrest": Limit(
+        0.6, 1.5, 4.0,
+        "A few steps of optimisation would still move this registration by {unrest_mm:.1f} mm or more over a quarter "
+        "of what the images show, usually by less than 1 mm. Look at outlines in the moved image beside those in the "
+        "fixed one; --refine may mend it.",
+    ),
     "noise": Limit(
         0.02, 0.15, 0.3,
         "An image is noisy: neighbouring voxels differ by {noise:.0%} of its contrast, usually 1 to 5 %. Look whether "

@@ -1,6 +1,8 @@
-"""A registered pair, prepared for measuring: coarse, with one channel, and with its foregrounds."""
+"""A registered pair, prepared for measuring: coarse, channel by channel, and with its foregrounds."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -15,13 +17,14 @@ TINY = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A pair prepared for measuring: coarse, without channels, scaled to [0, 1].
+    """One channel of a pair prepared for measuring: coarse, scaled to [0, 1].
 
     Attributes:
         moving, fixed, moved: float `[*spatial]`.
         moving_content, fixed_content, moved_content: bool `[*spatial]`, foreground of each image.
         displacement: `[*spatial, ndim]`, in coarse voxels.
-        size: edge of a cube with the volume of the fixed image's foreground, in coarse voxels.
+        linear: `[ndim, ndim]`, whose columns are the edges of a coarse voxel, in millimetres.
+        size_mm: edge of a cube with the volume of the fixed image's foreground, in millimetres.
     """
 
     moving: np.ndarray
@@ -31,21 +34,52 @@ class View:
     fixed_content: np.ndarray
     moved_content: np.ndarray
     displacement: np.ndarray
-    size: float
+    linear: np.ndarray
+    size_mm: float
 
     @property
     def content(self) -> np.ndarray:
         """Bool `[*spatial]`, foreground of the fixed or the moved image; all voxels if both have none."""
         return or_everything(self.fixed_content | self.moved_content)
 
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """Length of a coarse voxel along each axis, `[ndim]`, in millimetres."""
+        return np.linalg.norm(self.linear, axis=0)
+
+    def window(self, part: float, least: float = 0.8) -> list[float]:
+        """Standard deviation of a Gaussian along each axis, in coarse voxels.
+
+        Args:
+            part: its length as a fraction of `size_mm`.
+            least: smallest standard deviation, in coarse voxels.
+        """
+        return np.maximum(part * self.size_mm / self.spacing_mm, least).tolist()
+
 
 def scaled(image: np.ndarray) -> np.ndarray:
-    """Mean of the channels, scaled from its 0.5th and 99.5th percentile to [0, 1]; zeros for a constant image."""
-    image = np.asarray(image, "float32").mean(axis=-1)
+    """An image, scaled from its 0.5th and 99.5th percentile to [0, 1]; zeros for a constant image."""
+    image = np.asarray(image, "float32")
     low, high = np.percentile(image, (0.5, 99.5))
     if high - low < TINY:
         low, high = float(image.min()), float(image.max())
     return np.clip((image - low) / max(high - low, TINY), 0.0, 1.0) if high - low >= TINY else np.zeros_like(image)
+
+
+def channel_pairs(moving: np.ndarray, fixed: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Channels to be compared, moving and fixed, each `[*spatial]` and `scaled`.
+
+    Images with equally many channels are compared channel by channel, without channels that are constant in both; of
+    others it is unknown which channels show the same, and every combination is returned.
+
+    Args:
+        moving, fixed: float `[*spatial, channels]`.
+    """
+    first, second = ([scaled(channel) for channel in np.moveaxis(image, -1, 0)] for image in (moving, fixed))
+    if len(first) != len(second):
+        return list(itertools.product(first, second))
+    pairs = list(zip(first, second, strict=True))
+    return [pair for pair in pairs if any(np.ptp(channel) >= TINY for channel in pair)] or pairs[:1]
 
 
 def or_everything(content: np.ndarray) -> np.ndarray:
@@ -58,35 +92,66 @@ def centre_of(content: np.ndarray) -> np.ndarray:
     return np.mean(np.argwhere(or_everything(content)), axis=0)
 
 
-def view_of(moving: np.ndarray, fixed: np.ndarray, displacement: np.ndarray) -> View:
-    """The `View` of a pair.
+def linear_of(spacing_mm: float | Sequence[float] | np.ndarray, ndim: int) -> np.ndarray:
+    """Edges of a voxel in millimetres as the columns of a matrix `[ndim, ndim]`.
 
     Args:
-        moving, fixed: images `[*spatial]`, see `scaled`.
-        displacement: `[*spatial, ndim]`, in voxels.
+        spacing_mm: one voxel size for all axes, one for each axis, or the matrix itself.
+        ndim: number of axes.
+
+    Raises:
+        ValueError: another number of sizes, or sizes that do not span a volume.
     """
-    content = foreground(fixed, 1.0)
-    size = max(int(content.sum()), 1) ** (1 / fixed.ndim)
-    factor = max(1, min(round(size / COARSE), min(fixed.shape) // 4))
-    moving, fixed = _shrunk(moving, factor), _shrunk(fixed, factor)
-    components = [_shrunk(component, factor) for component in np.moveaxis(np.asarray(displacement, "float32"), -1, 0)]
-    field = np.stack(components, axis=-1) / factor
-    places = np.moveaxis(field, -1, 0) + np.indices(fixed.shape)
-    moved = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
-    return View(
-        moving=moving,
-        fixed=fixed,
-        moved=moved,
-        moving_content=foreground(moving),
-        fixed_content=foreground(fixed),
-        moved_content=foreground(moved),
-        displacement=field,
-        size=size / factor,
-    )
+    sizes = np.asarray(spacing_mm, "float64")
+    linear = np.diag(np.broadcast_to(sizes, ndim)) if sizes.ndim == 0 or sizes.shape == (ndim,) else sizes
+    if linear.shape != (ndim, ndim) or not abs(np.linalg.det(linear)) > 0.0:
+        raise ValueError(
+            f"spacing_mm is one voxel size above 0, one for each of {ndim} axes, or the linear part of a grid's affine "
+            f"matrix; got {spacing_mm!r}."
+        )
+    return linear
 
 
-def _shrunk(array: np.ndarray, factor: int) -> np.ndarray:
-    """Means of blocks of `factor` voxels along each axis, without the voxels at the end that fill no block."""
-    whole = array[tuple(slice(0, n // factor * factor) for n in array.shape)]
-    blocks = [n for size in whole.shape for n in (size // factor, factor)]
+def views_of(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], displacement: np.ndarray, linear: np.ndarray
+) -> list[View]:
+    """The `View` of each channel of a pair, all on one coarse grid.
+
+    Args:
+        pairs: channels of the moving and of the fixed image, `[*spatial]`, see `channel_pairs`.
+        displacement: `[*spatial, ndim]`, in voxels.
+        linear: `[ndim, ndim]`, whose columns are the edges of a voxel, in millimetres.
+    """
+    shape = displacement.shape[:-1]
+    voxels = np.median([max(int(foreground(fixed, 1.0).sum()), 1) for _, fixed in pairs])
+    size_mm = float((voxels * abs(np.linalg.det(linear))) ** (1 / len(shape)))
+    wanted = size_mm / COARSE / np.linalg.norm(linear, axis=0)
+    factors = [max(1, min(round(factor), length // 4)) for factor, length in zip(wanted, shape, strict=True)]
+    components = [_shrunk(component, factors) for component in np.moveaxis(np.asarray(displacement, "float32"), -1, 0)]
+    field = np.stack(components, axis=-1) / np.array(factors, "float32")
+    places = np.moveaxis(field, -1, 0) + np.indices(field.shape[:-1], "float32")
+    views = []
+    for moving, fixed in pairs:
+        moving, fixed = _shrunk(moving, factors), _shrunk(fixed, factors)
+        moved = ndimage.map_coordinates(moving, places, order=1, mode="nearest")
+        views.append(
+            View(
+                moving=moving,
+                fixed=fixed,
+                moved=moved,
+                moving_content=foreground(moving),
+                fixed_content=foreground(fixed),
+                moved_content=foreground(moved),
+                displacement=field,
+                linear=linear * np.array(factors),
+                size_mm=size_mm,
+            )
+        )
+    return views
+
+
+def _shrunk(array: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+    """Means of blocks of `factors` voxels along each axis, without the voxels at the end that fill no block."""
+    whole = array[tuple(slice(0, n // factor * factor) for n, factor in zip(array.shape, factors, strict=True))]
+    blocks = [n for size, factor in zip(whole.shape, factors) for n in (size // factor, factor)]
     return whole.reshape(blocks).mean(axis=tuple(range(1, 2 * array.ndim, 2)))

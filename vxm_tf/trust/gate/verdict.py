@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ CLOSE = 0.94
 GOOD_FIT = 0.8
 # Fraction of the misfit whose disappearance is not due to chance.
 CLEAR_GAIN = 0.2
+# Between unlike contrasts edges lie a little elsewhere, so the same unrest counts for less.
+UNLIKE_REST = 0.5
 # Explanations whose fits differ by less than this count as equally good.
 EVEN = 0.03
 
@@ -50,25 +53,28 @@ def judge(
     uncertainty: Spread | None = None,
     *,
     same_contrast: bool = True,
-    spacing_mm: float = 1.0,
+    spacing_mm: float | Sequence[float] | np.ndarray = 1.0,
 ) -> Verdict:
     """Judge whether a registration looks sound, from the images and the displacement alone.
 
     Each measure has a usual value, a value from which on the registration should be reviewed, and one from which on it
-    fails (`measure_limits.LIMITS`); the score is that of the worst measure. A registration that is wrong only where the
-    images show nothing cannot be distinguished from a sound one, and swapped left and right sides of a brain are seldom
-    noticed.
+    fails (`measure_limits.LIMITS`); the score is that of the worst measure. A sound registration is at rest: a few
+    steps of optimisation, made here whatever program registered the pair, hardly move it. A registration that is wrong
+    only where the images show nothing cannot be distinguished from a sound one, and swapped left and right sides of a
+    brain are seldom noticed.
 
     Args:
         moving, fixed: float `[*spatial, channels]`, 1 to 3 axes, on one grid, already affinely aligned.
         displacement: `[*spatial, ndim]`, in voxels: moved(x) = moving(x + displacement(x)).
-        certificate: certificate of the displacement, whose failing voxels count as folds.
+        certificate: certificate of the displacement; the voxels that fail it, or the cubes if they are more, count as
+            folds.
         uncertainty: estimate of the uncertainty, anything with `displacement_std_mm`, `[*spatial]`.
         same_contrast: whether the images have the same contrast; if not, only their edges have to agree.
-        spacing_mm: geometric mean of the voxel size, in millimetres; only `uncertainty` needs it.
+        spacing_mm: voxel size in millimetres: one for all axes, one for each, or the linear part of the grid's affine
+            matrix.
 
     Raises:
-        ValueError: shapes that do not match, or values that are not finite.
+        ValueError: shapes that do not match, values that are not finite, or voxel sizes of another number of axes.
 
     Example:
 
@@ -85,8 +91,8 @@ def judge(
     moving, fixed, displacement = _checked(moving, fixed, displacement)
     measures = measures_of(moving, fixed, displacement, uncertainty, spacing_mm)
     if certificate is not None:
-        failing = certificate.failing_voxels / math.prod(certificate.shape)
-        measures["folds"] = max(measures["folds"], failing)
+        failing = max(certificate.failing_voxels, certificate.trilinear.unproven_cubes)
+        measures["folds"] = max(measures["folds"], failing / math.prod(certificate.shape))
     return judged(measures, same_contrast)
 
 
@@ -104,10 +110,13 @@ def judged(measures: dict[str, float], same_contrast: bool = True) -> Verdict:
     measures = {**measures, **_misplaced(measures, same_contrast)}
     scores = {name: limit.score(measures[name]) for name, limit in LIMITS.items() if name in measures}
     sentences = {name: LIMITS[name].sentence.format(**measures) for name in scores}
+    # Edges agree and brightness does not: sound if the contrasts are unlike, which the caller may not have stated.
+    unlike = scores["similarity"] >= FAIL and scores["edges"] < REVIEW
+    if unlike or not same_contrast:
+        scores["unrest"] = LIMITS["unrest"].score(UNLIKE_REST * measures["unrest"])
     if not same_contrast:
         del scores["similarity"]
-    elif scores["similarity"] >= FAIL and scores["edges"] < REVIEW:
-        # Edges agree and brightness does not: sound if the contrasts are unlike, which the caller has not stated.
+    elif unlike:
         scores["similarity"] = UNLIKE
         sentences["similarity"] = SAME_CONTRAST.format(**measures)
     score = max(scores.values())

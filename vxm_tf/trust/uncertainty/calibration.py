@@ -1,12 +1,12 @@
 """Error bounds for each voxel, by cross-conformal prediction on pairs with known truth."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vxm_tf.models import RegistrationNetwork
+from vxm_tf.trust.uncertainty.pair_factor import check_coverage, pair_factor
 from vxm_tf.trust.uncertainty.spread import Uncertainty
 
 COVERAGE = 0.9
@@ -21,16 +21,25 @@ RIDGE = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """Formula for the radius that holds the true displacement: bound * exp(sum of weights * features), in voxels.
+    """Formula for the radius that holds the true displacement: bound * exp(sum of weights * features).
+
+    Lengths are in units of the mean voxel size, the geometric mean of the voxel's edges in millimetres.
 
     Attributes:
-        bound: factor with which the radius holds the true displacement with probability `coverage`, in voxels.
-        coverage: probability that the radius holds the true displacement, 0 to 1.
+        bound: factor with which the radius holds the true displacement with probability `coverage`.
+        coverage: probability that the radius holds the true displacement, 0 to 1, on average over pairs like those
+            that it was measured on.
         weights: weight of each feature by name, see `error_features`.
         method: method of the `Uncertainty` that it was measured with.
         samples: number of registrations of the `Uncertainty` that it was measured with.
         pairs: number of pairs that it was measured on.
         source: description of these pairs.
+        lowest_coverage: coverage of a single further pair below which one pair in ten lies, 0 to 1.
+        highest_coverage: coverage of a single further pair above which one pair in ten lies, 0 to 1.
+        feature_minima: least value of each feature in the calibration, by name; smaller values count as this one.
+        feature_maxima: largest value of each feature in the calibration, by name; larger values count as this one.
+        largest: largest value of each measure over the pairs, by name, see `pair_measures`; empty if not recorded.
+        grid: `shape` and `spacing_mm` of the pairs' images; empty if they have no common ones.
     """
 
     bound: float
@@ -40,9 +49,15 @@ class Calibration:
     samples: int
     pairs: int
     source: str = ""
+    lowest_coverage: float | None = None
+    highest_coverage: float | None = None
+    feature_minima: dict[str, float] = dataclasses.field(default_factory=dict)
+    feature_maxima: dict[str, float] = dataclasses.field(default_factory=dict)
+    largest: dict[str, float] = dataclasses.field(default_factory=dict)
+    grid: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def radius(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The radius that holds the true displacement, in voxels, float32 of the features' shape.
+        """The radius that holds the true displacement, in mean voxel sizes, float32 of the features' shape.
 
         Raises:
             ValueError: a feature that has a weight is missing.
@@ -50,8 +65,13 @@ class Calibration:
         missing = set(self.weights) - set(features)
         if missing:
             raise ValueError(f"This calibration is of other features; missing: {', '.join(sorted(missing))}.")
-        parts = (weight * np.asarray(features[name], "float64") for name, weight in self.weights.items())
+        parts = (weight * self._within_range(name, features[name]) for name, weight in self.weights.items())
         return (self.bound * np.exp(sum(parts))).astype("float32")
+
+    def _within_range(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Values of a feature, limited to those of the calibration: beyond them the regression knows nothing."""
+        limits = self.feature_minima.get(name, -np.inf), self.feature_maxima.get(name, np.inf)
+        return np.clip(np.asarray(values, "float64"), *limits)
 
     def applied(self, uncertainty: Uncertainty, features: Mapping[str, np.ndarray], spacing_mm: float) -> Uncertainty:
         """Add bound and coverage to an `Uncertainty`.
@@ -78,39 +98,57 @@ def calibrate(
     samples: int,
     coverage: float = COVERAGE,
     source: str = "",
+    measures: Sequence[Mapping[str, float]] = (),
+    grid: Mapping[str, list[float]] | None = None,
 ) -> Calibration:
     """Measure a `Calibration` on pairs with known truth.
 
     A linear regression of log(error) on the features predicts the size of the error at each voxel. The factor that
     turns a prediction into a bound comes from pairs that the regression was not fitted to, each left out in turn
     (cross-conformal prediction, Vovk, Annals of Mathematics and Artificial Intelligence 2015): the score of a voxel is
-    its error divided by the prediction, and the bound is that quantile of the scores, the ceil((n + 1) coverage)-th
-    smallest of n, which covers a further pair like these. Every pair counts alike, whatever its size. Voxels of one
-    pair resemble each other, so the coverage holds on average over pairs, not within each pair.
+    its error divided by the prediction. Voxels of one pair resemble each other, so what counts is the number of pairs:
+    the factor covers a further pair on average over calibrations and pairs, if the logarithms of the pairs' own factors
+    are normally distributed, see `pair_factor`. Within one pair the coverage is lower or higher; the calibration states
+    the interval.
 
     Args:
-        pairs: (error in voxels `[voxels]`, features {name: `[voxels]`}) of each of two or more pairs, for the voxels
-            that count, such as those in the head.
+        pairs: (error `[voxels]`, features {name: `[voxels]`}) of each of two or more pairs, for the voxels that count,
+            such as those in the head; errors in mean voxel sizes.
         method: method of the uncertainty, see `Uncertainty`.
         samples: number of registrations from which the uncertainty was estimated.
         coverage: probability with which the bound should hold, between 0 and 1.
         source: description of the pairs, kept in the calibration.
+        measures: measures of each pair, see `pair_measures`; without them no range is recorded.
+        grid: `shape` and `spacing_mm` of the pairs' images, if they have common ones.
 
     Raises:
         ValueError: fewer than two pairs, a pair without voxel or feature, arrays of unlike length, values that are not
-            finite, or a coverage that is not between 0 and 1.
+            finite, a coverage that is not between 0 and 1, or one that so few pairs cannot promise.
     """
-    if not 0.0 < coverage < 1.0:
-        raise ValueError(f"coverage lies between 0 and 1; got {coverage}.")
+    check_coverage(coverage)
     names, rows = _rows(pairs)
     moments = [_moments(*row) for row in rows]
     whole = sum(moments, np.zeros_like(moments[0]))
-    scores = [
-        np.exp(target - features @ _weights(whole - own)) for (features, target), own in zip(rows, moments, strict=True)
-    ]
-    bound = _quantile(scores, coverage)
+    scores = [target - features @ _weights(whole - own) for (features, target), own in zip(rows, moments, strict=True)]
+    factor = pair_factor(scores, coverage)
     weights = dict(zip(names, map(float, _weights(whole)), strict=True))
-    return Calibration(bound, coverage, weights, method, samples, len(rows), source)
+    minima = np.min([features.min(axis=0) for features, _ in rows], axis=0)
+    maxima = np.max([features.max(axis=0) for features, _ in rows], axis=0)
+    return Calibration(
+        factor.factor,
+        coverage,
+        weights,
+        method,
+        samples,
+        len(rows),
+        source,
+        factor.lowest,
+        factor.highest,
+        dict(zip(names, map(float, minima), strict=True)),
+        dict(zip(names, map(float, maxima), strict=True)),
+        largest={name: max(each[name] for each in measures) for name in (measures[0] if measures else ())},
+        grid=dict(grid or {}),
+    )
 
 
 def _rows(
@@ -148,16 +186,6 @@ def _weights(moments: np.ndarray) -> np.ndarray:
     covariance = moments / moments[0, 0] - np.outer(mean, mean)
     features, target = covariance[1:-1, 1:-1], covariance[1:-1, -1]
     return np.linalg.solve(features + RIDGE * np.diag(np.maximum(np.diag(features), 1e-12)), target)
-
-
-def _quantile(scores_of_pairs: Sequence[np.ndarray], coverage: float) -> float:
-    """The conformal quantile of the scores, in which every pair weighs alike."""
-    weights = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in scores_of_pairs])
-    scores = np.concatenate(scores_of_pairs)
-    order = np.argsort(scores)
-    share, count = np.cumsum(weights[order]) / weights.sum(), len(scores)
-    rank = min(1.0, math.ceil((count + 1) * coverage) / count)
-    return float(scores[order][min(int(np.searchsorted(share, rank - 1e-12)), count - 1)])
 
 
 def remember(network: RegistrationNetwork, calibration: Calibration) -> None:

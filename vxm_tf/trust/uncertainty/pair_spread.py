@@ -1,5 +1,6 @@
 """The uncertainty of one pair's registration, by the method that suits the network or the optimisation behind it."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -7,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from vxm_tf.models import RegistrationNetwork, VxmProbabilistic
+from vxm_tf.trust.uncertainty.calibrated_range import beyond, content, pair_measures
 from vxm_tf.trust.uncertainty.calibration import calibration_of
 from vxm_tf.trust.uncertainty.error_features import error_features
 from vxm_tf.trust.uncertainty.perturbation import perturbed_displacements
@@ -44,6 +46,8 @@ def pair_uncertainty(
 ) -> Uncertainty:
     """The `Uncertainty` of a pair's registration, with an error bound if the network was calibrated.
 
+    A warning states that the pair lies outside what the bound was measured on, see `Uncertainty.beyond`.
+
     Args:
         moving, fixed: float32 `[*spatial, channels]`, normalised, on one grid.
         displacement: `[*spatial, ndim]`, in voxels, the registration whose uncertainty is estimated.
@@ -62,8 +66,19 @@ def pair_uncertainty(
         message = "The network's error bound was measured with %d samples; with %d it may hold more or fewer errors."
         logging.warning(message, calibration.samples, uncertainty.samples)
     voxel_mm = abs(np.linalg.det(linear)) ** (1 / len(linear))
-    features = error_features(moving, fixed, displacement, uncertainty.displacement_std_mm / voxel_mm)
-    return calibration.applied(uncertainty, features, voxel_mm)
+    units = linear / voxel_mm
+    features = error_features(moving, fixed, displacement, uncertainty.displacement_std_mm / voxel_mm, units)
+    measures = pair_measures(displacement @ units.T, features, content(fixed))
+    sizes_mm = np.linalg.norm(linear, axis=0)
+    outside = beyond(measures, calibration.largest, sizes_mm, calibration.grid.get("spacing_mm", ()))
+    if outside:
+        logging.warning(
+            "This pair lies outside what the error bound was measured on, so the bound may hold fewer errors than %g "
+            "%%: %s.",
+            100 * calibration.coverage,
+            "; ".join(outside),
+        )
+    return dataclasses.replace(calibration.applied(uncertainty, features, voxel_mm), beyond=outside)
 
 
 def pair_spread(

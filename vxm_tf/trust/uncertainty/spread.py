@@ -52,6 +52,8 @@ class Uncertainty:
         bound_mm: float32 `[*spatial]`, radius that holds the true displacement with the probability `coverage`, in
             millimetres, as measured on pairs with known truth, see `calibrate`; None if it was never measured.
         coverage: probability that the bound holds, 0 to 1; None without a bound.
+        beyond: reasons why the pair lies outside what the bound was measured on, so that fewer errors may lie within;
+            empty if it lies inside, or without a bound.
     """
 
     displacement_std_mm: np.ndarray
@@ -59,6 +61,7 @@ class Uncertainty:
     method: str
     bound_mm: np.ndarray | None = None
     coverage: float | None = None
+    beyond: tuple[str, ...] = ()
 
     def summary(self, inside: np.ndarray | None = None) -> dict[str, Any]:
         """Method, number of registrations, and percentiles of the maps, as plain values by name.
@@ -73,6 +76,7 @@ class Uncertainty:
         summary |= zip(("median_std_mm", "percentile95_std_mm", "largest_std_mm"), map(float, percentiles))
         if self.bound_mm is not None:
             summary |= {"median_bound_mm": float(np.median(self.bound_mm[inside])), "bound_coverage": self.coverage}
+            summary |= {"bound_in_range": not self.beyond, "bound_beyond": list(self.beyond)}
         return summary
 
 
