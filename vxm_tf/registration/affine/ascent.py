@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy import linalg
 
 from vxm_tf.files.errors import InputError
 from vxm_tf.registration.affine.scan import Lattice, homogeneous, nearest_rotation
 
 BINS = 32
 ITERATIONS = 200
+# Number of points compared on the finest lattices, and the first and last step length there.
+FINE_SAMPLES, FINE_STEPS = 50000, (0.005, 2e-5)
 
 
 def simpleitk() -> Any:
@@ -58,6 +61,7 @@ class AffineAscent:
         self, moving: Lattice, fixed: Lattice, pivot: np.ndarray, channels: tuple[int, int] = (0, 0), seed: int = 0
     ) -> None:
         self.moving, self.fixed, self.pivot, self.seed = moving, fixed, pivot, seed
+        self.channels = channels
         self.values = moving.values[channels[0]], fixed.values[channels[1]]
         # In units of the object's radius, a rotation, a translation and a scaling by the same number move voxels about
         # equally far, so the optimiser's steps are comparable along all parameters.
@@ -146,3 +150,41 @@ class AffineAscent:
         shift = linear @ self.pivot + matrix[:-1, -1] - self.pivot
         transform.SetTranslation((shift / self.unit_mm).tolist())
         return transform
+
+
+def ascend_both_ways(
+    lattices: tuple[Lattice, Lattice],
+    objects: tuple[Lattice, Lattice],
+    matrix: np.ndarray,
+    kind: str,
+    channels: tuple[int, int],
+    seed: int,
+) -> np.ndarray:
+    """The mean of the ascents from fixed to moving and from moving to fixed.
+
+    Mutual information compared at the points of one object is biased towards enlarging that object, a brain's volume by
+    4 to 10 %. The bias is equal in both directions, so the mean is free of it. Where an ascent fails, the transform
+    before it is returned.
+
+    Args:
+        lattices: moving and fixed lattice, whose values are sampled.
+        objects: both lattices, masked by the object, at whose points they are compared.
+        matrix: transform to start from, `[ndim + 1, ndim + 1]`, from the fixed to the moving frame.
+        kind: parameters to change, "rigid", "similarity", "scales" or "affine".
+        channels: channel of the moving and of the fixed scan to compare.
+        seed: seed of the sampled points.
+    """
+
+    def step(moving: Lattice, fixed: Lattice, start: np.ndarray, compared: tuple[int, int]) -> np.ndarray | None:
+        ascent = AffineAscent(moving, fixed, fixed.centre_of_mass_mm(), compared, seed)
+        return ascent(start, kind, FINE_SAMPLES, FINE_STEPS)
+
+    there = step(lattices[0], objects[1], matrix, channels)
+    # The mean of two transforms that rotate and scale along axes is not a transform of that kind.
+    if there is None or kind == "scales":
+        return matrix if there is None else there
+    back = step(lattices[1], objects[0], np.linalg.inv(there), channels[::-1])
+    if back is None:
+        return there
+    difference = linalg.logm(np.linalg.inv(there) @ np.linalg.inv(back)).real
+    return there @ linalg.expm(difference / 2)

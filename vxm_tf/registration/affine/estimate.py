@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from vxm_tf.files.errors import InputError
-from vxm_tf.registration.affine.ascent import AffineAscent, simpleitk
+from vxm_tf.registration.affine.ascent import AffineAscent, ascend_both_ways, simpleitk
 from vxm_tf.registration.affine.gauss_newton import climb
 from vxm_tf.registration.affine.local_correlation import LocalCorrelation
-from vxm_tf.registration.affine.scan import Lattice, Scan, lattice_of, scan_of
+from vxm_tf.registration.affine.scan import Lattice, Scan, lattice_of, scan_of, without_background
 from vxm_tf.registration.affine.search import Similarity, coarse_search, starts
 from vxm_tf.spatial import AffineTransform, Grid
 
@@ -26,8 +26,9 @@ STAGES = {
 PLANE_DOF = {7: 4, 12: 6}
 # Number of voxels of the coarse, middle and fine lattices, for 2-D and 3-D.
 VOXELS = {2: (2000, 8000, 32000), 3: (8000, 60000, 700000)}
-# Number of points of the ascent of mutual information, and its first and last step length; see `AffineAscent`.
-SAMPLES, ASCENT_STEPS = 8000, (0.02, 1e-3)
+# Number of points of the rigid and of later ascents of mutual information, and first and last step length; see
+# `AffineAscent`.
+SAMPLES, ASCENT_STEPS = (8000, 16000), (0.02, 1e-3)
 # Largest number of steps of an ascent of the local correlation, and of such ascents on one lattice.
 STEPS, ROUNDS = 6, 2
 # Distance in voxels up to which two transforms of a lattice count as one.
@@ -51,10 +52,11 @@ def register_affine(
 
     Mutual information (Mattes et al., SPIE 2001) is maximised over a coarse set of positions and rotations, then over
     rigid transforms. From there, and from the headers' own position, the local correlation of both directions is
-    maximised over rigid, similarity and affine transforms, on finer and finer voxels; both measures choose between the
-    two, and the headers' position is not given up for a transform that they call worse. The scans need neither overlap
-    in world space nor share spacing, orientation, contrast or field of view. The same input always gives the same
-    result: samples are seeded, and sums run in one order.
+    maximised over rigid, similarity and affine transforms, on finer and finer voxels. Mutual information is maximised
+    alone too, for contrasts whose local correlation misleads. The product of both measures chooses, and the headers'
+    position is not given up for a transform that it calls worse. The scans need neither overlap in world space nor
+    share spacing, orientation, contrast or field of view. The same input always gives the same result: samples are
+    seeded, and sums run in one order.
 
     Args:
         moving: image `[*spatial]` or `[*spatial, channels]`, 2-D or 3-D, any intensities. All channels count.
@@ -110,7 +112,7 @@ def _registered(
     similarity = Similarity(*middle)
     report("rigid")
     ascent = AffineAscent(middle[0], middle[1], pivot, similarity.most_alike(candidates[0]), seed)
-    climbed = [ascent(matrix, _first_kind(matrix), SAMPLES, ASCENT_STEPS) for matrix in candidates]
+    climbed = [ascent(matrix, _first_kind(matrix), SAMPLES[0], ASCENT_STEPS) for matrix in candidates]
     found = max(candidates + [matrix for matrix in climbed if matrix is not None], key=similarity)
     finalists, header = [found, positions[0]], positions[0]
     for kind in stages:
@@ -118,10 +120,15 @@ def _registered(
             report(kind)
         finalists = [_climbed(coarse, matrix, kind, pivot) for matrix in finalists]
     finalists = [_climbed(middle, matrix, stages[-1], pivot) for matrix in _unlike(finalists, middle[1])]
+    ascended = _ascended(ascent, found, stages[1:])
     report(f"{stages[-1]}, fine")
-    best = max(finalists, key=lambda matrix: _judged(matrix, similarity, middle))
-    best = _climbed(fine, best, stages[-1], pivot)
-    best = max((best, header), key=lambda matrix: _judged(matrix, similarity, middle))
+    best = max([*finalists, ascended], key=lambda matrix: _judged(matrix, similarity, middle))
+    if best is ascended:
+        objects = without_background(moving, fine[0]), without_background(fixed, fine[1])
+        last = [ascended, ascend_both_ways(fine, objects, ascended, stages[-1], ascent.channels, seed)]
+    else:
+        last = [_climbed(fine, best, stages[-1], pivot)]
+    best = max([*last, header], key=lambda matrix: _judged(matrix, similarity, middle))
     _check_plausible(best, similarity)
     return best
 
@@ -132,6 +139,14 @@ def _climbed(lattices: tuple[Lattice, Lattice], matrix: np.ndarray, kind: str, p
         before, matrix = matrix, climb(LocalCorrelation(*lattices, matrix), matrix, kind, pivot, STEPS)
         if not _unlike([before, matrix], lattices[1])[1:]:
             break
+    return matrix
+
+
+def _ascended(ascent: AffineAscent, matrix: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
+    """The transform of the highest mutual information over kinds of transform, one after the other."""
+    for kind in kinds:
+        after = ascent(matrix, kind, SAMPLES[1], ASCENT_STEPS)
+        matrix = matrix if after is None else after
     return matrix
 
 

@@ -206,6 +206,14 @@ def lattice_of(scan: Scan, spacing_mm: float, margin_mm: float) -> Lattice:
     return Lattice(np.stack(values), mask, origin, spacing_mm)
 
 
+def without_background(scan: Scan, lattice: Lattice) -> Lattice:
+    """The scan's lattice, masked by the object where the scan has a background; holes in the object are filled."""
+    if scan.background is None:
+        return lattice
+    mask = ndimage.binary_fill_holes(lattice.values.max(axis=0) > BACKGROUND_LEVEL)
+    return dataclasses.replace(lattice, mask=mask)
+
+
 def _stretched(values: np.ndarray, mask: np.ndarray | None, background: float | None) -> np.ndarray:
     """Values scaled to [0, 1], from the background, or else the 1st percentile, to the 99.5th percentile.
 
