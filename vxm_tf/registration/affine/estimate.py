@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vxm_tf.files.errors import InputError
+from vxm_tf.registration.affine.anchored import AnchoredCorrelation
 from vxm_tf.registration.affine.ascent import AffineAscent, ascend_both_ways, simpleitk
 from vxm_tf.registration.affine.gauss_newton import climb
 from vxm_tf.registration.affine.local_correlation import LocalCorrelation
@@ -33,6 +34,8 @@ SAMPLES, ASCENT_STEPS = (8000, 16000), (0.02, 1e-3)
 STEPS, ROUNDS = 6, 2
 # Distance in voxels up to which two transforms of a lattice count as one.
 ALIKE = 0.25
+# Factor by which an answer has to be judged better than one near the headers' position to replace it, for crops.
+CLEARLY = 1.1
 LARGEST_SCALE = 3.0
 
 
@@ -54,8 +57,9 @@ def register_affine(
     rigid transforms. From there, and from the headers' own position, the local correlation of both directions is
     maximised over rigid, similarity and affine transforms, on finer and finer voxels. Mutual information is maximised
     alone too, for contrasts whose local correlation misleads. The product of both measures chooses, and the headers'
-    position is not given up for a transform that it calls worse. The scans need neither overlap in world space nor
-    share spacing, orientation, contrast or field of view. The same input always gives the same result: samples are
+    position is not given up for a transform that it calls worse. Two crops, whose borders show as much as their
+    middles, stay near that position unless another one is clearly better. The scans need neither overlap in world space
+    nor share spacing, orientation, contrast or field of view. The same input always gives the same result: samples are
     seeded, and sums run in one order.
 
     Args:
@@ -129,14 +133,29 @@ def _registered(
     else:
         last = [_climbed(fine, best, stages[-1], pivot)]
     best = max([*last, header], key=lambda matrix: _judged(matrix, similarity, middle))
+    if moving.is_crop and fixed.is_crop:
+        near = header
+        for lattices, kind in ((middle, stages[0]), (middle, stages[-1]), (fine, stages[-1])):
+            near = _climbed(lattices, near, kind, pivot, anchor=header)
+        if _judged(best, similarity, middle) < CLEARLY * _judged(near, similarity, middle):
+            best = near
     _check_plausible(best, similarity)
     return best
 
 
-def _climbed(lattices: tuple[Lattice, Lattice], matrix: np.ndarray, kind: str, pivot: np.ndarray) -> np.ndarray:
+def _climbed(
+    lattices: tuple[Lattice, Lattice],
+    matrix: np.ndarray,
+    kind: str,
+    pivot: np.ndarray,
+    anchor: np.ndarray | None = None,
+) -> np.ndarray:
     """The transform of the highest local correlation, whose contrast is learnt anew while that improves it."""
     for _ in range(ROUNDS):
-        before, matrix = matrix, climb(LocalCorrelation(*lattices, matrix), matrix, kind, pivot, STEPS)
+        measure = LocalCorrelation(*lattices, matrix)
+        if anchor is not None:
+            measure = AnchoredCorrelation(*lattices, matrix, anchor)
+        before, matrix = matrix, climb(measure, matrix, kind, pivot, STEPS)
         if not _unlike([before, matrix], lattices[1])[1:]:
             break
     return matrix

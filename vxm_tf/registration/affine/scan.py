@@ -16,6 +16,8 @@ from vxm_tf.spatial import Grid, reoriented
 
 # A scan has an empty background if at least this fraction of the voxels on its border has one value.
 BACKGROUND_SHARE = 0.95
+# A scan is a crop if the mean intensity on each side of its field of view is at least this part of the whole mean.
+CROP_SHARE = 0.5
 # Intensity above which a lattice's voxel belongs to the object; smoothing and interpolation spread less than this.
 BACKGROUND_LEVEL = 0.02
 
@@ -55,6 +57,19 @@ class Scan:
     def spacing_mm(self) -> float:
         """Geometric mean of the voxel sizes."""
         return float(abs(np.linalg.det(self.steps_mm)) ** (1 / self.ndim))
+
+    @property
+    def is_crop(self) -> bool:
+        """Whether the scan shows a part of a larger object that goes on beyond all sides, and has no mask.
+
+        The edges of such a scan say nothing about its position, and what lies around its object may have moved
+        otherwise than the object.
+        """
+        if self.mask is not None or self.background is not None:
+            return False
+        above = self.values - self.values.min(axis=tuple(range(1, self.values.ndim)), keepdims=True)
+        sides = [above.take(end, axis=axis + 1).mean() for axis in range(self.ndim) for end in (0, -1)]
+        return bool(min(sides) >= CROP_SHARE * above.mean())
 
     def extent_mm(self) -> np.ndarray:
         """First and last corner in the frame, `[2, ndim]`, in millimetres."""
