@@ -8,10 +8,11 @@ from tests.registration.affine.test_affine import DATA, affine_about, error_mm, 
 from vxm_tf.data.synthetic.phantoms import phantom
 from vxm_tf.metrics import dice
 from vxm_tf.registration import RegistrationSettings, register_images
+from vxm_tf.registration.affine.anchored import WEIGHT, AnchoredCorrelation
 from vxm_tf.registration.affine.estimate import register_affine
 from vxm_tf.registration.affine.gauss_newton import climb
 from vxm_tf.registration.affine.local_correlation import LocalCorrelation
-from vxm_tf.registration.affine.scan import Lattice
+from vxm_tf.registration.affine.scan import Lattice, scan_of
 from vxm_tf.registration.affine.search import rotation_about
 from vxm_tf.spatial import SpatialImage
 from vxm_tf.spatial.interpolation import interpolate
@@ -57,6 +58,30 @@ def test_a_climb_ends_at_the_transform_that_made_the_image(rng):
     found = climb(LocalCorrelation(moving, fixed, np.eye(3)), np.eye(3), "affine", np.zeros(2), 20)
     corners = np.array([[sign * 40.0, other * 40.0, 1.0] for sign in (1, -1) for other in (1, -1)])
     assert np.abs(corners @ (found - true).T).max() < 0.5
+
+
+def test_an_anchor_costs_the_mean_square_distance_in_voxels(rng):
+    values = smooth(rng, 1, 20, 22)
+    anchor, matrix = np.eye(3), np.eye(3)
+    matrix[:2, 2] = 2.0, -4.0
+    free, anchored = (
+        LocalCorrelation(*[lattice(values)] * 2, anchor),
+        AnchoredCorrelation(*[lattice(values)] * 2, *[anchor] * 2),
+    )
+    first, second = (measure.terms(matrix)[0] for measure in (free, anchored))
+    assert first.score - second.score == pytest.approx(WEIGHT * (1**2 + 2**2), rel=1e-4)
+    further = matrix + np.array([[0, 0, 0.02], [0, 0, 0], [0, 0, 0]])
+    slope = (anchored.terms(further)[0].score - free.terms(further)[0].score - second.score + first.score) / 0.02
+    assert (second.gradient - first.gradient)[2] == pytest.approx(slope, rel=0.05)
+    assert (second.curvature - first.curvature)[2, 2] == pytest.approx(2 * WEIGHT / 2.0**2, rel=1e-3)
+
+
+def test_a_crop_is_told_from_an_object_in_air(rng):
+    values, grid = 1 + smooth(rng, 24, 24, 24), grid_of((24, 24, 24), (1.0, 1.0, 1.0))
+    assert scan_of(values, grid).is_crop
+    assert not scan_of(values, grid, np.ones(grid.shape, bool)).is_crop
+    head = np.pad(values[4:-4, 4:-4, :-4], ((4, 4), (4, 4), (0, 4))) + 0.01 * rng.uniform(size=grid.shape)
+    assert not scan_of(head, grid).is_crop
 
 
 def tissues(image):
@@ -116,7 +141,7 @@ def test_the_landmarks_of_a_lung_lie_within_four_millimetres(masked):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moving", "fixed"), [("310", "207"), ("089", "132")])
+@pytest.mark.parametrize(("moving", "fixed"), [("310", "207"), ("089", "132"), ("289", "102")])
 def test_hippocampi_whose_headers_are_right_lose_hardly_any_dice(moving, fixed):
     names = [f"hippocampus_{number}.nii.gz" for number in (moving, fixed)]
     images = [load("hippocampus", "images", name) for name in names]
