@@ -87,14 +87,14 @@ class RegistrationSettings:
     )
 
     def __post_init__(self) -> None:
+        for name in ("window", "moving_window", "fixed_window"):
+            object.__setattr__(self, name, _checked_window(name, getattr(self, name)))
         check_types(self)
         check_choices(self)
         if self.fill_value is not None and not (
             isinstance(self.fill_value, numbers.Real) and math.isfinite(self.fill_value)
         ):
             raise InputError(f"fill_value is a finite number or None; got {self.fill_value!r:.200}.")
-        for name in ("window", "moving_window", "fixed_window"):
-            object.__setattr__(self, name, _checked_window(name, getattr(self, name)))
         if self.samples < 0 or self.samples == 1:
             raise InputError(f"samples is 2 or more, or 0; got {self.samples}.")
         # Neither comparison holds for NaN.
