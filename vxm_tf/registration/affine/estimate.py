@@ -127,7 +127,9 @@ def _registered(
     ascended = _ascended(ascent, found, stages[1:])
     report(f"{stages[-1]}, fine")
     best = max([*finalists, ascended], key=lambda matrix: _judged(matrix, similarity, middle))
-    if best is ascended:
+    # Objects in an empty background, such as brains without a skull, overlap better by mutual information alone.
+    whole = moving.background is not None and fixed.background is not None and stages[-1] != "scales"
+    if whole or best is ascended:
         objects = without_background(moving, fine[0]), without_background(fixed, fine[1])
         last = [ascended, ascend_both_ways(fine, objects, ascended, stages[-1], ascent.channels, seed)]
     else:
