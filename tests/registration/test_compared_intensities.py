@@ -154,7 +154,7 @@ def test_the_affine_search_sees_every_channel(monkeypatch):
     tissue[5:12, 5:12, 5:12] = (0.0, 1.0, 0.0)
     tissue[12:20, 12:20, 12:20] = (0.0, 0.0, 1.0)
     register_images(image(tissue), image(tissue), settings=RegistrationSettings(affine="register", refine=0))
-    shown = {float(images[0][place]) for place in ((0, 0, 0), (6, 6, 6), (14, 14, 14))}
+    shown = {tuple(images[0][place]) for place in ((0, 0, 0), (6, 6, 6), (14, 14, 14))}
     assert len(shown) == 3
 
 

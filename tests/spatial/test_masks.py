@@ -41,7 +41,7 @@ def test_every_value_but_0_is_inside(scan, inside, inside_value, form, tmp_path)
 def test_of_probabilities_those_above_one_half_are_inside(scan, inside, rng, form, tmp_path, caplog):
     values = np.where(inside, 0.6, 0.4) + rng.uniform(-0.09, 0.09, SHAPE)
     values[0, 0, 0], values[3, 4, 5] = 0.0, 1.0
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         found = mask_on(scan, forms(values.astype("float32"), tmp_path / "p.nii.gz")[form])
     np.testing.assert_array_equal(found, inside)
     assert "above 0.5" in caplog.text
